@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The module interface of passthroughd: how a shared object adds a type of device.
+ *
+ * A module exports one function, PT_MODULE_ENTRY, that returns a constant descriptor. The service loads it, reads its
+ * tables and calls its ops; the worker loads it again in a process of its own for the slow reads and the custom steps.
+ *
+ * Versions: a module states the major and minor version it was built against. Another major is refused. Within a major
+ * structures only grow at their end: the service reads no more of the descriptor than `struct_size` covers, and a module
+ * checks `services->struct_size` (PT_HAS_SERVICE) before it calls a service newer than the minor it needs. A module that
+ * needs a newer minor than the service offers is refused. Sizes and offsets are pinned by tests.
+ *
+ * Rules for ops: no threads, no locale changes, no signals, no exit; no write to the host; no read that does not go through
+ * the services. describe(), uses(), identity(), check(), plan() and guest() run on the service's only thread: they must be
+ * quick and get everything from the services. observe() and custom steps run in the worker, which may be killed.
+ * Ops return 0 or a negative errno; what they put through the services before they fail is thrown away. */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <passthroughd/plan.h>
+#include <passthroughd/value.h>
+
+#define PT_ABI_MAJOR 1u
+#define PT_ABI_MINOR 0u
+#define PT_MODULE_ENTRY "pt_module_descriptor"
+
+typedef struct PtContext PtContext;
+
+/* One device of the host as the kernel names it. Owned by the caller of the op; lives as long as the call. */
+typedef struct PtDevice {
+        uint32_t struct_size;
+        uint32_t numa_node_plus_1; /* 0: no node stated */
+        const char *id;        /* "pci-0000-3b-00-0": type and place; a DNS label */
+        const char *subsystem; /* "pci" */
+        const char *sysname;   /* "0000:3b:00.0" */
+        const char *devtype;   /* "usb_device"; NULL when the subsystem has none */
+        const char *driver;    /* bound driver, NULL for none */
+        int32_t iommu_group;   /* -1: none */
+        uint32_t reserved;
+} PtDevice;
+
+typedef enum PtSeverity {
+        PT_SEVERITY_NOTE,    /* know this */
+        PT_SEVERITY_WARNING, /* be careful */
+        PT_SEVERITY_BLOCKER, /* why not; only this stops anything */
+        _PT_SEVERITY_MAX,
+} PtSeverity;
+
+typedef struct PtFinding {
+        uint32_t severity;   /* PtSeverity */
+        uint32_t reserved;
+        const char *code;    /* kebab-case, stable: "no-iommu-group" */
+        const char *text;    /* one sentence */
+        const char *culprit; /* object, process or file at fault; NULL for none */
+        const char *remedy;  /* what would help; NULL for none */
+} PtFinding;
+
+typedef enum PtRole {
+        PT_ROLE_OFFER = 0, /* a guest may be given it */
+        PT_ROLE_BRIDGE,    /* carries other devices; never offered, does not count as a member of an IOMMU group */
+        PT_ROLE_PLATFORM,  /* belongs to the host's chipset; never offered */
+        _PT_ROLE_MAX,
+} PtRole;
+
+/* One way to recognise a device again. Candidates are put strongest first; the service takes the first that no other device
+ * shares now. */
+typedef struct PtIdentity {
+        const char *kind;      /* "serial", "vpd", "subsystem+slot", "slot" */
+        uint32_t strength;     /* 0 (place only) … 100 (a serial number of the device itself) */
+        uint32_t reserved;
+        const char *condition; /* as in a rule: "serial = AB12 and vendor-id = 10de" */
+        const char *breaks;    /* what would break it: "a move to another slot" */
+} PtIdentity;
+
+/* How a VM manager attaches one device. The service renders QEMU arguments, libvirt XML, JSON and environment from it. */
+typedef struct PtAttachment {
+        uint32_t struct_size;
+        uint32_t flags;             /* reserved, 0 */
+        const char *device;         /* id */
+        const char *driver;         /* QEMU device model: "vfio-pci", "usb-host" */
+        const char *libvirt_type;   /* "pci", "usb", "mdev" */
+        const char *address;        /* "0000:3b:00.0" for pci, UUID for mdev */
+        const char *const *nodes;   /* device nodes the consumer opens, NULL-terminated */
+        const char *const *properties; /* further QEMU properties "key=value", NULL-terminated; NULL for none */
+        const char *const *environment; /* "PCI_DEVICE=…" for containers, NULL-terminated; NULL for none */
+} PtAttachment;
+
+/* What the service (and, where stated, only the worker) does for a module. Every function takes the context of the call.
+ * Reads return the length of the text (trailing white space removed, NUL added) or a negative errno:
+ * -ENOENT not there, -E2BIG longer than `size`, -EPERM not on the list of what may be read on the service's thread. */
+typedef struct PtServices {
+        uint32_t struct_size;
+        uint32_t abi_minor;
+
+        /* `level` is a syslog priority (3 error … 7 debug). Never blocks. */
+        void (*log)(PtContext *ctx, int level, const char *text);
+
+        ssize_t (*read_attribute)(PtContext *ctx, const PtDevice *device, const char *name, char *buffer, size_t size);
+        /* Last component of the target of a link. */
+        ssize_t (*read_link)(PtContext *ctx, const PtDevice *device, const char *name, char *buffer, size_t size);
+        /* Calls `each` with every entry of the directory `name` ("." is the device itself), without "." and "..". */
+        int (*list)(PtContext *ctx, const PtDevice *device, const char *name,
+                    void (*each)(void *userdata, const char *entry), void *userdata);
+        /* A property of udev's database, from the hardware database where udev has none, or one that the service adds:
+         * "PT_PHYSICAL_SLOT" (PCI). NULL when unknown. */
+        const char *(*property)(PtContext *ctx, const PtDevice *device, const char *key);
+        /* A fact of the host: "iommu" ("none" or the units, "dmar0 dmar1"), "kernel" (release),
+         * "driver:pci:NAME" (non-NULL when that driver is registered now), "module:NAME" (non-NULL when loadable or loaded),
+         * "driver-module:pci:NAME" (kernel module that registered the driver; NULL also for one that is built in),
+         * "parameter:MODULE:NAME" (what /sys/module/MODULE/parameters/NAME reads: "Y"),
+         * "iommu-table" (ACPI table by which the firmware describes the IOMMU, "DMAR", "IVRS", "IORT" or "VIOT"; "none"),
+         * "vfio-variant:MODALIAS" (of the kernel modules whose `vfio_pci:` aliases in modules.alias match the modalias, the
+         * one with the fewest wildcards, as modules.alias spells it: "mlx5_vfio_pci"). NULL when unknown. */
+        const char *(*host_fact)(PtContext *ctx, const char *name);
+        /* A value of the device that the core has already: from describe() or, once it was observed, observe(). Returns
+         * -ENODATA while unknown. */
+        int (*get_field)(PtContext *ctx, const PtDevice *device, const char *field, PtValue *ret);
+        /* The effective setting of the request at hand (plan, check, guest): group's value, overridden where allowed. */
+        int (*get_setting)(PtContext *ctx, const char *setting, PtValue *ret);
+
+        /* describe, observe: fill the field with this index in the descriptor's table. */
+        int (*put_field)(PtContext *ctx, uint32_t field, const PtValue *value);
+        /* describe: what the device is called, for people. */
+        int (*put_name)(PtContext *ctx, const char *vendor, const char *name);
+        int (*put_role)(PtContext *ctx, PtRole role);
+        /* uses: a resource key that the device occupies; exclusive, or shared with other shared users. */
+        int (*put_key)(PtContext *ctx, const char *key, bool exclusive);
+        int (*put_identity)(PtContext *ctx, const PtIdentity *identity);
+        int (*put_finding)(PtContext *ctx, const PtFinding *finding);
+        int (*put_step)(PtContext *ctx, const PtStep *step);
+        int (*put_attachment)(PtContext *ctx, const PtAttachment *attachment);
+        /* custom steps: what was observed before, as text for undo; recorded before the step goes on. */
+        int (*put_observed)(PtContext *ctx, const char *text);
+
+        /* The rest is set in the worker only, NULL in the service. */
+
+        /* Any attribute, also binary ones (config, vpd), from `offset`. Returns the number of bytes. */
+        ssize_t (*read_slow)(PtContext *ctx, const PtDevice *device, const char *name, void *buffer, size_t size,
+                             uint64_t offset);
+        /* Writes an attribute of a device that the job has locked; -EPERM for any other. */
+        int (*write_attribute)(PtContext *ctx, const PtDevice *device, const char *name, const char *value);
+        /* The text a person should read when the op or step fails. */
+        void (*set_error)(PtContext *ctx, const char *text);
+} PtServices;
+
+struct PtContext {
+        const PtServices *services;
+};
+
+#define PT_HAS_SERVICE(services, member)                                                                               \
+        ((services)->struct_size >= offsetof(PtServices, member) + sizeof((services)->member) &&                       \
+         (services)->member != NULL)
+
+/* Which kernel devices the module wants to see: all stated members must match. Evaluated before module code runs. */
+typedef struct PtFilter {
+        const char *subsystem; /* required */
+        const char *devtype;   /* NULL: any */
+        const char *driver;    /* NULL: any */
+        int32_t vendor;        /* PCI vendor id; -1: any */
+        int32_t class_code;    /* PCI class code compared under class_mask; -1: any */
+        uint32_t class_mask;
+} PtFilter;
+
+/* What a plan is asked for: the bundle that moves together and whom it is for. */
+typedef struct PtRequest {
+        uint32_t struct_size;
+        uint32_t verb;                      /* PtVerb */
+        const PtDevice *device;             /* what the consumer asked for */
+        const PtDevice *const *bundle;      /* `device` and its companions, NULL-terminated */
+        uint32_t uid, gid;                  /* whom the nodes are for */
+        uint32_t flags;                     /* PtRequestFlags */
+        uint32_t reserved;
+} PtRequest;
+
+typedef enum PtRequestFlags {
+        PT_REQUEST_PARK_COMPANIONS = 1 << 0, /* companions are not the consumer's: kept without one */
+} PtRequestFlags;
+
+/* A step of the module's own, executed in the worker. `observe` records what `undo` needs and is called first. All get the
+ * step as it was planned. */
+typedef struct PtCustomStep {
+        const char *name;
+        int (*observe)(PtContext *ctx, const PtDevice *device, const PtStep *step);
+        int (*run)(PtContext *ctx, const PtDevice *device, const PtStep *step);
+        int (*undo)(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *observed);
+} PtCustomStep;
+
+typedef enum PtTypeFlags {
+        PT_TYPE_SHARED = 1 << 0,      /* one host device serves several consumers (1:n) */
+        PT_TYPE_MIGRATABLE = 1 << 1,  /* a guest with it can move to another host */
+        PT_TYPE_NEEDS_IOMMU = 1 << 2, /* useless without an IOMMU */
+} PtTypeFlags;
+
+typedef struct PtModule {
+        uint32_t abi_major, abi_minor;
+        uint32_t struct_size;
+        uint32_t flags;            /* PtTypeFlags */
+        const char *type;          /* [a-z][a-z0-9]*, at most 16 */
+        const char *title;         /* "PCI device" */
+        const char *version;       /* the module's own */
+        const char *documentation; /* URL or man page, "man:passthroughd-pci(7)" */
+        const char *guest_driver;  /* what the guest needs, one sentence */
+        const char *const *use_cases; /* NULL-terminated */
+        const char *default_class; /* class of a new group: "pci", "usb", "network", "vgpu" … */
+
+        const PtFilter *filters; /* ended by one with subsystem NULL */
+        const PtField *fields;   /* ended by one with name NULL; at most 64 */
+        const PtSetting *settings; /* ended by one with name NULL; NULL for none */
+        const PtCustomStep *custom_steps; /* ended by one with name NULL; NULL for none */
+
+        /* Fills the quick fields, the name and the role. Required. */
+        int (*describe)(PtContext *ctx, const PtDevice *device);
+        /* Fills the slow fields; in the worker. NULL when there are none. */
+        int (*observe)(PtContext *ctx, const PtDevice *device);
+        /* The resource keys. Required. The core adds "iommu:N". */
+        int (*uses)(PtContext *ctx, const PtDevice *device);
+        /* Identities, strongest first. NULL: the place only. */
+        int (*identity)(PtContext *ctx, const PtDevice *device);
+        /* Findings about giving this device away. `request` is NULL when nobody asks for it yet. NULL: none. */
+        int (*check)(PtContext *ctx, const PtDevice *device, const PtRequest *request);
+        /* Steps for the verb. Required. */
+        int (*plan)(PtContext *ctx, const PtRequest *request);
+        /* How the consumer attaches it. Required. */
+        int (*guest)(PtContext *ctx, const PtRequest *request);
+} PtModule;
+
+typedef const PtModule *(*PtModuleEntry)(void);
+
+/* Defines the exported entry point of a module. */
+#define PT_MODULE_DEFINE(descriptor)                                                                                   \
+        __attribute__((visibility("default"))) const PtModule *pt_module_descriptor(void);                            \
+        const PtModule *pt_module_descriptor(void) {                                                                  \
+                return &(descriptor);                                                                                 \
+        }

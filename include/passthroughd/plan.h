@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A plan: what a module wants done to devices, as data. A module never writes to the host itself; the worker executes the
+ * steps one by one, records what it observed before each, and undoes them in reverse from that record. */
+
+#include <stdint.h>
+
+typedef enum PtStepKind {
+        PT_STEP_INVALID = 0,
+        /* Write `value` to the attribute `name` of the device's sysfs directory and read it back. */
+        PT_STEP_WRITE_ATTRIBUTE,
+        /* Bind the device to the driver `value`: driver_override, unbind, drivers_probe, read the `driver` link back. An
+         * empty `value` unbinds and leaves the device without a driver. Undo: the driver and the override found before. */
+        PT_STEP_SET_DRIVER,
+        /* Function reset through the `reset` attribute. Nothing to undo. */
+        PT_STEP_RESET,
+        /* Give the device's node `name` (relative to /dev, e.g. "vfio/17") to `uid`:`gid` with `mode`. The node's device
+         * number must be the one that sysfs states for the device. Undo: owner and mode found before. */
+        PT_STEP_NODE_OWNER,
+        /* Make sure that the kernel module `name` is loaded. Executed by the service itself, before the worker starts. */
+        PT_STEP_LOAD_MODULE,
+        /* Wait until the attribute `name` reads `value`; an empty `value` waits until the entry `name` exists. */
+        PT_STEP_WAIT,
+        /* The module's own step `name`, see PtCustomStep; `value` is passed through. */
+        PT_STEP_CUSTOM,
+        _PT_STEP_MAX,
+} PtStepKind;
+
+typedef enum PtStepFlags {
+        PT_STEP_IDEMPOTENT = 1 << 0, /* may be run again without harm */
+        PT_STEP_NO_RETURN = 1 << 1,  /* point of no return: cannot be undone */
+        PT_STEP_OPTIONAL = 1 << 2,   /* its failure is a warning of the job, not its end */
+} PtStepFlags;
+
+typedef struct PtStep {
+        uint32_t kind;  /* PtStepKind */
+        uint32_t flags; /* PtStepFlags */
+        const char *device;   /* id of the device it acts on, or the id of a companion; NULL for PT_STEP_LOAD_MODULE */
+        const char *name;     /* see the kinds; NULL where not used */
+        const char *value;    /* see the kinds; NULL where not used */
+        const char *sentence; /* what happens, for people: "bind 0000:3b:00.0 to vfio-pci" */
+        uint32_t timeout_ms;  /* 0: the default of the kind */
+        uint32_t uid, gid;    /* PT_STEP_NODE_OWNER */
+        uint32_t mode;        /* PT_STEP_NODE_OWNER: permission bits */
+} PtStep;
+
+/* What plan() can be asked for. */
+typedef enum PtVerb {
+        PT_VERB_ACTIVATE,   /* make the device ready for its consumer */
+        PT_VERB_DEACTIVATE, /* what must happen before the steps of activate are undone */
+        PT_VERB_RESET,      /* reset a device that nobody holds */
+        _PT_VERB_MAX,
+} PtVerb;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Every limit of the service: sizes in bytes, times in the unit of their name. */
+
+#define ATTRIBUTE_MAX_BYTES 4096u           /* sysfs attributes are one page at most */
+#define ID_MAX 63u                          /* ids are DNS labels */
+#define TYPE_NAME_MAX 16u
+#define CONSUMER_MAX 256u                   /* length of a consumer's label */
+#define NAME_MAX_BYTES 256u                 /* names of groups, rules, requests */
+#define TEXT_MAX_BYTES 4096u                /* descriptions, condition values */
+#define REGEX_MAX_BYTES 1024u
+#define REGEX_MATCH_LIMIT 100000u           /* PCRE2 match limit: about a millisecond */
+#define REGEX_DEPTH_LIMIT 250u
+#define REGEX_HEAP_LIMIT_KIB 1024u
+#define CONDITIONS_MAX 64u                  /* in one rule */
+#define RULES_MAX 10000u
+#define GROUPS_MAX 10000u
+#define ALLOCATIONS_MAX 20000u
+#define ALLOCATIONS_PER_UID_MAX 1024u       /* of an ordinary user */
+#define REQUESTS_MAX 32u                    /* in one allocation */
+#define REQUEST_COUNT_MAX 64u               /* devices in one request */
+#define FIELDS_MAX 64u                      /* of one type */
+#define STEPS_MAX 512u                      /* in one plan */
+#define FINDINGS_MAX 256u
+#define PREVIEW_NEAR_MAX 100u               /* near misses that a preview of a rule lists */
+#define PAGE_MAX 1000u                      /* devices in one page of ListDevices */
+#define PAGE_DEFAULT 100u
+#define MANAGED_OBJECTS_MAX 2000u           /* beyond it GetManagedObjects answers TooManyObjects */
+#define HISTORY_MAX 10000u                  /* rows kept */
+#define JOBS_MAX 4096u
+#define JOBS_PER_UID_MAX 64u
+#define JOB_LINGER_SEC 30u                  /* a finished job stays visible that long */
+#define WORKERS_MAX 16u                     /* running side by side */
+#define WORKER_MESSAGE_MAX (1024u * 1024u)
+#define STEP_TIMEOUT_MSEC 30000u
+#define STEP_KILL_GRACE_MSEC 2000u          /* after SIGKILL; a child that stays is stuck in the kernel */
+#define OBSERVE_TIMEOUT_MSEC 10000u
+#define STORE_GROUP_COMMIT_MSEC 2u
+#define MODULE_CRASHES_MAX 2u
+#define MONITOR_BUFFER_BYTES (32 * 1024 * 1024) /* device events that wait in the kernel */
+#define MONITOR_BATCH_MAX 64u               /* device events taken in one turn of the loop */
+#define SCAN_SLICE_USEC 2000u               /* a rescan holds the loop no longer than that at a time */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the service and its worker say to each other: JSON objects, one a packet, over a SOCK_SEQPACKET pair
+ * that the worker inherits as file descriptor 3. Every packet has "type".
+ *
+ *   worker                              service
+ *   hello {pid, version}                (as soon as it runs; a warm spare waits here)
+ *                                       job {job, mode: execute|undo, module_dir, devices: [DEVICE…],
+ *                                            steps: [STEP…], observed: [TEXT|null…] (undo only)}
+ *                                       observe {devices: [DEVICE…], module_dir}
+ *                                       holders {nodes: ["/dev/vfio/17"…]}
+ *   before {step, observed}             recorded durably, then
+ *                                       go {step}   or   stop {}
+ *   after {step, result, error, code, text}
+ *                                       result 0 or a negative errno; error: text for people or null; code: the
+ *                                       word of the FaultCode or null; text: what was found afterwards, or null
+ *   fields {device, fields: {name: value}, result, error}            one for each observed device
+ *   held {holders: [{pid, comm, unit, node}…]}
+ *   log {level, text}
+ *   done {result, error}                after every request; error: text for people where nothing else said
+ *                                       why, else null. The worker waits for the next request
+ *
+ * execute runs the steps in order; the first that fails ends the job (done with its result) unless it is
+ * optional. undo runs them from last to first, each from its observed text, and goes on after a failure;
+ * done carries the first failure. A step without observed text was never begun and is skipped by undo. In
+ * both modes every step waits for its go; undo's before repeats the text that it was given. A step whose
+ * observation fails sends after without before. stop ends the job with -ECANCELED.
+ * `observed` is JSON in text form, by step kind:
+ *   write-attribute {value}   set-driver {driver: string|null, override: string|null}
+ *   node-owner {uid, gid, mode}   custom {text}   reset, wait, load-module {}
+ * null stands for what cannot be read (value) or what the bus does not know (override). load-module does nothing
+ * in the worker.
+ * DEVICE: {id, subsystem, sysname, devtype?, driver?, iommu_group, numa_node, module: file name of the
+ * module's object}. The worker touches no device that is not in the list. */
+
+#include <jansson.h>
+
+#include "fault.h"
+
+#define WORKER_FD 3
+
+/* Sends one packet. -EINVAL for what is not an object with "type", -EMSGSIZE beyond WORKER_MESSAGE_MAX or
+ * when the send buffer is too small for the packet and cannot be widened. With MSG_NOSIGNAL; blocks only as
+ * the socket does. */
+int message_send(int fd, json_t *message);
+/* Takes one packet. 0 at the end of the stream, 1 with a message, -EAGAIN, -EBADMSG for what is larger than
+ * WORKER_MESSAGE_MAX or not an object with "type". */
+int message_receive(int fd, json_t **ret);
+const char *message_type(json_t *message);
+/* Members of a message: -EBADMSG when missing or of another type. */
+int message_get_string(json_t *message, const char *key, const char **ret);
+int message_get_int(json_t *message, const char *key, int64_t *ret);
+
+#define _cleanup_json_ _cleanup_(json_decrefp)
