@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* From requests to devices: who is eligible, who is chosen, what it occupies, which steps it takes. */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "choice.h"
+#include "json-util.h"
+#include "operation.h"
+
+void assignment_list_done(AssignmentList *list) {
+        for (size_t i = 0; i < list->n_items; i++)
+                free(list->items[i].bundle);
+        free(list->items);
+        key_list_done(&list->keys);
+        json_decref(list->choices);
+}
+
+/* The holder of a key for people: an allocation by its consumer. */
+static void add_claimed(Manager *m, const char *holder, FindingList *findings) {
+        Allocation *allocation = manager_find_allocation(m, holder);
+
+        finding_add(findings, PT_SEVERITY_BLOCKER, "claimed", holder,
+                    "release or deactivate that allocation, or choose another device", "in use by %s%s%s",
+                    allocation ? "allocation of consumer " : "", allocation ? allocation->consumer : holder,
+                    allocation ? "" : "");
+}
+
+static void check_role(const Device *device, FindingList *findings) {
+        if (device->role != PT_ROLE_OFFER && !finding_has(findings, "bridge") &&
+            !finding_has(findings, "platform-device"))
+                finding_add(findings, PT_SEVERITY_BLOCKER, "forbidden", device->id, NULL,
+                            "%s belongs to the host and is never handed out", device->name);
+}
+
+static void check_keys(Manager *m, Device *device, const char *holder, FindingList *findings) {
+        _cleanup_keys_ KeyList keys = { 0 };
+        _cleanup_fault_ Fault fault = { 0 };
+        const char *other = NULL;
+
+        if (inventory_uses(m->inventory, device, &keys, &fault) < 0)
+                finding_add(findings, PT_SEVERITY_BLOCKER, "module-error", device->module->name, NULL, "%s",
+                            strempty(fault.message));
+        else if (key_table_check(m->keys, &keys, holder, &other, NULL) < 0)
+                add_claimed(m, strempty(other), findings);
+}
+
+/* A companion that the host's chipset needs, or that was put in quarantine, holds the whole bundle back. */
+static void check_companions(Manager *m, Device *device, FindingList *findings) {
+        _cleanup_free_ HostDevice **bundle = NULL;
+
+        if (inventory_bundle(m->inventory, device, &bundle) < 0)
+                return;
+        for (size_t i = 0; bundle[i]; i++) {
+                const Device *offer = bundle[i]->offers;
+                if (bundle[i] == device->host || !offer)
+                        continue;
+                if (offer->role == PT_ROLE_PLATFORM)
+                        finding_add(findings, PT_SEVERITY_BLOCKER, "companion-forbidden", offer->id,
+                                    "move the card to a slot with an IOMMU group of its own",
+                                    "%s (%s) is in the same IOMMU group %d and belongs to the host", offer->name,
+                                    bundle[i]->sysname, (int) bundle[i]->iommu_group);
+                if (offer->quarantine)
+                        finding_add(findings, PT_SEVERITY_BLOCKER, "companion-quarantined", offer->id,
+                                    "clear the quarantine once the device is sound", "%s is in quarantine: %s",
+                                    bundle[i]->sysname, offer->quarantine);
+        }
+}
+
+bool device_eligible(Manager *m, Device *device, const char *holder, const PlanRequest *request, FindingList *findings) {
+        _cleanup_fault_ Fault fault = { 0 };
+
+        if (device->quarantine)
+                finding_add(findings, PT_SEVERITY_BLOCKER, "quarantined", device->id,
+                            "passthroughctl device clear-quarantine once it is sound", "in quarantine: %s",
+                            device->quarantine);
+        if (inventory_check(m->inventory, device, request, findings, &fault) < 0)
+                finding_add(findings, PT_SEVERITY_BLOCKER, "module-error", device->module->name, NULL, "%s",
+                            strempty(fault.message));
+        check_role(device, findings);
+        check_companions(m, device, findings);
+        if (device->role == PT_ROLE_OFFER)
+                check_keys(m, device, holder, findings);
+        return finding_first_blocker(findings) == NULL;
+}
+
+int plan_request_for(Manager *m, const Allocation *allocation, const Request *request, PtVerb verb,
+                     SettingValues *settings, PlanRequest *ret, Fault *fault) {
+        const Group *group = policy_find_group(m->policy, request->group);
+
+        if (!group)
+                return fault_set_object(fault, -ENOENT, FAULT_UNKNOWN_GROUP, request->group,
+                                        "the group '%s' of request '%s' is gone", request->group, request->name);
+        int r = settings_merge(&group->settings, (const char *const *) group->user_defined, &request->settings, settings,
+                               fault);
+        if (r < 0)
+                return r;
+        *ret = (PlanRequest) {
+                .verb = verb,
+                .uid = allocation->node_uid,
+                .gid = allocation->node_gid,
+                .park_companions = request->park_companions,
+                .settings = settings,
+        };
+        return 0;
+}
+
+typedef struct Chooser {
+        Manager *m;
+        const char *holder;
+        const PlanRequest *request;
+} Chooser;
+
+static bool chooser_eligible(void *userdata, Device *device, FindingList *why_not) {
+        Chooser *chooser = userdata;
+
+        return device_eligible(chooser->m, device, chooser->holder, chooser->request, why_not);
+}
+
+static int add_assignment(Manager *m, size_t request, Device *device, const char *holder, AssignmentList *list,
+                          Fault *fault) {
+        _cleanup_keys_ KeyList keys = { 0 };
+        _cleanup_free_ HostDevice **bundle = NULL;
+        int r = inventory_uses(m->inventory, device, &keys, fault);
+
+        if (r < 0)
+                return r;
+        r = inventory_bundle(m->inventory, device, &bundle);
+        if (r < 0)
+                return fault_oom(fault);
+        r = key_table_take(m->keys, &keys, holder, fault);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < keys.n_items; i++)
+                if (key_list_add(&list->keys, keys.items[i].key, keys.items[i].exclusive) < 0)
+                        return fault_oom(fault);
+
+        Assignment *items = reallocarray(list->items, list->n_items + 1, sizeof(Assignment));
+        if (!items)
+                return fault_oom(fault);
+        list->items = items;
+        list->items[list->n_items++] = (Assignment) { request, device, TAKE_PTR(bundle) };
+        return 0;
+}
+
+/* Why nothing was found, in one text: the reasons of the candidates, counted. */
+static int none_available(const Request *request, const Group *group, size_t found, json_t *candidates, Fault *fault) {
+        char reasons[512] = "";
+        size_t n = 0, index;
+        json_t *candidate;
+
+        json_array_foreach(candidates, index, candidate) {
+                json_t *first = json_array_get(json_object_get(candidate, "blockers"), 0);
+                const char *text = json_string_value(json_object_get(first, "text"));
+                if (!text || n >= sizeof(reasons) - 1 || json_is_true(json_object_get(candidate, "chosen")))
+                        continue;
+                int w = snprintf(reasons + n, sizeof(reasons) - n, "; %s: %s",
+                                 strempty(json_string_value(json_object_get(candidate, "device"))), text);
+                n += w > 0 ? (size_t) w : 0;
+        }
+        return fault_set_object(fault, -EBUSY, FAULT_NO_DEVICE_AVAILABLE, group->id,
+                                "group '%s' has %zu of the %u devices that request '%s' needs%s%s", group->name, found,
+                                request->count, request->name,
+                                json_array_size(candidates) == 0 ? ": it has no members" : "", reasons);
+}
+
+static int choose_request(Manager *m, Allocation *a, size_t index, const char *holder, AssignmentList *list,
+                          Fault *fault) {
+        Request *request = &a->requests[index];
+        _cleanup_settings_ SettingValues settings = { 0 };
+        _cleanup_free_ Device **chosen = NULL;
+        _cleanup_(json_decrefp) json_t *candidates = NULL;
+        PlanRequest plan;
+        size_t n = 0;
+        int r = plan_request_for(m, a, request, PT_VERB_ACTIVATE, &settings, &plan, fault);
+
+        if (r < 0)
+                return r;
+        const Group *group = policy_find_group(m->policy, request->group);
+        if (!group->enabled)
+                return fault_set_object(fault, -EPERM, FAULT_GROUP_DISABLED, group->id, "group '%s' is disabled",
+                                        group->name);
+        if (!group->module)
+                return fault_set_object(fault, -ENOENT, FAULT_MODULE_MISSING, group->id,
+                                        "the module of type '%s' is not loaded", group->type);
+
+        Chooser chooser = { m, holder, &plan };
+        r = choice_make(m->inventory,
+                        &(ChoiceRequest) {
+                                .group = group,
+                                .count = request->count,
+                                .numa_node = -1,
+                                .last = (const char *const *) request->last,
+                                .eligible = chooser_eligible,
+                                .userdata = &chooser,
+                        },
+                        &chosen, &n, &candidates, fault);
+        if (r < 0)
+                return r;
+        if (n < request->count)
+                return none_available(request, group, n, candidates, fault);
+        for (size_t i = 0; i < n; i++) {
+                r = add_assignment(m, index, chosen[i], holder, list, fault);
+                if (r < 0)
+                        return r;
+        }
+        json_array_append_new(list->choices, json_pack("{s:s, s:s, s:O}", "request", request->id, "group", group->id,
+                                                       "candidates", candidates));
+        return 0;
+}
+
+/* A thick allocation keeps its devices over power cycles: they are looked up, not chosen. */
+static int reuse_request(Manager *m, Allocation *a, size_t index, const char *holder, AssignmentList *list, Fault *fault) {
+        Request *request = &a->requests[index];
+        _cleanup_settings_ SettingValues settings = { 0 };
+        PlanRequest plan;
+        int r = plan_request_for(m, a, request, PT_VERB_ACTIVATE, &settings, &plan, fault);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < request->n_devices; i++) {
+                _cleanup_findings_ FindingList findings = { 0 };
+                Device *device = inventory_find(m->inventory, request->devices[i].device);
+
+                if (!device)
+                        return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, request->devices[i].device,
+                                                "the reserved device %s is not there", request->devices[i].device);
+                if (!device_eligible(m, device, holder, &plan, &findings))
+                        return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BLOCKED, device->id, "%s: %s",
+                                                device->host->sysname, finding_first_blocker(&findings)->text);
+                r = add_assignment(m, index, device, holder, list, fault);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int assign_request(Manager *m, Allocation *a, size_t index, const char *holder, AssignmentList *list,
+                          Fault *fault) {
+        Request *request = &a->requests[index];
+        _cleanup_fault_ Fault reason = { 0 };
+        int r;
+
+        if (!request->enabled)
+                return 0;
+        if (request->n_devices > 0)
+                return reuse_request(m, a, index, holder, list, fault);
+        r = choose_request(m, a, index, holder, list, &reason);
+        free(request->status);
+        request->status = strdup(r < 0 ? strempty(reason.message) : "");
+        if (!request->status)
+                return fault_oom(fault);
+        if (r < 0 && !request->optional) {
+                fault_move(fault, &reason);
+                return r;
+        }
+        return 0;
+}
+
+int assign_devices(Manager *m, Allocation *allocation, const char *holder, AssignmentList *ret, Fault *fault) {
+        AssignmentList list = { .choices = json_array() };
+        int r = list.choices ? 0 : fault_oom(fault);
+
+        for (size_t i = 0; i < allocation->n_requests && r >= 0; i++)
+                r = assign_request(m, allocation, i, holder, &list, fault);
+        if (r < 0) {
+                if (!allocation->thick || !streq(holder, allocation->id))
+                        key_table_release(m->keys, holder);
+                assignment_list_done(&list);
+                return r;
+        }
+        *ret = list;
+        return 0;
+}
+
+int assignment_plan(Manager *m, Allocation *allocation, const AssignmentList *list, PtVerb verb, Plan *plan, Fault *fault) {
+        for (size_t i = 0; i < list->n_items; i++) {
+                const Assignment *item = &list->items[i];
+                _cleanup_settings_ SettingValues settings = { 0 };
+                PlanRequest request;
+                int r = plan_request_for(m, allocation, &allocation->requests[item->request], verb, &settings, &request,
+                                         fault);
+
+                if (r >= 0)
+                        r = inventory_plan(m->inventory, item->device, &request, plan, fault);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* FNV-1a over the devices and the steps: it guards against a changed world, not against an adversary, who needs the same
+ * rights with or without a token. */
+static void digest(uint64_t hash[2], const char *text) {
+        for (const char *c = strempty(text);; c++) {
+                hash[0] = (hash[0] ^ (uint8_t) *c) * UINT64_C(0x100000001b3);
+                hash[1] = (hash[1] + (uint8_t) *c) * UINT64_C(0x9E3779B97F4A7C15) ^ (hash[1] >> 29);
+                if (*c == '\0')
+                        return;
+        }
+}
+
+void plan_token(const AssignmentList *list, const Plan *plan, char ret[static 33]) {
+        uint64_t hash[2] = { UINT64_C(0xcbf29ce484222325), UINT64_C(0x243f6a8885a308d3) };
+
+        for (size_t i = 0; i < list->n_items; i++) {
+                digest(hash, list->items[i].device->id);
+                for (size_t k = 0; list->items[i].bundle[k]; k++) {
+                        digest(hash, list->items[i].bundle[k]->id);
+                        digest(hash, list->items[i].bundle[k]->driver);
+                }
+        }
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                digest(hash, step_kind_to_string(plan->steps[i].kind));
+                digest(hash, plan->steps[i].device);
+                digest(hash, plan->steps[i].name);
+                digest(hash, plan->steps[i].value);
+        }
+        snprintf(ret, 33, "%016" PRIx64 "%016" PRIx64, hash[0], hash[1]);
+}

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus-internal.h"
+#include "json-util.h"
+#include "lib/limits.h"
+#include "lib/parse.h"
+
+/* ---- properties ---- */
+
+static int get_text(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                    void *userdata, sd_bus_error *error) {
+        const Bus *b = userdata;
+
+        return sd_bus_message_append(reply, "s",
+                                     streq(property, "Version") ? PROJECT_VERSION
+                                     : streq(property, "Node")  ? b->manager->config.node
+                                                                : readiness_to_string(b->manager->readiness));
+}
+
+static int get_generation(sd_bus *bus, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Bus *b = userdata;
+
+        return sd_bus_message_append(reply, "t", inventory_generation(b->manager->inventory));
+}
+
+static int get_types(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                     void *userdata, sd_bus_error *error) {
+        const Bus *b = userdata;
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        for (Module *module = loader_first(b->manager->loader); module && r >= 0; module = module->next)
+                if (module->state == MODULE_LOADED)
+                        r = sd_bus_message_append_basic(reply, 's', module->name);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_features(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        static const char *const features[] = { "allocate", "apply", "explain", "hold", "make-resource", "plan", NULL };
+
+        return sd_bus_message_append_strv(reply, (char **) features);
+}
+
+static int get_problems(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Bus *b = userdata;
+        const char *health = store_health_reason(b->manager->store);
+        int r = sd_bus_message_open_container(reply, 'a', "s");
+
+        if (r >= 0 && health)
+                r = sd_bus_message_append_basic(reply, 's', health);
+        for (size_t i = 0; r >= 0 && b->manager->config.problems && b->manager->config.problems[i]; i++)
+                r = sd_bus_message_append_basic(reply, 's', b->manager->config.problems[i]);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* ---- finding objects ---- */
+
+static int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        char id[ID_SIZE], path[BUS_PATH_SIZE];
+        const char *name;
+        Device *device;
+        int r = sd_bus_message_read(m, "s", &name);
+
+        if (r < 0)
+                return bus_error_from_fault(error, r, NULL);
+        device = inventory_find(b->manager->inventory, name);
+        /* A place says which device is meant, whatever the type: the first that is offered there. */
+        for (Module *module = loader_first(b->manager->loader); module && !device; module = module->next)
+                if (id_from_place(module->name, name, id) >= 0)
+                        device = inventory_find(b->manager->inventory, id);
+        if (!device)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "UnknownDevice", "there is no device '%.64s'", name);
+        bus_path(OBJECT_DEVICE, device->id, path);
+        return sd_bus_reply_method_return(m, "o", path);
+}
+
+static int method_get_group(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        char path[BUS_PATH_SIZE];
+        const char *name;
+        Group *group;
+        int r = sd_bus_message_read(m, "s", &name);
+
+        if (r < 0)
+                return bus_error_from_fault(error, r, NULL);
+        group = policy_find_group_by_name(b->manager->policy, name);
+        if (!group)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "UnknownGroup", "there is no group '%.64s'", name);
+        bus_path(OBJECT_GROUP, group->id, path);
+        return sd_bus_reply_method_return(m, "o", path);
+}
+
+/* ---- ListDevices ---- */
+
+typedef struct ListQuery {
+        const char *type;
+        ConditionList *where;
+        unsigned limit;
+        char *cursor;
+        char *group;
+        char **fields;
+} ListQuery;
+
+static void list_query_done(ListQuery *q) {
+        conditions_free(q->where);
+        free(q->cursor);
+        free(q->group);
+        strv_free(q->fields);
+}
+
+static int read_list_query(Bus *b, sd_bus_message *m, ListQuery *q, Fault *fault) {
+        _cleanup_(json_decrefp) json_t *where = NULL, *options = NULL;
+        const JsonKey keys[] = {
+                { "limit", JSON_KEY_UINT, &q->limit, PAGE_MAX, false },
+                { "cursor", JSON_KEY_STRING, &q->cursor, ID_MAX, false },
+                { "group", JSON_KEY_STRING, &q->group, NAME_MAX_BYTES, false },
+                { "fields", JSON_KEY_STRV, &q->fields, 0, false },
+                { 0 },
+        };
+        Module *module;
+        int r;
+
+        q->limit = PAGE_DEFAULT;
+        r = sd_bus_message_read(m, "s", &q->type);
+        if (r >= 0)
+                r = bus_read_conditions(m, &where);
+        if (r >= 0)
+                r = bus_read_dict(m, &options);
+        if (r >= 0)
+                r = json_parse_object(options, keys, "the options of ListDevices", FAULT_UNKNOWN_OPTION, fault);
+        if (r < 0)
+                return r;
+        if (q->limit == 0)
+                q->limit = PAGE_DEFAULT;
+        module = isempty(q->type) ? NULL : loader_find(b->manager->loader, q->type);
+        if (!isempty(q->type) && (!module || module->state != MODULE_LOADED))
+                return fault_set(fault, -ENOENT, FAULT_UNKNOWN_TYPE, "there is no type '%.32s'", q->type);
+        if (json_array_size(where) > 0) {
+                if (!module)
+                        return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
+                                         "conditions name fields of a type: give the type too");
+                r = conditions_from_json(where, module, &q->where, fault);
+        }
+        return r;
+}
+
+static bool passes(Bus *b, const ListQuery *q, Device *device) {
+        if (!isempty(q->type) && !streq(device->module->name, q->type))
+                return false;
+        if (q->where && conditions_match(q->where, device, NULL) != MATCH_YES)
+                return false;
+        if (q->group) {
+                const Group *group = policy_find_group_by_name(b->manager->policy, q->group);
+                return group && group_has_member(group, device);
+        }
+        return true;
+}
+
+/* The cursor is the id that comes first in the next page; a device that went meanwhile ends the listing early, which the
+ * generation tells. */
+static int append_page(sd_bus_message *reply, Bus *b, const ListQuery *q, const char **ret_cursor) {
+        Device *device = isempty(q->cursor) ? inventory_first(b->manager->inventory)
+                                            : inventory_find(b->manager->inventory, q->cursor);
+        unsigned n = 0;
+        int r = sd_bus_message_open_container(reply, 'a', "(oa{sv})");
+
+        *ret_cursor = "";
+        for (; device && r >= 0; device = device->hh.next) {
+                char path[BUS_PATH_SIZE];
+
+                if (!passes(b, q, device))
+                        continue;
+                if (n++ >= q->limit) {
+                        *ret_cursor = device->id;
+                        break;
+                }
+                bus_path(OBJECT_DEVICE, device->id, path);
+                r = sd_bus_message_open_container(reply, 'r', "oa{sv}");
+                if (r >= 0)
+                        r = sd_bus_message_append_basic(reply, 'o', path);
+                if (r >= 0)
+                        r = bus_append_device(reply, b, device, (const char *const *) q->fields);
+                if (r >= 0)
+                        r = sd_bus_message_close_container(reply);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_(list_query_done) ListQuery query = { 0 };
+        _cleanup_fault_ Fault fault = { 0 };
+        sd_bus_message *reply = NULL;
+        const char *cursor;
+        int r = read_list_query(b, m, &query, &fault);
+
+        if (r >= 0)
+                r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = append_page(reply, b, &query, &cursor);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "st", cursor, inventory_generation(b->manager->inventory));
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        sd_bus_message_unref(reply);
+        return r < 0 ? bus_error_from_fault(error, r, &fault) : 1;
+}
+
+/* ---- groups ---- */
+
+static int finish(int r, BusCall *call, Fault *fault, sd_bus_error *error) {
+        if (r >= 0)
+                return 1;
+        bus_call_free(call);
+        return bus_error_from_fault(error, r, fault);
+}
+
+static int method_create_group(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_(json_decrefp) json_t *settings = NULL, *options = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        const char *name, *type;
+        BusCall *call = NULL;
+        Caller caller;
+        int r = sd_bus_message_read(m, "ss", &name, &type);
+
+        if (r >= 0)
+                r = bus_read_dict(m, &settings);
+        if (r >= 0)
+                r = bus_read_dict(m, &options);
+        if (r < 0)
+                return bus_error_from_fault(error, r, NULL);
+        const char *details[] = { "group", name, "type", type, NULL };
+        r = auth_check(b, m, RIGHT_MANAGE_GROUPS, details, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = auth_caller(b, m, &caller, error);
+        if (r < 0)
+                return r;
+        r = bus_call_new(b, m, OBJECT_GROUP, &call);
+        if (r >= 0)
+                r = manager_create_group(b->manager, &caller, name, type, settings, options, bus_call_done_path, call,
+                                         &fault);
+        return finish(r, call, &fault, error);
+}
+
+static int read_devices(Bus *b, json_t *paths, Device ***ret, Fault *fault) {
+        _cleanup_free_ Device **devices = calloc(json_array_size(paths) + 1, sizeof(Device *));
+        size_t index;
+        json_t *path;
+
+        if (!devices)
+                return fault_oom(fault);
+        json_array_foreach(paths, index, path) {
+                char id[ID_SIZE];
+                if (bus_path_parse(json_string_value(path), OBJECT_DEVICE, id) >= 0)
+                        devices[index] = inventory_find(b->manager->inventory, id);
+                if (!devices[index])
+                        return fault_set(fault, -ENOENT, FAULT_UNKNOWN_DEVICE, "there is no device at %.128s",
+                                         json_string_value(path));
+        }
+        *ret = TAKE_PTR(devices);
+        return 0;
+}
+
+static int method_make_resource(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_(json_decrefp) json_t *paths = NULL, *options = NULL;
+        _cleanup_free_ Device **devices = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        const char *group;
+        BusCall *call = NULL;
+        Caller caller;
+        int r = bus_read_path_list(m, &paths);
+
+        if (r >= 0)
+                r = sd_bus_message_read(m, "s", &group);
+        if (r >= 0)
+                r = bus_read_dict(m, &options);
+        if (r < 0)
+                return bus_error_from_fault(error, r, NULL);
+        const char *details[] = { "group", group, NULL };
+        r = auth_check(b, m, RIGHT_MANAGE_GROUPS, details, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = auth_caller(b, m, &caller, error);
+        if (r < 0)
+                return r;
+        r = read_devices(b, paths, &devices, &fault);
+        if (r >= 0)
+                r = bus_call_new(b, m, OBJECT_RULE, &call);
+        if (r >= 0)
+                r = manager_make_resource(b->manager, &caller, devices, group, options, bus_call_done_paths, call,
+                                          &fault);
+        return finish(r, call, &fault, error);
+}
+
+int bus_reply_preview(sd_bus_message *m, json_t *result, sd_bus_error *error) {
+        sd_bus_message *reply = NULL;
+        size_t index;
+        json_t *id;
+        int r = sd_bus_message_new_method_return(m, &reply);
+
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "o");
+        json_array_foreach(json_object_get(result, "matched"), index, id) {
+                char path[BUS_PATH_SIZE];
+                bus_path(OBJECT_DEVICE, json_string_value(id), path);
+                if (r >= 0)
+                        r = sd_bus_message_append_basic(reply, 'o', path);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = bus_append_dict_list(reply, json_object_get(result, "near"));
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        sd_bus_message_unref(reply);
+        return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
+}
+
+/* ---- plan, allocate ---- */
+
+static int allocation_ids(json_t *paths, json_t **ret, Fault *fault) {
+        _cleanup_(json_decrefp) json_t *ids = json_array();
+        size_t index;
+        json_t *path;
+
+        json_array_foreach(paths, index, path) {
+                char id[ID_SIZE];
+                if (bus_path_parse(json_string_value(path), OBJECT_ALLOCATION, id) < 0)
+                        return fault_set(fault, -ENOENT, FAULT_UNKNOWN_ALLOCATION, "%.128s is no allocation",
+                                         json_string_value(path));
+                json_array_append_new(ids, json_string(id));
+        }
+        *ret = TAKE_PTR(ids);
+        return 0;
+}
+
+static int reply_plan(sd_bus_message *m, json_t *plan) {
+        static const char *const lists[] = { "choices", "steps", "findings" };
+        sd_bus_message *reply = NULL;
+        int r = sd_bus_message_new_method_return(m, &reply);
+
+        for (size_t i = 0; i < ELEMENTSOF(lists) && r >= 0; i++)
+                r = bus_append_dict_list(reply, json_object_get(plan, lists[i]));
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "s", json_string_value(json_object_get(plan, "token")));
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        sd_bus_message_unref(reply);
+        return r;
+}
+
+static int method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_(json_decrefp) json_t *paths = NULL, *ids = NULL, *requests = NULL, *options = NULL, *plan = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        const char *verb;
+        int r = sd_bus_message_read(m, "s", &verb);
+
+        if (r >= 0)
+                r = bus_read_path_list(m, &paths);
+        if (r >= 0)
+                r = bus_read_dict_list(m, &requests);
+        if (r >= 0)
+                r = bus_read_dict(m, &options);
+        if (r >= 0)
+                r = allocation_ids(paths, &ids, &fault);
+        if (r >= 0)
+                r = manager_plan(b->manager, verb, ids, requests, options, &plan, &fault);
+        if (r >= 0)
+                r = reply_plan(m, plan);
+        return r < 0 ? bus_error_from_fault(error, r, &fault) : 1;
+}
+
+static bool names_other_user(const Caller *caller, json_t *options) {
+        static const char *const keys[] = { "owner-uid", "node-uid", "node-gid" };
+
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                json_t *value = json_object_get(options, keys[i]);
+                uint32_t uid = (uint32_t) json_integer_value(value);
+
+                if (!value)
+                        continue;
+                if (json_is_string(value) && parse_uint32(json_string_value(value), &uid) < 0)
+                        continue; /* refused later, with its name */
+                if (uid != (i == 2 ? caller->gid : caller->uid))
+                        return true;
+        }
+        return false;
+}
+
+int bus_allocate(Bus *b, sd_bus_message *m, const char *consumer, json_t *requests, json_t *options,
+                 sd_bus_error *error) {
+        _cleanup_fault_ Fault fault = { 0 };
+        BusCall *call = NULL;
+        Caller caller;
+        int r = auth_caller(b, m, &caller, error);
+
+        if (r < 0)
+                return r;
+        if (names_other_user(&caller, options)) {
+                r = auth_check(b, m, RIGHT_ALLOCATE_ANY, NULL, error);
+                if (r <= 0)
+                        return r < 0 ? r : 1;
+                caller.any = true;
+        }
+        r = auth_groups(b, m, requests, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = bus_call_new(b, m, OBJECT_ALLOCATION, &call);
+        if (r >= 0)
+                r = manager_allocate(b->manager, &caller, consumer, requests, options, bus_call_done_allocated, call,
+                                     &fault);
+        return finish(r, call, &fault, error);
+}
+
+static int method_allocate(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(json_decrefp) json_t *requests = NULL, *options = NULL;
+        const char *consumer;
+        int r = sd_bus_message_read(m, "s", &consumer);
+
+        if (r >= 0)
+                r = bus_read_dict_list(m, &requests);
+        if (r >= 0)
+                r = bus_read_dict(m, &options);
+        if (r < 0)
+                return bus_error_from_fault(error, r, NULL);
+        return bus_allocate(userdata, m, consumer, requests, options, error);
+}
+
+/* ---- the rest ---- */
+
+static int method_rescan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        int r = bus_no_options(m, "the options of Rescan", error);
+
+        if (r < 0)
+                return r;
+        r = auth_check(b, m, RIGHT_MANAGE_DEVICES, NULL, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = manager_rescan(b->manager);
+        return r < 0 ? bus_error_from_fault(error, r, NULL) : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_export(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_(json_decrefp) json_t *document = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r = bus_no_options(m, "the options of Export", error);
+
+        if (r < 0)
+                return r;
+        document = manager_export(b->manager);
+        text = document ? json_dumps(document, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
+        return text ? sd_bus_reply_method_return(m, "s", text) : bus_error_from_fault(error, -ENOMEM, NULL);
+}
+
+/* The answer of Apply: what changes, beside whether anything does. */
+typedef struct ApplyCall {
+        Bus *bus;
+        sd_bus_message *message;
+        json_t *changes;
+        bool submitting, answered; /* the answer may come before manager_apply() returns */
+} ApplyCall;
+
+static void apply_call_free(ApplyCall *call) {
+        sd_bus_message_unref(call->message);
+        json_decref(call->changes);
+        free(call);
+}
+
+static void on_applied(void *userdata, int result, const Fault *fault, const char *id) {
+        ApplyCall *call = userdata;
+        sd_bus_message *reply = NULL;
+        int r = result;
+
+        bus_emit_changes(call->bus);
+        if (r >= 0)
+                r = sd_bus_message_new_method_return(call->message, &reply);
+        if (r >= 0)
+                r = bus_append_dict_list(reply, call->changes);
+        if (r >= 0)
+                (void) sd_bus_send(NULL, reply, NULL);
+        else
+                (void) bus_reply_fault(call->message, r, fault);
+        sd_bus_message_unref(reply);
+        call->answered = true;
+        if (!call->submitting)
+                apply_call_free(call);
+}
+
+static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_(json_decrefp) json_t *options = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        bool dry_run = false;
+        const JsonKey keys[] = { { "dry-run", JSON_KEY_BOOL, &dry_run, 0, false }, { 0 } };
+        const char *text;
+        ApplyCall *call;
+        Caller caller;
+        int r = sd_bus_message_read(m, "s", &text);
+
+        if (r >= 0)
+                r = bus_read_dict(m, &options);
+        if (r >= 0)
+                r = json_parse_object(options, keys, "the options of Apply", FAULT_UNKNOWN_OPTION, &fault);
+        if (r < 0)
+                return bus_error_from_fault(error, r, &fault);
+        r = auth_check(b, m, RIGHT_MANAGE_GROUPS, NULL, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = auth_caller(b, m, &caller, error);
+        if (r < 0)
+                return r;
+        call = calloc(1, sizeof(ApplyCall));
+        if (!call)
+                return bus_error_from_fault(error, -ENOMEM, NULL);
+        *call = (ApplyCall) { .bus = b, .message = sd_bus_message_ref(m), .submitting = true };
+        r = manager_apply(b->manager, &caller, text, dry_run, on_applied, call, &call->changes, &fault);
+        call->submitting = false;
+        if (r < 0 || call->answered)
+                apply_call_free(call);
+        return r < 0 ? bus_error_from_fault(error, r, &fault) : 1;
+}
+
+/* ---- history ---- */
+
+static void on_history(void *userdata, int result, json_t *rows, const Fault *fault) {
+        sd_bus_message *m = userdata, *reply = NULL;
+        int r = result;
+
+        if (r >= 0)
+                r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = bus_append_dict_list(reply, rows);
+        if (r >= 0)
+                (void) sd_bus_send(NULL, reply, NULL);
+        else
+                (void) bus_reply_fault(m, r, fault);
+        sd_bus_message_unref(reply);
+        sd_bus_message_unref(m);
+}
+
+static int method_history(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_(json_decrefp) json_t *filter = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        bool any;
+        Caller caller;
+        int r = bus_read_dict(m, &filter);
+
+        if (r < 0)
+                return bus_error_from_fault(error, r, NULL);
+        r = auth_ask(b, m, RIGHT_ALLOCATE_ANY, NULL, &any, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = auth_caller(b, m, &caller, error);
+        if (r < 0)
+                return r;
+        /* Without that right everybody sees the own rows. */
+        if (!any)
+                json_object_set_new(filter, "uid", json_integer((json_int_t) caller.uid));
+        r = store_query_history(b->manager->store, filter, on_history, sd_bus_message_ref(m), &fault);
+        if (r < 0) {
+                sd_bus_message_unref(m);
+                return bus_error_from_fault(error, r, &fault);
+        }
+        return 1;
+}
+
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define ANYBODY SD_BUS_VTABLE_UNPRIVILEGED
+
+static const sd_bus_vtable vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Version", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Node", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Readiness", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Generation", "t", get_generation, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
+        SD_BUS_PROPERTY("Types", "as", get_types, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Features", "as", get_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Problems", "as", get_problems, 0, CHANGES),
+        SD_BUS_METHOD_WITH_ARGS("GetDevice", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", device), method_get_device,
+                                ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("GetGroup", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", group), method_get_group, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("ListDevices", SD_BUS_ARGS("s", type, "a(sss)", where, "a{sv}", options),
+                                SD_BUS_RESULT("a(oa{sv})", page, "s", cursor, "t", generation), method_list_devices,
+                                ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("CreateGroup", SD_BUS_ARGS("s", name, "s", type, "a{sv}", settings, "a{sv}", options),
+                                SD_BUS_RESULT("o", group), method_create_group, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("MakeResource", SD_BUS_ARGS("ao", devices, "s", group, "a{sv}", options),
+                                SD_BUS_RESULT("ao", rules), method_make_resource, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("Plan", SD_BUS_ARGS("s", verb, "ao", objects, "aa{sv}", requests, "a{sv}", options),
+                                SD_BUS_RESULT("aa{sv}", choices, "aa{sv}", steps, "aa{sv}", findings, "s", token),
+                                method_plan, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("Allocate", SD_BUS_ARGS("s", consumer, "aa{sv}", requests, "a{sv}", options),
+                                SD_BUS_RESULT("o", allocation, "o", job), method_allocate, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows), method_history,
+                                ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_rescan, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("Export", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", document), method_export,
+                                ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("Apply", SD_BUS_ARGS("s", document, "a{sv}", options), SD_BUS_RESULT("aa{sv}", changes),
+                                method_apply, ANYBODY),
+        SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("o", job), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("o", job, "s", result, "s", error, "s", message), 0),
+        SD_BUS_VTABLE_END,
+};
+
+int bus_register_manager(Bus *b) {
+        return sd_bus_add_object_vtable(b->bus, NULL, BUS_ROOT, bus_interface(OBJECT_MANAGER), vtable, b);
+}

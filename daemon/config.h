@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The configuration: /etc/passthroughd/passthroughd.conf and the files passthroughd.conf.d/NAME.conf beside it, INI as libinih reads it,
+ * plus the directories that systemd states in the environment. An unknown section or key, or a bad value, is reported with
+ * file, line and what is valid, and the default stays; the service starts in any case. */
+
+#include "lib/fault.h"
+
+typedef struct Config {
+        char *node;              /* [Service] Node=; default: host name */
+        char *module_directory;  /* [Service] ModuleDirectory= */
+        char *worker;            /* [Service] Worker= */
+        char *state_directory;   /* STATE_DIRECTORY, default /var/lib/passthroughd */
+        char *runtime_directory; /* RUNTIME_DIRECTORY, default /run/passthroughd */
+        int log_level;           /* [Log] Level=debug info notice warning err; default info */
+        unsigned workers;        /* [Service] Workers=; most that run side by side, 1 … WORKERS_MAX */
+        unsigned step_timeout_factor; /* [Service] StepTimeoutFactor=; multiplies the kinds' own times, 1 … 120 */
+        bool spare_worker;       /* [Service] SpareWorker=; keep one warm */
+        char **problems;         /* what was wrong, for the log and `passthroughctl status`; NULL-terminated */
+} Config;
+
+/* Fails only for want of memory. An empty value asks for the default. */
+int config_load(const char *directory, Config *ret);
+void config_done(Config *config);
+#define _cleanup_config_ _cleanup_(config_done)

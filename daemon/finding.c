@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "finding.h"
+#include "lib/limits.h"
+
+static const char *const severities[] = {
+        [PT_SEVERITY_NOTE] = "note",
+        [PT_SEVERITY_WARNING] = "warning",
+        [PT_SEVERITY_BLOCKER] = "blocker",
+};
+DEFINE_STRING_TABLE(severity, PtSeverity, severities)
+
+static void finding_done(PtFinding *finding) {
+        free((char *) finding->code);
+        free((char *) finding->text);
+        free((char *) finding->culprit);
+        free((char *) finding->remedy);
+        *finding = (PtFinding) { 0 };
+}
+
+static bool copy_text(const char *text, const char **ret) {
+        if (!text)
+                return true;
+        *ret = strdup(text);
+        return *ret;
+}
+
+int finding_append(FindingList *list, const PtFinding *finding) {
+        PtFinding copy = { .severity = finding->severity }, *items;
+
+        if (!severity_to_string((PtSeverity) finding->severity) || isempty(finding->code) || isempty(finding->text))
+                return -EINVAL;
+        if (list->n_items >= FINDINGS_MAX)
+                return -E2BIG;
+
+        items = reallocarray(list->items, list->n_items + 1, sizeof(*items));
+        if (!items)
+                return -ENOMEM;
+        list->items = items;
+
+        if (!copy_text(finding->code, &copy.code) || !copy_text(finding->text, &copy.text) ||
+            !copy_text(finding->culprit, &copy.culprit) || !copy_text(finding->remedy, &copy.remedy)) {
+                finding_done(&copy);
+                return -ENOMEM;
+        }
+
+        items[list->n_items++] = copy;
+        return 0;
+}
+
+int finding_add(FindingList *list, PtSeverity severity, const char *code, const char *culprit, const char *remedy,
+                const char *format, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list arguments;
+        int r;
+
+        va_start(arguments, format);
+        r = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        if (r < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
+
+        return finding_append(list, &(PtFinding) {
+                                            .severity = severity,
+                                            .code = code,
+                                            .text = text,
+                                            .culprit = culprit,
+                                            .remedy = remedy,
+                                    });
+}
+
+bool finding_has(const FindingList *list, const char *code) {
+        for (size_t i = 0; i < list->n_items; i++)
+                if (streq(list->items[i].code, code))
+                        return true;
+        return false;
+}
+
+const PtFinding *finding_first_blocker(const FindingList *list) {
+        for (size_t i = 0; i < list->n_items; i++)
+                if (list->items[i].severity == PT_SEVERITY_BLOCKER)
+                        return list->items + i;
+        return NULL;
+}
+
+void finding_list_done(FindingList *list) {
+        for (size_t i = 0; i < list->n_items; i++)
+                finding_done(list->items + i);
+        free(list->items);
+        *list = (FindingList) { 0 };
+}
+
+static json_t *finding_to_json(const PtFinding *finding) {
+        return json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "severity",
+                         severity_to_string((PtSeverity) finding->severity), "code", finding->code, "text",
+                         finding->text, "culprit", finding->culprit, "remedy", finding->remedy);
+}
+
+json_t *finding_list_to_json(const FindingList *list) {
+        json_t *array = json_array();
+
+        /* What stops the caller comes first. */
+        for (int severity = _PT_SEVERITY_MAX - 1; array && severity >= 0; severity--)
+                for (size_t i = 0; i < list->n_items; i++) {
+                        if (list->items[i].severity != (uint32_t) severity)
+                                continue;
+                        if (json_array_append_new(array, finding_to_json(list->items + i)) < 0) {
+                                json_decref(array);
+                                return NULL;
+                        }
+                }
+
+        return array;
+}

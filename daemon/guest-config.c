@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a VM manager or container runtime needs to attach the devices of an allocation, in the form it asks for. The modules
+ * say what to attach; how QEMU, libvirt, a shell or a program writes that is here. */
+
+#include <stdio.h>
+
+#include "json-util.h"
+#include "operation.h"
+
+typedef struct Text {
+        char *data;
+        size_t size;
+        FILE *file;
+} Text;
+
+static const char *str(json_t *object, const char *key) {
+        return strempty(json_string_value(json_object_get(object, key)));
+}
+
+static void write_qemu(FILE *f, json_t *attachments) {
+        json_t *attachment, *property;
+        size_t index, i;
+
+        json_array_foreach(attachments, index, attachment) {
+                const char *address = str(attachment, "address");
+                bool pci = streq(str(attachment, "libvirt-type"), "pci");
+
+                fprintf(f, "-device %s,%s=%s,id=hostdev%zu", str(attachment, "driver"), pci ? "host" : "sysfsdev",
+                        address, index);
+                json_array_foreach(json_object_get(attachment, "properties"), i, property)
+                        fprintf(f, ",%s", strempty(json_string_value(property)));
+                fputc('\n', f);
+        }
+}
+
+static void write_xml_text(FILE *f, const char *text) {
+        for (; *text; text++)
+                switch (*text) {
+                case '<':
+                        fputs("&lt;", f);
+                        break;
+                case '&':
+                        fputs("&amp;", f);
+                        break;
+                case '\'':
+                        fputs("&apos;", f);
+                        break;
+                default:
+                        fputc(*text, f);
+                }
+}
+
+/* managed='no': the service binds and gives back; libvirt must not do it a second time. */
+static void write_libvirt(FILE *f, json_t *attachments) {
+        json_t *attachment;
+        size_t index;
+
+        json_array_foreach(attachments, index, attachment) {
+                const char *type = str(attachment, "libvirt-type"), *address = str(attachment, "address");
+                uint32_t domain;
+                uint8_t bus, slot, function;
+
+                if (streq(type, "pci") && parse_bdf(address, &domain, &bus, &slot, &function) >= 0) {
+                        fprintf(f,
+                                "<hostdev mode='subsystem' type='pci' managed='no'>\n"
+                                "  <driver name='vfio'/>\n"
+                                "  <source>\n"
+                                "    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n"
+                                "  </source>\n"
+                                "</hostdev>\n",
+                                domain, bus, slot, function);
+                } else {
+                        fputs("<hostdev mode='subsystem' type='", f);
+                        write_xml_text(f, type);
+                        fputs("' managed='no'>\n  <source>\n    <address uuid='", f);
+                        write_xml_text(f, address);
+                        fputs("'/>\n  </source>\n</hostdev>\n", f);
+                }
+        }
+}
+
+static void write_shell_value(FILE *f, const char *value) {
+        fputc('\'', f);
+        for (; *value; value++)
+                if (*value == '\'')
+                        fputs("'\\''", f);
+                else
+                        fputc(*value, f);
+        fputs("'\n", f);
+}
+
+static void write_env(FILE *f, const Allocation *a, json_t *attachments) {
+        json_t *attachment, *entry;
+        size_t index, i, n = 0;
+
+        fputs("PASSTHROUGH_ALLOCATION=", f);
+        write_shell_value(f, a->id);
+        json_array_foreach(attachments, index, attachment) {
+                fprintf(f, "PASSTHROUGH_DEVICE_%zu=", n++);
+                write_shell_value(f, str(attachment, "address"));
+                json_array_foreach(json_object_get(attachment, "environment"), i, entry) {
+                        const char *text = strempty(json_string_value(entry)), *value = strchr(text, '=');
+                        if (!value)
+                                continue;
+                        fprintf(f, "%.*s_%zu=", (int) (value - text), text, index);
+                        write_shell_value(f, value + 1);
+                }
+        }
+        fprintf(f, "PASSTHROUGH_DEVICES=%zu\n", n);
+}
+
+static int collect(Manager *m, Allocation *a, json_t *array, Fault *fault) {
+        for (size_t i = 0; i < a->n_requests; i++)
+                for (size_t k = 0; k < a->requests[i].n_devices; k++) {
+                        _cleanup_settings_ SettingValues settings = { 0 };
+                        _cleanup_(json_decrefp) json_t *own = NULL;
+                        Device *device = inventory_find(m->inventory, a->requests[i].devices[k].device);
+                        PlanRequest request;
+                        json_t *attachment;
+                        size_t index;
+                        int r;
+
+                        if (!device)
+                                return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE,
+                                                        a->requests[i].devices[k].device, "%s is not there",
+                                                        a->requests[i].devices[k].device);
+                        r = plan_request_for(m, a, &a->requests[i], PT_VERB_ACTIVATE, &settings, &request, fault);
+                        if (r >= 0)
+                                r = inventory_guest(m->inventory, device, &request, &own, fault);
+                        if (r < 0)
+                                return r;
+                        json_array_foreach(own, index, attachment) {
+                                json_object_set_new(attachment, "request", json_string(a->requests[i].id));
+                                json_object_set_new(attachment, "numa-node", json_integer(device->host->numa_node));
+                        }
+                        json_array_extend(array, own);
+                }
+        return 0;
+}
+
+static int write_json(FILE *f, const Allocation *a, json_t *attachments) {
+        _cleanup_(json_decrefp) json_t *document =
+                json_pack("{s:s, s:s, s:O}", "allocation", a->id, "consumer", a->consumer, "attachments", attachments);
+
+        return document && json_dumpf(document, f, JSON_INDENT(2) | JSON_SORT_KEYS) == 0 && fputc('\n', f) != EOF
+                       ? 0
+                       : -ENOMEM;
+}
+
+int manager_guest_config(Manager *m, Allocation *allocation, const char *format, char **ret, Fault *fault) {
+        static const char *const formats[] = { "qemu", "libvirt", "json", "env", NULL };
+        _cleanup_(json_decrefp) json_t *attachments = json_array();
+        Text text = { 0 };
+        int r;
+
+        if (!strv_contains(formats, format))
+                return fault_set(fault, -EINVAL, FAULT_UNKNOWN_FORMAT,
+                                 "'%.32s' is no format; valid: qemu, libvirt, json, env", format);
+        if (allocation->state != ALLOCATION_ACTIVE)
+                return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, allocation->id,
+                                        "the allocation is %s; only an active one has devices to attach",
+                                        allocation_state_to_string(allocation->state));
+        r = collect(m, allocation, attachments, fault);
+        if (r < 0)
+                return r;
+        text.file = open_memstream(&text.data, &text.size);
+        if (!text.file)
+                return fault_oom(fault);
+        if (streq(format, "qemu"))
+                write_qemu(text.file, attachments);
+        else if (streq(format, "libvirt"))
+                write_libvirt(text.file, attachments);
+        else if (streq(format, "env"))
+                write_env(text.file, allocation, attachments);
+        else
+                r = write_json(text.file, allocation, attachments);
+        if (fclose(text.file) != 0 || r < 0) {
+                free(text.data);
+                return fault_oom(fault);
+        }
+        *ret = text.data;
+        return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-device.h"
+
+void host_device_view(const HostDevice *host, PtDevice *ret) {
+        *ret = (PtDevice) {
+                .struct_size = sizeof(PtDevice),
+                .numa_node_plus_1 = (uint32_t) (host->numa_node + 1),
+                .id = host->id,
+                .subsystem = host->subsystem,
+                .sysname = host->sysname,
+                .devtype = host->devtype,
+                .driver = host->driver,
+                .iommu_group = host->iommu_group,
+        };
+}
+
+json_t *host_device_to_json(const HostDevice *host, const char *module_file) {
+        return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i, s:i, s:s*}", "id", host->id, "subsystem",
+                         host->subsystem, "sysname", host->sysname, "devtype", host->devtype, "driver",
+                         host->driver, "iommu_group", (int) host->iommu_group, "numa_node", (int) host->numa_node,
+                         "module", module_file);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "module-call.h"
+
+struct Inventory {
+        Loader *loader;         /* borrowed, as the breadcrumb */
+        Breadcrumb *breadcrumb;
+        InventoryEvents events;
+        Interner *interner;
+        Source *source;
+        Device *devices;        /* uthash by id */
+        uint64_t generation;
+        uint64_t serial;
+};

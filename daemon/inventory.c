@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+
+#include "inventory-internal.h"
+#include "lib/schema.h"
+#include "lib/value-util.h"
+#include "log.h"
+
+static void on_host_added(void *userdata, HostDevice *host);
+static void on_host_changed(void *userdata, HostDevice *host, const char *action);
+static void on_host_removed(void *userdata, HostDevice *host);
+
+static void on_scanned(void *userdata) {
+        Inventory *inventory = userdata;
+
+        if (inventory->events.scanned)
+                inventory->events.scanned(inventory->events.userdata);
+}
+
+/* A module that asks for what cannot be has no devices; the others are not its victims. */
+static void watch_filters(Inventory *inventory) {
+        for (Module *m = loader_first(inventory->loader); m; m = m->next) {
+                if (m->state != MODULE_LOADED)
+                        continue;
+                for (const PtFilter *f = m->descriptor->filters; f->subsystem; f++) {
+                        int r = source_watch_subsystem(inventory->source, f->subsystem);
+
+                        if (r < 0)
+                                log_plain(LOG_ERR, "Module %s: devices of \"%s\" cannot be watched: %s", m->name,
+                                          f->subsystem, strerror(-r));
+                }
+        }
+}
+
+int inventory_new(sd_event *event, const Sysfs *sysfs, Loader *loader, Breadcrumb *breadcrumb,
+                  const InventoryEvents *events, Inventory **ret) {
+        _cleanup_(inventory_freep) Inventory *inventory = NULL;
+        int r;
+
+        inventory = calloc(1, sizeof(*inventory));
+        if (!inventory)
+                return -ENOMEM;
+        inventory->loader = loader;
+        inventory->breadcrumb = breadcrumb;
+        inventory->events = *events;
+
+        r = interner_new(&inventory->interner);
+        if (r < 0)
+                return r;
+        r = source_new(event, sysfs, inventory->interner,
+                       &(SourceEvents) {
+                               .userdata = inventory,
+                               .added = on_host_added,
+                               .changed = on_host_changed,
+                               .removed = on_host_removed,
+                               .scanned = on_scanned,
+                       },
+                       &inventory->source);
+        if (r < 0)
+                return r;
+        watch_filters(inventory);
+
+        *ret = TAKE_PTR(inventory);
+        return 0;
+}
+
+static void device_free(Inventory *inventory, Device *device) {
+        if (!device)
+                return;
+
+        if (device->fields)
+                for (size_t i = 0; i < device->module->n_fields; i++)
+                        if (device->known >> i & 1)
+                                field_data_done(inventory->interner, device->module->descriptor->fields[i].type,
+                                                device->fields + i);
+        intern_unref(inventory->interner, device->vendor);
+        intern_unref(inventory->interner, device->name);
+        free(device->fields);
+        free(device->groups);
+        free(device->quarantine);
+        free(device);
+}
+
+Inventory *inventory_free(Inventory *inventory) {
+        Device *device, *next;
+
+        if (!inventory)
+                return NULL;
+
+        HASH_ITER(hh, inventory->devices, device, next) {
+                HASH_DEL(inventory->devices, device);
+                device_free(inventory, device);
+        }
+        source_free(inventory->source);
+        interner_free(inventory->interner);
+        free(inventory);
+        return NULL;
+}
+
+int inventory_start(Inventory *inventory, Fault *fault) {
+        return source_start(inventory->source, fault);
+}
+
+Source *inventory_source(Inventory *inventory) {
+        return inventory->source;
+}
+
+Interner *inventory_interner(Inventory *inventory) {
+        return inventory->interner;
+}
+
+Breadcrumb *inventory_breadcrumb(Inventory *inventory) {
+        return inventory->breadcrumb;
+}
+
+uint64_t inventory_generation(const Inventory *inventory) {
+        return inventory->generation;
+}
+
+Device *inventory_find(Inventory *inventory, const char *id) {
+        Device *device;
+
+        HASH_FIND_STR(inventory->devices, id, device);
+        return device;
+}
+
+Device *inventory_first(Inventory *inventory) {
+        return inventory->devices;
+}
+
+size_t inventory_count(const Inventory *inventory) {
+        return HASH_COUNT(inventory->devices);
+}
+
+/* ---- fields ---- */
+
+int device_get_field(const Device *device, unsigned field, PtValue *ret) {
+        if (field >= device->module->n_fields)
+                return -ENOENT;
+        if (!(device->known >> field & 1))
+                return -ENODATA;
+        field_data_get(device->module->descriptor->fields[field].type, device->fields + field, ret);
+        return 0;
+}
+
+int device_get_field_by_name(const Device *device, const char *name, PtValue *ret) {
+        int field = schema_find_field(device->module->descriptor->fields, name);
+
+        return field < 0 ? field : device_get_field(device, (unsigned) field, ret);
+}
+
+/* Moves a value in, or takes the old one away where `data` is NULL. Returns whether that made a difference. */
+static bool replace_field(Inventory *inventory, Device *device, size_t field, FieldData *data) {
+        uint32_t type = device->module->descriptor->fields[field].type;
+        bool known = device->known >> field & 1;
+
+        if (!data && !known)
+                return false;
+        if (data && known && field_data_equal(type, device->fields + field, data)) {
+                field_data_done(inventory->interner, type, data);
+                return false;
+        }
+
+        if (known)
+                field_data_done(inventory->interner, type, device->fields + field);
+        if (data) {
+                device->fields[field] = *data;
+                device->known |= UINT64_C(1) << field;
+                *data = (FieldData) { .t = 0 };
+        } else
+                device->known &= ~(UINT64_C(1) << field);
+        return true;
+}
+
+static bool replace_text(Inventory *inventory, const char **place, const char **text) {
+        bool differs = *place != *text;
+
+        intern_unref(inventory->interner, *place);
+        *place = *text;
+        *text = NULL;
+        return differs;
+}
+
+/* Takes what describe() put. Quick fields that it did not put this time are unknown now; slow ones stay. */
+static uint64_t take_description(Inventory *inventory, Device *device, Description *description, bool *ret_differs) {
+        const PtField *fields = device->module->descriptor->fields;
+        uint64_t changed = 0;
+
+        for (size_t i = 0; i < device->module->n_fields; i++) {
+                uint64_t bit = UINT64_C(1) << i;
+
+                if (description->known & bit) {
+                        if (replace_field(inventory, device, i, description->fields + i))
+                                changed |= bit;
+                } else if (!(fields[i].flags & PT_FIELD_SLOW) && replace_field(inventory, device, i, NULL))
+                        changed |= bit;
+        }
+        description->known = 0;
+
+        if (!description->vendor)
+                description->vendor = intern(inventory->interner, "");
+        if (!description->name || description->name[0] == '\0') {
+                intern_unref(inventory->interner, description->name);
+                description->name = intern(inventory->interner, device->host->sysname);
+        }
+        *ret_differs = device->role != description->role;
+        device->role = description->role;
+        *ret_differs |= replace_text(inventory, &device->vendor, &description->vendor);
+        *ret_differs |= replace_text(inventory, &device->name, &description->name);
+        return changed;
+}
+
+/* `ret_differs`: role or names do. */
+static int describe(Inventory *inventory, Device *device, uint64_t *ret_changed, bool *ret_differs) {
+        HostDevice *hosts[] = { device->host, NULL };
+        _cleanup_call_ ModuleCall call = { 0 };
+        int r;
+
+        r = module_call_init(&call, inventory, device->module, hosts, NULL);
+        if (r < 0)
+                return r;
+        r = module_call_run(&call, MODULE_OP_DESCRIBE, NULL);
+        if (r < 0) {
+                /* Declined, or gone in the meantime. */
+                if (r != -ENODEV && r != -ENOENT)
+                        log_message(LOG_WARNING, LOG_EVENT_NONE, log_fields("DEVICE", device->host->id),
+                                    "Module %s cannot describe %s: %s", device->module->name, device->host->sysname,
+                                    strerror(-r));
+                return r;
+        }
+
+        *ret_changed = take_description(inventory, device, &call.description, ret_differs);
+        return device->vendor && device->name ? 0 : -ENOMEM;
+}
+
+static void report_change(Inventory *inventory, Device *device, uint64_t fields) {
+        inventory->generation++;
+        inventory->events.changed(inventory->events.userdata, device, fields);
+}
+
+static int put_observed(Inventory *inventory, Device *device, const char *name, json_t *json, uint64_t *changed) {
+        const PtField *fields = device->module->descriptor->fields;
+        int field = schema_find_field(fields, name), r;
+        _cleanup_value_ PtValue value = { 0 };
+        FieldData data = { .t = 0 };
+
+        if (field < 0)
+                return field;
+        if (!json_is_null(json)) {
+                r = value_from_json(fields[field].type, json, name, &value, NULL);
+                if (r < 0)
+                        return r;
+                r = field_data_set(inventory->interner, &value, &data);
+                if (r < 0)
+                        return r;
+        }
+        if (replace_field(inventory, device, (size_t) field, json_is_null(json) ? NULL : &data))
+                *changed |= UINT64_C(1) << field;
+        return 0;
+}
+
+uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *fields) {
+        uint64_t changed = 0;
+        const char *name;
+        json_t *json;
+
+        json_object_foreach(fields, name, json) {
+                int r = put_observed(inventory, device, name, json, &changed);
+
+                if (r < 0)
+                        log_message(LOG_WARNING, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
+                                    "The observed field %s of %s cannot be taken: %s", name, device->id, strerror(-r));
+        }
+
+        if (changed)
+                report_change(inventory, device, changed);
+        return changed;
+}
+
+/* ---- devices that come and go ---- */
+
+static Device *find_offer(const HostDevice *host, const Module *module) {
+        Device *device = host->offers;
+
+        while (device && device->module != module)
+                device = device->next_offer;
+        return device;
+}
+
+static void link_offer(HostDevice *host, Device *device) {
+        Device **place = &host->offers;
+
+        while (*place)
+                place = &(*place)->next_offer;
+        *place = device;
+}
+
+static void unlink_offer(HostDevice *host, Device *device) {
+        Device **place = &host->offers;
+
+        while (*place && *place != device)
+                place = &(*place)->next_offer;
+        if (*place)
+                *place = device->next_offer;
+        device->next_offer = NULL;
+}
+
+static Device *device_new(Inventory *inventory, HostDevice *host, Module *module) {
+        Device *device;
+
+        device = calloc(1, sizeof(*device));
+        if (!device)
+                return NULL;
+        device->module = module;
+        device->host = host;
+        device->serial = ++inventory->serial;
+        if (module->n_fields > 0) {
+                device->fields = calloc(module->n_fields, sizeof(*device->fields));
+                if (!device->fields) {
+                        free(device);
+                        return NULL;
+                }
+        }
+        return device;
+}
+
+static void offer(Inventory *inventory, HostDevice *host, Module *module) {
+        char id[ID_SIZE];
+        uint64_t fields;
+        Device *device;
+        bool differs;
+        int r;
+
+        r = id_from_place(module->name, host->sysname, id);
+        if (r >= 0 && inventory_find(inventory, id))
+                r = -EEXIST;
+        if (r < 0) {
+                log_plain(LOG_WARNING, "Module %s cannot offer %s: no id can be made of its name: %s", module->name,
+                          host->sysname, strerror(-r));
+                return;
+        }
+        device = device_new(inventory, host, module);
+        if (!device) {
+                log_plain(LOG_ERR, "%s is left out: out of memory", id);
+                return;
+        }
+        memcpy(device->id, id, sizeof(id));
+        r = describe(inventory, device, &fields, &differs);
+        if (r < 0) {
+                device_free(inventory, device);
+                return;
+        }
+
+        link_offer(host, device);
+        HASH_ADD_STR(inventory->devices, id, device);
+        inventory->generation++;
+        inventory->events.added(inventory->events.userdata, device);
+}
+
+static void withdraw(Inventory *inventory, Device *device) {
+        inventory->generation++;
+        inventory->events.removed(inventory->events.userdata, device);
+        unlink_offer(device->host, device);
+        HASH_DEL(inventory->devices, device);
+        device_free(inventory, device);
+}
+
+static void update(Inventory *inventory, Device *device) {
+        uint64_t fields = 0;
+        bool differs = false;
+        int r;
+
+        r = describe(inventory, device, &fields, &differs);
+        if (r == -ENODEV) {
+                /* Going, or no longer what the module offers; a vanished one is on its way out by its own event. */
+                withdraw(inventory, device);
+                return;
+        }
+        /* What it was is better than nothing; the failure is in the log. */
+        if (fields || differs || device->host->differs)
+                report_change(inventory, device, fields);
+}
+
+static void on_host_added(void *userdata, HostDevice *host) {
+        Inventory *inventory = userdata;
+
+        for (Module *m = loader_first(inventory->loader); m; m = m->next)
+                if (module_wants(m, host))
+                        offer(inventory, host, m);
+}
+
+static void on_host_changed(void *userdata, HostDevice *host, const char *action) {
+        Inventory *inventory = userdata;
+
+        for (Module *m = loader_first(inventory->loader); m; m = m->next) {
+                Device *device = find_offer(host, m);
+                bool wanted = module_wants(m, host);
+
+                if (device && wanted)
+                        update(inventory, device);
+                else if (device)
+                        withdraw(inventory, device);
+                else if (wanted)
+                        offer(inventory, host, m);
+        }
+}
+
+static void on_host_removed(void *userdata, HostDevice *host) {
+        Inventory *inventory = userdata;
+
+        while (host->offers)
+                withdraw(inventory, host->offers);
+}

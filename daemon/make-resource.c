@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Make Resource: one editable rule a device, by the strongest identity that no other device shares now, in a group that is
+ * made when it is not there. All or nothing. */
+
+#include <stdio.h>
+
+#include "json-util.h"
+#include "log.h"
+#include "operation.h"
+#include "pending.h"
+
+static int rule_for(Manager *m, Group *group, Device *device, size_t number, Rule **ret, Fault *fault) {
+        _cleanup_(json_decrefp) json_t *identity = NULL, *body = NULL;
+        char id[ID_SIZE + 32], strength[64];
+        int r = policy_identify(m->policy, device, &identity, fault);
+
+        if (r < 0)
+                return r;
+        snprintf(strength, sizeof(strength), "%s (%d)", strempty(json_string_value(json_object_get(identity, "kind"))),
+                 (int) json_integer_value(json_object_get(identity, "strength")));
+        for (size_t n = number; n < number + RULES_MAX; n++) {
+                snprintf(id, sizeof(id), "%.*s-r%zu", (int) ID_MAX - 8, group->id, n);
+                if (!policy_find_rule(m->policy, id) && !pending_reserves(m, id))
+                        break;
+        }
+        body = json_pack("{s:s, s:s, s:s, s:O}", "name", device->name, "origin", "auto", "strength", strength, "where",
+                         json_object_get(identity, "condition"));
+        if (!body)
+                return fault_oom(fault);
+        return rule_from_json(id, body, group, device->module, false, ret, fault);
+}
+
+static int check_devices(Device *const *devices, const Group *group, Fault *fault) {
+        if (!devices[0])
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "no device is named");
+        for (size_t i = 0; devices[i]; i++) {
+                const char *type = group ? group->type : devices[0]->module->name;
+
+                if (devices[i]->role != PT_ROLE_OFFER)
+                        return fault_set_object(fault, -EPERM, FAULT_DEVICE_BLOCKED, devices[i]->id,
+                                                "%s (%s) belongs to the host and is never handed out", devices[i]->name,
+                                                devices[i]->host->sysname);
+                if (!streq(devices[i]->module->name, type))
+                        return fault_set_object(fault, -EINVAL, FAULT_INVALID_ARGUMENT, devices[i]->id,
+                                                "%s is of type %s, the group of type %s", devices[i]->id,
+                                                devices[i]->module->name, type);
+                for (size_t k = 0; k < i; k++)
+                        if (devices[k] == devices[i])
+                                return fault_set_object(fault, -EINVAL, FAULT_INVALID_ARGUMENT, devices[i]->id,
+                                                        "%s is named twice", devices[i]->id);
+        }
+        return 0;
+}
+
+static int apply_group(Manager *m, Pending *p) {
+        if (!p->group)
+                return 0;
+        char id[ID_SIZE];
+        memcpy(id, p->group->id, sizeof(id));
+        int r = policy_add_group(m->policy, p->group);
+        if (r < 0)
+                return r;
+        p->group = NULL;
+        if (m->events.added)
+                m->events.added(m->events.userdata, OBJECT_GROUP, id);
+        return 0;
+}
+
+static void on_stored(void *userdata, int result, const Fault *fault) {
+        Pending *p = userdata;
+        Manager *m = p->m;
+        char *ids = NULL;
+        size_t size = 0;
+        FILE *f;
+
+        if (result >= 0)
+                result = apply_group(m, p);
+        Group *group = policy_find_group(m->policy, p->owner);
+        if (result < 0 || !group || !(f = open_memstream(&ids, &size))) {
+                pending_finish(p, result < 0 ? result : -ENOENT, fault, NULL);
+                return;
+        }
+        for (size_t i = 0; p->rules[i]; i++) {
+                Rule *rule = p->rules[i];
+                rule->group = group;
+                if (policy_add_rule(m->policy, rule) < 0)
+                        continue; /* freed below with the rest */
+                p->rules[i] = NULL;
+                fprintf(f, "%s%s", i > 0 ? " " : "", rule->id);
+                if (m->events.added)
+                        m->events.added(m->events.userdata, OBJECT_RULE, rule->id);
+                memmove(&p->rules[i], &p->rules[i + 1], (p->n_rules - i) * sizeof(Rule *));
+                p->n_rules--;
+                i--;
+        }
+        manager_changed(m, OBJECT_GROUP, group->id, "Rules");
+        fclose(f);
+        pending_finish(p, 0, NULL, ids);
+        free(ids);
+}
+
+static int new_group(Manager *m, const char *name, const Device *device, json_t *options, Group **ret, Fault *fault) {
+        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s, s:s}", "name", name, "type", device->module->name);
+        char id[ID_SIZE];
+        int r;
+
+        if (!body)
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "the group's name is not valid text");
+        r = policy_new_group_id(m->policy, name, id);
+        if (r < 0)
+                return fault_set(fault, r, FAULT_INVALID_VALUE, "'%.64s' gives no id for a group", name);
+        return group_from_json(id, body, m->loader, false, ret, fault);
+}
+
+static int build(Manager *m, Pending *p, Group *group, Device *const *devices, StoreTxn *txn, Fault *fault) {
+        size_t n = 0;
+
+        while (devices[n])
+                n++;
+        p->rules = calloc(n + 1, sizeof(Rule *));
+        if (!p->rules)
+                return fault_oom(fault);
+        size_t number = 1;
+        for (Rule *rule = group->rules; rule; rule = rule->next)
+                number++;
+        for (size_t i = 0; i < n; i++) {
+                int r = rule_for(m, group, devices[i], number + i, &p->rules[i], fault);
+                if (r < 0)
+                        return r;
+                p->n_rules++;
+                _cleanup_(json_decrefp) json_t *stored = rule_to_json(p->rules[i]);
+                if (!stored)
+                        return fault_oom(fault);
+                store_insert(txn, TABLE_RULES, p->rules[i]->id, group->id, stored);
+        }
+        return 0;
+}
+
+int manager_make_resource(Manager *m, const Caller *caller, Device *const *devices, const char *name, json_t *options,
+                          OpDone done, void *userdata, Fault *fault) {
+        const JsonKey keys[] = { { 0 } };
+        _cleanup_(store_abandonp) StoreTxn *txn = NULL;
+        Group *group = policy_find_group_by_name(m->policy, name), *made = NULL;
+        int r = json_parse_object(options, keys, "the options of MakeResource", FAULT_UNKNOWN_OPTION, fault);
+
+        if (r >= 0 && m->readiness == READINESS_LIMITED)
+                r = fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
+                              strempty(store_health_reason(m->store)));
+        if (r >= 0)
+                r = check_devices(devices, group, fault);
+        if (r >= 0 && !group) {
+                r = new_group(m, name, devices[0], options, &made, fault);
+                group = made;
+        }
+        if (r < 0)
+                return r;
+
+        Pending *p = pending_new(m, done, userdata);
+        txn = store_begin(m->store, STORE_STATE);
+        if (!p || !txn) {
+                group_free(made);
+                if (p)
+                        pending_free(p);
+                return fault_oom(fault);
+        }
+        p->group = made;
+        snprintf(p->owner, sizeof(p->owner), "%s", group->id);
+        if (made) {
+                _cleanup_(json_decrefp) json_t *stored = group_to_json(made);
+                snprintf(p->reserved, sizeof(p->reserved), "%s", made->id);
+                if (stored)
+                        store_insert(txn, TABLE_GROUPS, made->id, NULL, stored);
+        }
+        r = build(m, p, group, devices, txn, fault);
+        if (r < 0) {
+                pending_free(p);
+                return r;
+        }
+        return pending_commit(p, TAKE_PTR(txn), on_stored, fault);
+}

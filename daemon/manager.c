@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager.h"
+
+#include "json-util.h"
+#include "log.h"
+#include "observe.h"
+#include "operation.h"
+#include "pending.h"
+#include "reconcile.h"
+
+static const char *const object_kind_table[_OBJECT_MAX] = {
+        [OBJECT_MANAGER] = "manager", [OBJECT_DEVICE] = "devices",         [OBJECT_GROUP] = "groups",
+        [OBJECT_RULE] = "rules",      [OBJECT_ALLOCATION] = "allocations", [OBJECT_JOB] = "jobs",
+        [OBJECT_MODULE] = "modules",
+};
+DEFINE_STRING_TABLE(object_kind, ObjectKind, object_kind_table)
+
+static const char *const readiness_table[_READINESS_MAX] = {
+        [READINESS_STARTING] = "starting",
+        [READINESS_READY] = "ready",
+        [READINESS_LIMITED] = "limited",
+        [READINESS_DEGRADED] = "degraded",
+};
+DEFINE_STRING_TABLE(readiness, Readiness, readiness_table)
+
+void manager_changed(Manager *m, ObjectKind kind, const char *id, const char *property) {
+        if (m->events.changed)
+                m->events.changed(m->events.userdata, kind, id, property);
+}
+
+Allocation *manager_find_allocation(Manager *m, const char *id) {
+        Allocation *allocation;
+
+        HASH_FIND_STR(m->allocations, id, allocation);
+        return allocation;
+}
+
+/* ---- events of the parts ---- */
+
+/* An allocation that came before its device (a restart, a replug) is found again by what it recorded. */
+static void find_claim(Manager *m, Device *device) {
+        for (Allocation *a = m->allocations; a && !device->allocation; a = a->hh.next)
+                if ((allocation_state_holds(a->state) || a->thick) && allocation_has_device(a, device->host->id))
+                        device->allocation = a;
+}
+
+static void on_device_added(void *userdata, Device *device) {
+        Manager *m = userdata;
+
+        find_claim(m, device);
+        if (m->events.added)
+                m->events.added(m->events.userdata, OBJECT_DEVICE, device->id);
+        policy_device_added(m->policy, device);
+        manager_kick(m);
+}
+
+static void on_device_changed(void *userdata, Device *device, uint64_t fields) {
+        Manager *m = userdata;
+
+        if (m->events.device_fields)
+                m->events.device_fields(m->events.userdata, device, fields);
+        policy_device_changed(m->policy, device, fields);
+        manager_kick(m);
+}
+
+static void on_device_removed(void *userdata, Device *device) {
+        Manager *m = userdata;
+
+        observe_forget(m, device);
+        policy_device_removed(m->policy, device);
+        if (m->events.removed)
+                m->events.removed(m->events.userdata, OBJECT_DEVICE, device->id);
+        operation_host_removed(m, device->host);
+}
+
+static void on_membership(void *userdata, Device *device) {
+        Manager *m = userdata;
+
+        manager_changed(m, OBJECT_DEVICE, device->id, "Groups");
+        manager_kick(m);
+}
+
+static void on_group_changed(void *userdata, Group *group) {
+        static const char *const properties[] = { "Devices", "Total", "Available", "Allocated" };
+        Manager *m = userdata;
+
+        for (size_t i = 0; i < ELEMENTSOF(properties); i++)
+                manager_changed(m, OBJECT_GROUP, group->id, properties[i]);
+}
+
+static void on_want_slow(void *userdata, Device *device) {
+        observe_device(userdata, device, NULL, NULL);
+}
+
+/* ---- loading ---- */
+
+static int load_group(void *userdata, const char *key, const char *owner, json_t *body) {
+        Manager *m = userdata;
+        _cleanup_fault_ Fault fault = { 0 };
+        _cleanup_(group_freep) Group *group = NULL;
+
+        if (group_from_json(key, body, m->loader, true, &group, &fault) < 0 || policy_add_group(m->policy, group) < 0)
+                log_message(LOG_ERR, LOG_EVENT_STORE, log_fields("GROUP", key), "the stored group %s is not used: %s",
+                            key, strempty(fault.message));
+        else
+                TAKE_PTR(group);
+        return 0;
+}
+
+static int load_rule(void *userdata, const char *key, const char *owner, json_t *body) {
+        Manager *m = userdata;
+        _cleanup_fault_ Fault fault = { 0 };
+        _cleanup_(rule_freep) Rule *rule = NULL;
+        Group *group = owner ? policy_find_group(m->policy, owner) : NULL;
+
+        if (!group)
+                fault_set(&fault, -ENOENT, FAULT_UNKNOWN_GROUP, "its group is gone");
+        else if (rule_from_json(key, body, group, group->module, true, &rule, &fault) >= 0 &&
+                 policy_add_rule(m->policy, rule) >= 0) {
+                TAKE_PTR(rule);
+                return 0;
+        }
+        log_message(LOG_ERR, LOG_EVENT_STORE, log_fields("RULE", key), "the stored rule %s is not used: %s", key,
+                    strempty(fault.message));
+        return 0;
+}
+
+static int load_quarantine(void *userdata, const char *key, const char *owner, json_t *body) {
+        Manager *m = userdata;
+        Device *device = inventory_find(m->inventory, key);
+
+        if (device)
+                device->quarantine = strdup(strempty(json_string_value(json_object_get(body, "reason"))));
+        return 0;
+}
+
+static int load_state(Manager *m, Fault *fault) {
+        int r = store_load(m->store, TABLE_GROUPS, load_group, m, fault);
+
+        if (r >= 0)
+                r = store_load(m->store, TABLE_RULES, load_rule, m, fault);
+        if (r >= 0)
+                r = reconcile_load(m, fault);
+        return r;
+}
+
+static int open_parts(Manager *m, Fault *fault) {
+        const Config *c = &m->config;
+        int r;
+
+        r = sysfs_init(&m->sysfs, "/");
+        if (r < 0)
+                return fault_set(fault, r, FAULT_INTERNAL, "the root directory could not be opened: %s", strerror(-r));
+        r = breadcrumb_open(c->runtime_directory, &m->breadcrumb);
+        if (r < 0)
+                return fault_set(fault, r, FAULT_STORE_FAILED, "%s can't be written: %s", c->runtime_directory,
+                                 strerror(-r));
+        r = loader_new(c->module_directory, breadcrumb_refused(m->breadcrumb), breadcrumb_reasons(m->breadcrumb),
+                       &m->loader);
+        if (r < 0)
+                return fault_set(fault, r, FAULT_INTERNAL, "the modules could not be looked for: %s", strerror(-r));
+        r = store_open(m->event, c->state_directory, c->runtime_directory, &m->store, fault);
+        if (r < 0)
+                return r;
+        r = key_table_new(&m->keys);
+        if (r >= 0)
+                r = inventory_new(m->event, &m->sysfs, m->loader, m->breadcrumb,
+                                  &(InventoryEvents) { m, on_device_added, on_device_changed, on_device_removed },
+                                  &m->inventory);
+        if (r >= 0)
+                r = policy_new(m->inventory, m->loader, c->node,
+                               &(PolicyEvents) { m, on_membership, on_group_changed, on_want_slow }, &m->policy);
+        if (r >= 0)
+                r = worker_pool_new(m->event, c->worker, c->workers, c->spare_worker, c->step_timeout_factor, &m->workers);
+        return r < 0 ? fault_oom(fault) : 0;
+}
+
+int manager_new(sd_event *event, const Config *config, const ManagerEvents *events, Manager **ret, Fault *fault) {
+        _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(Manager));
+        int r;
+
+        if (!m)
+                return fault_oom(fault);
+        m->event = sd_event_ref(event);
+        m->config = *config;
+        m->sysfs.root_fd = -EBADF;
+        if (events)
+                m->events = *events;
+        r = open_parts(m, fault);
+        if (r >= 0)
+                r = load_state(m, fault);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+static void log_modules(Manager *m) {
+        for (Module *module = loader_first(m->loader); module; module = module->next)
+                if (module->state == MODULE_LOADED)
+                        log_message(LOG_INFO, LOG_EVENT_MODULE_LOADED, log_fields("MODULE", module->name),
+                                    "module %s %s loaded", module->name, module->descriptor->version);
+                else
+                        log_message(LOG_WARNING, LOG_EVENT_MODULE_REFUSED, log_fields("MODULE", module->name),
+                                    "module %s refused: %s", module->file, module->reason);
+}
+
+static void set_readiness(Manager *m, Readiness readiness) {
+        if (m->readiness == readiness)
+                return;
+        m->readiness = readiness;
+        manager_changed(m, OBJECT_MANAGER, "", "Readiness");
+        manager_kick(m);
+}
+
+static void settle_readiness(Manager *m) {
+        if (m->reconciling > 0)
+                return;
+        set_readiness(m, store_health(m->store) == STORE_DAMAGED     ? READINESS_DEGRADED
+                         : store_health(m->store) == STORE_READ_ONLY ? READINESS_LIMITED
+                                                                     : READINESS_READY);
+}
+
+void manager_recovered(Manager *m) {
+        if (m->reconciling > 0)
+                m->reconciling--;
+        settle_readiness(m);
+}
+
+int manager_start(Manager *m, Fault *fault) {
+        int r;
+
+        log_modules(m);
+        r = inventory_start(m->inventory, fault);
+        if (r < 0)
+                return r;
+        r = store_load(m->store, TABLE_QUARANTINE, load_quarantine, m, fault);
+        if (r < 0)
+                return r;
+        if (store_health(m->store) != STORE_OK)
+                log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "state: %s", strempty(store_health_reason(m->store)));
+        if (store_health(m->store) == STORE_OK)
+                reconcile_start(m);
+        settle_readiness(m);
+        return 0;
+}
+
+void manager_stop(Manager *m, void (*idle)(void *userdata), void *userdata) {
+        m->stopping = true;
+        for (Job *job = m->jobs, *next; job; job = next) {
+                next = job->hh.next;
+                if (job->state == JOB_WAITING && !streq(job->operation, "deactivate"))
+                        manager_cancel_job(m, job, NULL);
+        }
+        worker_pool_drain(m->workers, idle, userdata);
+}
+
+Manager *manager_free(Manager *m) {
+        Allocation *a, *next;
+
+        if (!m)
+                return NULL;
+        m->events = (ManagerEvents) { 0 };
+        m->workers = worker_pool_free(m->workers);
+        operations_free(m);
+        m->store = store_close(m->store);
+        pendings_free(m);
+        observe_free(m);
+        jobs_free(m);
+        m->policy = policy_free(m->policy);
+        HASH_ITER(hh, m->allocations, a, next) {
+                HASH_DEL(m->allocations, a);
+                allocation_free(a);
+        }
+        inventory_free(m->inventory);
+        key_table_free(m->keys);
+        loader_free(m->loader);
+        breadcrumb_close(m->breadcrumb);
+        if (m->sysfs.root_fd >= 0)
+                sysfs_done(&m->sysfs);
+        sd_event_source_disable_unref(m->kick);
+        config_done(&m->config);
+        sd_event_unref(m->event);
+        free(m);
+        return NULL;
+}
+
+int manager_rescan(Manager *m) {
+        return source_rescan(inventory_source(m->inventory));
+}

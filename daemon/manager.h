@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The composition root of the core: owns every part, wires their events, and offers the operations that callers ask for.
+ * Nothing here knows D-Bus; the bus layer calls the operations and listens to ManagerEvents.
+ *
+ * Operations that change something are prepared at once, written to the store, and reported through OpDone when the commit
+ * is on disk; only then are objects announced. They return a negative errno with a fault when they are refused at once
+ * (`done` is not called then). Long work becomes a job: `done` brings its id as soon as it exists. */
+
+#include <systemd/sd-event.h>
+
+#include "allocation.h"
+#include "config.h"
+#include "job.h"
+#include "store.h"
+#include "worker-pool.h"
+
+typedef enum ObjectKind {
+        OBJECT_MANAGER,
+        OBJECT_DEVICE,
+        OBJECT_GROUP,
+        OBJECT_RULE,
+        OBJECT_ALLOCATION,
+        OBJECT_JOB,
+        OBJECT_MODULE,
+        _OBJECT_MAX,
+} ObjectKind;
+DECLARE_STRING_TABLE(object_kind, ObjectKind); /* manager, devices, groups, rules, allocations, jobs, modules */
+
+/* All calls come on the loop thread. `removed` comes while the object can still be found. `property`: the D-Bus property's
+ * name, a string constant. */
+typedef struct ManagerEvents {
+        void *userdata;
+        void (*added)(void *userdata, ObjectKind kind, const char *id);
+        void (*changed)(void *userdata, ObjectKind kind, const char *id, const char *property);
+        void (*device_fields)(void *userdata, Device *device, uint64_t fields);
+        void (*removed)(void *userdata, ObjectKind kind, const char *id);
+        void (*job_removed)(void *userdata, Job *job); /* it is done: signal JobRemoved; the object stays a while */
+        void (*device_lost)(void *userdata, Allocation *allocation, const char *device, const char *why);
+} ManagerEvents;
+
+typedef enum Readiness {
+        READINESS_STARTING, /* reconcile is under way; activations queue */
+        READINESS_READY,
+        READINESS_LIMITED,  /* read-only state */
+        READINESS_DEGRADED, /* damaged state: no device is touched */
+        _READINESS_MAX,
+} Readiness;
+DECLARE_STRING_TABLE(readiness, Readiness);
+
+/* Loads kernel modules for LOAD_MODULE steps: through systemd where it runs. Set by the bus layer; without it modprobe is
+ * started directly. `done` gets 0 or a negative errno, later. */
+typedef struct KernelModuleLoader {
+        void *userdata;
+        int (*load)(void *userdata, const char *name, void (*done)(void *userdata, int result), void *done_userdata);
+} KernelModuleLoader;
+
+typedef struct Manager {
+        sd_event *event;
+        Config config;
+        Sysfs sysfs;
+        Breadcrumb *breadcrumb;
+        Loader *loader;
+        Inventory *inventory;
+        Policy *policy;
+        KeyTable *keys;
+        Store *store;
+        WorkerPool *workers;
+        ManagerEvents events;
+        KernelModuleLoader kernel_modules;
+        Readiness readiness;
+        bool stopping;
+        Allocation *allocations; /* uthash by id */
+        Job *jobs;               /* uthash by id */
+        uint64_t next_job;
+        size_t reconciling;      /* give-backs of the start that still run */
+        sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
+        struct Pending *pending; /* changes being written */
+        struct Observation *observation; /* slow fields being read, observe.c */
+} Manager;
+
+/* Opens everything and loads the stored records; blocks; no device is touched. */
+int manager_new(sd_event *event, const Config *config, const ManagerEvents *events, Manager **ret, Fault *fault);
+Manager *manager_free(Manager *manager);
+DEFINE_CLEANUP(Manager *, manager_free)
+/* Scans the host and reconciles what the last run left. To be called before the bus name is taken. */
+int manager_start(Manager *manager, Fault *fault);
+/* Ordered end: no new jobs, running steps end, `idle` is called. */
+void manager_stop(Manager *manager, void (*idle)(void *userdata), void *userdata);
+
+typedef struct Caller {
+        uid_t uid;
+        gid_t gid;
+        const char *sender; /* bus name; NULL inside */
+        bool any;           /* holds allocate-any */
+} Caller;
+
+/* `id`: of the object made or of the job; NULL on failure. */
+typedef void (*OpDone)(void *userdata, int result, const Fault *fault, const char *id);
+
+/* group-ops.c. Bodies as group_from_json() and rule_from_json() take them, options checked. */
+int manager_create_group(Manager *m, const Caller *caller, const char *name, const char *type, json_t *settings,
+                         json_t *options, OpDone done, void *userdata, Fault *fault);
+int manager_update_group(Manager *m, const Caller *caller, Group *group, json_t *changes, OpDone done, void *userdata,
+                         Fault *fault);
+int manager_remove_group(Manager *m, const Caller *caller, Group *group, json_t *options, OpDone done, void *userdata,
+                         Fault *fault);
+int manager_add_rule(Manager *m, const Caller *caller, Group *group, const char *name, json_t *where, json_t *options,
+                     OpDone done, void *userdata, Fault *fault);
+int manager_update_rule(Manager *m, const Caller *caller, Rule *rule, json_t *changes, OpDone done, void *userdata,
+                        Fault *fault);
+int manager_remove_rule(Manager *m, const Caller *caller, Rule *rule, OpDone done, void *userdata, Fault *fault);
+/* One rule a device with its strongest identity; makes the group when `group` names none and options say create. All or
+ * nothing. `ret_rules` in done's id: ids joined by blanks. */
+int manager_make_resource(Manager *m, const Caller *caller, Device *const *devices, const char *group, json_t *options,
+                          OpDone done, void *userdata, Fault *fault);
+/* {version, groups: […], rules: […]} and back: all or nothing, id "changed" or "unchanged". `dry_run`: only the differences. */
+json_t *manager_export(Manager *m);
+int manager_apply(Manager *m, const Caller *caller, const char *text, bool dry_run, OpDone done, void *userdata,
+                  json_t **ret_changes, Fault *fault);
+
+/* allocation-ops.c */
+/* Options: uuid, owner-uid, node-uid, node-gid, lifetime, holder, thick, wait, activate, plan (token). `done`: the
+ * allocation's id; the job's id of an immediate activation is in allocation->job. */
+int manager_allocate(Manager *m, const Caller *caller, const char *consumer, json_t *requests, json_t *options,
+                     OpDone done, void *userdata, Fault *fault);
+int manager_update_allocation(Manager *m, const Caller *caller, Allocation *allocation, json_t *requests,
+                              OpDone done, void *userdata, Fault *fault);
+/* Each starts a job. Options: activate {plan, override: [device…]}, deactivate {force}, release {force}. */
+int manager_activate(Manager *m, const Caller *caller, Allocation *allocation, json_t *options, Job **ret, Fault *fault);
+int manager_deactivate(Manager *m, const Caller *caller, Allocation *allocation, json_t *options, Job **ret,
+                       Fault *fault);
+int manager_release(Manager *m, const Caller *caller, Allocation *allocation, json_t *options, Job **ret, Fault *fault);
+int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job **ret, Fault *fault);
+int manager_clear_quarantine(Manager *m, const Caller *caller, Device *device, OpDone done, void *userdata, Fault *fault);
+/* The holder of a bus name, unit or pipe went: the wish ends, not the guest's use. */
+void manager_holder_vanished(Manager *m, Allocation *allocation);
+int manager_cancel_job(Manager *m, Job *job, Fault *fault);
+int manager_rescan(Manager *m);
+
+/* explain.c, plan-request.c: nothing is changed. */
+/* {choices: [{request, device, companions, candidates: […]}…], steps: […], findings: […], token} */
+int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests, json_t *options, json_t **ret,
+                 Fault *fault);
+int manager_explain_device(Manager *m, Device *device, FindingList *ret, Fault *fault);
+int manager_explain_group(Manager *m, Group *group, FindingList *ret, Fault *fault);
+int manager_explain_allocation(Manager *m, Allocation *allocation, FindingList *ret, Fault *fault);
+/* `format`: qemu, libvirt, json, env. */
+int manager_guest_config(Manager *m, Allocation *allocation, const char *format, char **ret, Fault *fault);
+
+Allocation *manager_find_allocation(Manager *m, const char *id);
+Job *manager_find_job(Manager *m, const char *id);
+/* State of a device as a word: free claimed active in-use-by-host critical forbidden unprovisioned quarantined failed gone. */
+const char *manager_device_state(Manager *m, const Device *device);
+bool manager_device_allocatable(Manager *m, const Device *device);
+/* Codes of the blockers that are known without asking anybody: NULL-terminated string constants, at most `max`. */
+size_t manager_device_blockers(Manager *m, const Device *device, const char **ret, size_t max);
+/* Bundles of a group: all, free now, taken. */
+void manager_group_counts(Manager *m, const Group *group, unsigned *ret_total, unsigned *ret_available,
+                          unsigned *ret_allocated);
+/* Allocations that name the group. Ids borrowed; new array. */
+int manager_group_allocations(Manager *m, const Group *group, Allocation ***ret, size_t *ret_n);
+
+/* For the parts of the core. */
+/* Active allocations that name the group learn that an edit acts at their next activation. */
+void manager_restart_required(Manager *m, const char *group);
+void manager_changed(Manager *m, ObjectKind kind, const char *id, const char *property);

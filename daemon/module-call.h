@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One call of a module's op: the services that the op sees, the devices it may ask about, and what it puts. Lives for the
+ * length of the call, on the caller's stack. What the op put is handed over only when it succeeded. */
+
+#include "inventory.h"
+#include "settings.h"
+
+typedef enum ModuleOp {
+        MODULE_OP_DESCRIBE,
+        MODULE_OP_USES,
+        MODULE_OP_IDENTITY,
+        MODULE_OP_CHECK,
+        MODULE_OP_PLAN,
+        MODULE_OP_GUEST,
+        _MODULE_OP_MAX,
+} ModuleOp;
+DECLARE_STRING_TABLE(module_op, ModuleOp);
+
+/* What describe() put. */
+typedef struct Description {
+        uint64_t known;               /* bit per field */
+        FieldData fields[FIELDS_MAX];
+        const char *vendor, *name;    /* interned, NULL unless put */
+        PtRole role;
+} Description;
+
+typedef struct ModuleCall {
+        PtContext context;            /* first: what the op gets is a pointer to it */
+        Inventory *inventory;
+        const Module *module;
+        ModuleOp op;
+        HostDevice *const *hosts;     /* NULL-terminated: what the op may ask about; the first is the device itself */
+        size_t n_hosts;
+        PtDevice single_view, *views; /* of the hosts */
+        const SettingValues *settings;
+        struct Scrap *scraps;         /* texts handed to the op, valid until it returns */
+
+        Description description;
+        KeyList keys;
+        FindingList findings;
+        Plan plan;
+        json_t *items;                /* identities or attachments */
+} ModuleCall;
+
+/* `hosts` and `settings` (NULL: defaults) stay the caller's. */
+int module_call_init(ModuleCall *call, Inventory *inventory, const Module *module, HostDevice *const *hosts,
+                     const SettingValues *settings);
+void module_call_done(ModuleCall *call);
+#define _cleanup_call_ _cleanup_(module_call_done)
+/* Runs the op behind the breadcrumb; `request` for check, plan and guest. A negative errno is the op's own. */
+int module_call_run(ModuleCall *call, ModuleOp op, const PlanRequest *request);
+
+/* field-data.c: values of fields as a device keeps them. */
+int field_data_set(Interner *interner, const PtValue *value, FieldData *ret);
+void field_data_done(Interner *interner, uint32_t type, FieldData *data);
+bool field_data_equal(uint32_t type, const FieldData *a, const FieldData *b);
+void field_data_get(uint32_t type, const FieldData *data, PtValue *ret);
+void description_done(Description *description, const PtField *fields, Interner *interner);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "observe.h"
+
+#include "log.h"
+
+#define DEVICES_PER_RUN 64u
+
+typedef struct Waiter {
+        char device[ID_SIZE];
+        void (*done)(void *userdata);
+        void *userdata;
+        struct Waiter *next;
+} Waiter;
+
+/* Devices that wait for a run are marked SLOW_READING and listed by id: a device may go at any time. */
+typedef struct Observation {
+        Manager *m;
+        char (*queue)[ID_SIZE];
+        size_t n_queue, n_allocated;
+        Waiter *waiters;
+        WorkerRun *run;
+        Module *module;          /* of the run under way */
+        sd_event_source *start;
+} Observation;
+
+static void start_run(Observation *o);
+
+static void wake(Observation *o, const char *device) {
+        for (Waiter **p = &o->waiters; *p;) {
+                Waiter *waiter = *p;
+                if (device && !streq(waiter->device, device)) {
+                        p = &waiter->next;
+                        continue;
+                }
+                *p = waiter->next;
+                waiter->done(waiter->userdata);
+                free(waiter);
+                p = &o->waiters; /* the callback may have added or removed others */
+        }
+}
+
+static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fields, int result, const char *error) {
+        Observation *o = userdata;
+        Device *device = NULL;
+        HostDevice *host = source_find(inventory_source(o->m->inventory), id);
+
+        for (device = host ? host->offers : NULL; device && device->module != o->module; device = device->next_offer)
+                ;
+        if (!device)
+                return;
+        device->slow = result < 0 ? SLOW_FAILED : SLOW_FRESH;
+        if (result < 0)
+                log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
+                            "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
+        else
+                /* The inventory reports what differs, and rules match again. */
+                device_put_observed(o->m->inventory, device, fields);
+        wake(o, device->id);
+}
+
+/* What the worker did not answer for (it was killed) has failed: nobody waits for ever. */
+static void settle_unanswered(Observation *o) {
+        for (Device *device = inventory_first(o->m->inventory); device; device = device->hh.next) {
+                bool queued = false;
+
+                if (device->slow != SLOW_READING)
+                        continue;
+                for (size_t i = 0; i < o->n_queue && !queued; i++)
+                        queued = streq(o->queue[i], device->id);
+                if (!queued) {
+                        device->slow = SLOW_FAILED;
+                        wake(o, device->id);
+                }
+        }
+}
+
+static void on_done(void *userdata, int result, const Fault *fault) {
+        Observation *o = userdata;
+
+        o->run = NULL;
+        if (result < 0) {
+                log_plain(LOG_WARNING, "reading slow fields failed: %s", strempty(fault->message));
+                settle_unanswered(o);
+        }
+        start_run(o);
+}
+
+static const WorkerEvents observe_events = { .fields = on_fields, .done = on_done };
+
+/* Takes devices of one module from the queue, in order. */
+static size_t take_batch(Observation *o, HostDevice **hosts) {
+        size_t n = 0, kept = 0;
+
+        o->module = NULL;
+        for (size_t i = 0; i < o->n_queue; i++) {
+                Device *device = inventory_find(o->m->inventory, o->queue[i]);
+
+                if (!device)
+                        continue;
+                if (!o->module)
+                        o->module = device->module;
+                if (device->module == o->module && n < DEVICES_PER_RUN)
+                        hosts[n++] = device->host;
+                else
+                        memmove(o->queue[kept++], o->queue[i], ID_SIZE);
+        }
+        o->n_queue = kept;
+        hosts[n] = NULL;
+        return n;
+}
+
+static void start_run(Observation *o) {
+        HostDevice *hosts[DEVICES_PER_RUN + 1];
+        _cleanup_fault_ Fault fault = { 0 };
+
+        while (!o->run && take_batch(o, hosts) > 0) {
+                int r = worker_pool_run(o->m->workers,
+                                        &(WorkerSpec) {
+                                                .mode = WORKER_OBSERVE,
+                                                .job = "observe",
+                                                .devices = hosts,
+                                                .module_directory = loader_directory(o->m->loader),
+                                                .module_file = o->module->file,
+                                        },
+                                        &observe_events, o, &o->run, &fault);
+                if (r < 0) {
+                        log_plain(LOG_WARNING, "slow fields can't be read: %s", strempty(fault.message));
+                        settle_unanswered(o);
+                        return;
+                }
+        }
+}
+
+static int on_start(sd_event_source *source, void *userdata) {
+        start_run(userdata);
+        return 0;
+}
+
+static int observation_get(Manager *m, Observation **ret) {
+        if (!m->observation) {
+                m->observation = calloc(1, sizeof(Observation));
+                if (!m->observation)
+                        return -ENOMEM;
+                m->observation->m = m;
+        }
+        *ret = m->observation;
+        return 0;
+}
+
+static int enqueue(Observation *o, Device *device) {
+        if (o->n_queue == o->n_allocated) {
+                size_t n = o->n_allocated ? o->n_allocated * 2 : 64;
+                void *queue = reallocarray(o->queue, n, ID_SIZE);
+                if (!queue)
+                        return -ENOMEM;
+                o->queue = queue;
+                o->n_allocated = n;
+        }
+        memcpy(o->queue[o->n_queue++], device->id, ID_SIZE);
+        device->slow = SLOW_READING;
+        /* At the end of this turn, so that a rule over a thousand devices makes few runs. */
+        if (o->start)
+                return sd_event_source_set_enabled(o->start, SD_EVENT_ONESHOT);
+        return sd_event_add_defer(o->m->event, &o->start, on_start, o);
+}
+
+void observe_device(Manager *m, Device *device, void (*done)(void *userdata), void *userdata) {
+        Observation *o;
+        Waiter *waiter;
+
+        if (device->slow == SLOW_FRESH || !device->module->descriptor->observe || observation_get(m, &o) < 0 ||
+            (device->slow != SLOW_READING && enqueue(o, device) < 0)) {
+                if (done)
+                        done(userdata);
+                return;
+        }
+        if (!done)
+                return;
+        waiter = calloc(1, sizeof(Waiter));
+        if (!waiter) {
+                done(userdata);
+                return;
+        }
+        *waiter = (Waiter) { .done = done, .userdata = userdata, .next = o->waiters };
+        memcpy(waiter->device, device->id, ID_SIZE);
+        o->waiters = waiter;
+}
+
+void observe_forget(Manager *m, Device *device) {
+        if (m->observation)
+                wake(m->observation, device->id);
+}
+
+void observe_free(Manager *m) {
+        Observation *o = m->observation;
+
+        if (!o)
+                return;
+        wake(o, NULL);
+        sd_event_source_disable_unref(o->start);
+        free(o->queue);
+        free(o);
+        m->observation = NULL;
+}

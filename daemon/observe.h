@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Slow fields: read by a worker in observer mode, several devices a run, once somebody asks. */
+
+#include "manager.h"
+
+/* Has the device's slow fields read. `done` (may be NULL) is called when they are known or could not be read; at once when
+ * they are known already. */
+void observe_device(Manager *m, Device *device, void (*done)(void *userdata), void *userdata);
+/* The device is about to go. */
+void observe_forget(Manager *m, Device *device);
+void observe_free(Manager *m);

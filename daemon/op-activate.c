@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Activate: choose, lock, record, load modules, run the steps; undo all of it when one fails.
+ *
+ *   begin → chosen, keys taken → stored (state.db) → recorded (runtime.db) → kernel modules → worker: before → recorded → go
+ *   … → active, or: undo what was begun → cleared → claimed */
+
+#include <stdio.h>
+
+#include "json-util.h"
+#include "log.h"
+#include "operation.h"
+
+static void activate_begin(Operation *op);
+static void load_next_module(Operation *op);
+static void start_worker(Operation *op);
+
+static void on_cleared(Operation *op) {
+        allocation_advance(op->m, op->allocation, EVENT_UNDONE);
+        operation_finish(op);
+}
+
+/* Nothing was done to any device yet: only the locks have to go. */
+static void give_up(Operation *op) {
+        operation_clear(op, on_cleared);
+}
+
+static void on_undone(Operation *op) {
+        Allocation *a = op->allocation;
+
+        /* The failure that began the undo came first and is kept; whether the undo itself failed shows in what is left. */
+        if (a->applied.n_steps > 0) {
+                allocation_advance(op->m, a, EVENT_UNDO_FAILED);
+                record_progress(op->m, a, NULL, NULL);
+                operation_finish(op);
+                return;
+        }
+        operation_clear(op, on_cleared);
+}
+
+static void undo_all(Operation *op) {
+        allocation_advance(op->m, op->allocation, EVENT_UNDO);
+        job_set_state(op->m, op->job, JOB_UNDOING);
+        op->after_undo = on_undone;
+        operation_undo(op);
+}
+
+static void finish_active(Operation *op) {
+        allocation_advance(op->m, op->allocation, EVENT_ACTIVATED);
+        operation_finish(op);
+}
+
+static void on_active_recorded(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        if (result < 0) {
+                operation_fail(op, fault);
+                undo_all(op);
+                return;
+        }
+        finish_active(op);
+}
+
+/* The consumer hears "active" only when a restart would find it so. */
+static void record_active(Operation *op) {
+        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s}", "state", "active");
+        StoreTxn *txn = store_begin(op->m->store, STORE_RUNTIME);
+        int r = txn && body ? 0 : -ENOMEM;
+
+        if (r == 0) {
+                store_put(txn, TABLE_PROGRESS, op->allocation->id, NULL, body);
+                r = store_commit(TAKE_PTR(txn), on_active_recorded, op);
+        }
+        store_abandon(txn);
+        if (r < 0) {
+                fault_set(&op->fault, r, FAULT_STORE_FAILED, "the progress could not be recorded: %s", strerror(-r));
+                undo_all(op);
+        }
+}
+
+/* ---- the worker ---- */
+
+static void on_step_recorded(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        if (!op->run)
+                return; /* the worker died meanwhile; done() has been told */
+        if (result < 0) {
+                operation_fail(op, fault);
+                worker_run_stop(op->run);
+        } else if (op->job->cancel)
+                worker_run_stop(op->run);
+        else
+                worker_run_go(op->run);
+}
+
+static int record_step(Operation *op, size_t step, const char *observed) {
+        Allocation *a = op->allocation;
+        char key[UUID_TEXT_SIZE + 32];
+        _cleanup_(json_decrefp) json_t *body =
+                json_pack("{s:o, s:s}", "step", step_to_json(&a->applied.steps[step]), "observed", observed);
+        StoreTxn *txn;
+
+        free(a->observed[step]);
+        a->observed[step] = strdup(observed);
+        if (!body || !a->observed[step] || !(txn = store_begin(op->m->store, STORE_RUNTIME)))
+                return -ENOMEM;
+        snprintf(key, sizeof(key), "%s/%06zu", a->id, step);
+        store_put(txn, TABLE_STEPS, key, a->id, body);
+        return store_commit(txn, on_step_recorded, op);
+}
+
+static void on_before(void *userdata, WorkerRun *run, size_t step, const char *observed) {
+        Operation *op = userdata;
+        Allocation *a = op->allocation;
+        int r = step < a->applied.n_steps ? 0 : -EBADMSG;
+
+        if (r == 0) {
+                job_set_step(op->m, op->job, a->applied.steps[step].sentence,
+                             (double) step / (double) a->applied.n_steps);
+                r = record_step(op, step, observed);
+        }
+        if (r < 0) {
+                fault_set(&op->fault, r, FAULT_STORE_FAILED, "the step could not be recorded: %s", strerror(-r));
+                worker_run_stop(run);
+        }
+}
+
+static void on_after(void *userdata, WorkerRun *run, size_t step, int result, const char *error) {
+        Operation *op = userdata;
+        const Plan *plan = &op->allocation->applied;
+
+        if (result >= 0 || step >= plan->n_steps)
+                return;
+        if (plan->steps[step].flags & PT_STEP_OPTIONAL) {
+                log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("JOB", op->job->id, "ALLOCATION", op->allocation->id),
+                            "%s: %s (goes on)", plan->steps[step].sentence, strempty(error));
+                return;
+        }
+        fault_set_object(&op->fault, result, FAULT_STEP_FAILED, plan->steps[step].device, "%s: %s",
+                         plan->steps[step].sentence, isempty(error) ? strerror(-result) : error);
+}
+
+static void on_stuck_gone(void *userdata);
+
+static void on_done(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        op->run = NULL;
+        if (result >= 0 && op->fault.code == FAULT_NONE) {
+                record_active(op);
+                return;
+        }
+        operation_fail(op, fault);
+        if (op->fault.code == FAULT_DRIVER_STUCK) {
+                /* The kernel still works on a step: undoing beside it would hang too. The bundle stays locked. */
+                allocation_advance(op->m, op->allocation, EVENT_UNDO);
+                allocation_advance(op->m, op->allocation, EVENT_UNDO_FAILED);
+                record_progress(op->m, op->allocation, NULL, NULL);
+                operation_finish_stuck(op);
+                return;
+        }
+        undo_all(op);
+}
+
+static const WorkerEvents worker_events = {
+        .before = on_before,
+        .after = on_after,
+        .done = on_done,
+        .gone = on_stuck_gone,
+};
+
+static void on_stuck_gone(void *userdata) {
+        operation_stuck_gone(userdata);
+}
+
+static void start_worker(Operation *op) {
+        _cleanup_(json_decrefp) json_t *devices = allocation_records(op->allocation);
+
+        if (op->job->cancel)
+                fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled before the first step");
+        if (op->fault.code != FAULT_NONE) {
+                undo_all(op);
+                return;
+        }
+        int r = worker_pool_run(op->m->workers,
+                                &(WorkerSpec) {
+                                        .mode = WORKER_EXECUTE,
+                                        .job = op->job->id,
+                                        .devices_json = devices,
+                                        .module_directory = loader_directory(op->m->loader),
+                                        .plan = &op->allocation->applied,
+                                },
+                                &worker_events, op, &op->run, &op->fault);
+        if (r < 0) {
+                fault_set(&op->fault, r, FAULT_WORKER_FAILED, "no worker could be started: %s", strerror(-r));
+                undo_all(op);
+        }
+}
+
+/* ---- kernel modules ---- */
+
+static void on_module_loaded(void *userdata, int result) {
+        Operation *op = userdata;
+        const char *name = op->plan.steps[op->next_module].name;
+
+        if (result < 0)
+                fault_set(&op->fault, result, FAULT_DRIVER_MISSING, "the kernel module %s could not be loaded: %s", name,
+                          result == -ENOENT ? "modprobe did not find it or it refused to load" : strerror(-result));
+        op->next_module++;
+        load_next_module(op);
+}
+
+static void load_next_module(Operation *op) {
+        for (; op->fault.code == FAULT_NONE && op->next_module < op->plan.n_steps; op->next_module++) {
+                const PtStep *step = &op->plan.steps[op->next_module];
+                if (step->kind != PT_STEP_LOAD_MODULE)
+                        continue;
+                job_set_step(op->m, op->job, step->sentence, 0);
+                int r = kernel_module_load(op->m, step->name, on_module_loaded, op);
+                if (r == 0)
+                        return;
+                if (r < 0)
+                        fault_set(&op->fault, r, FAULT_DRIVER_MISSING, "the kernel module %s could not be loaded: %s",
+                                  step->name, strerror(-r));
+        }
+        start_worker(op);
+}
+
+/* ---- choosing and recording ---- */
+
+static void on_progress_recorded(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        if (result < 0) {
+                operation_fail(op, fault);
+                give_up(op);
+                return;
+        }
+        load_next_module(op);
+}
+
+static void on_claim_stored(Operation *op) {
+        int r;
+
+        if (op->fault.code != FAULT_NONE) {
+                give_up(op);
+                return;
+        }
+        manager_changed(op->m, OBJECT_ALLOCATION, op->allocation->id, "Devices");
+        r = record_progress(op->m, op->allocation, on_progress_recorded, op);
+        if (r < 0) {
+                fault_set(&op->fault, r, FAULT_STORE_FAILED, "the progress could not be recorded: %s", strerror(-r));
+                give_up(op);
+        }
+}
+
+/* Steps of the worker go into the allocation; modules to load stay in op->plan. */
+static int split_plan(Operation *op) {
+        Allocation *a = op->allocation;
+
+        allocation_clear_steps(a);
+        for (size_t i = 0; i < op->plan.n_steps; i++)
+                if (op->plan.steps[i].kind != PT_STEP_LOAD_MODULE) {
+                        int r = plan_append(&a->applied, &op->plan.steps[i]);
+                        if (r < 0)
+                                return r;
+                }
+        a->observed = calloc(a->applied.n_steps + 1, sizeof(char *));
+        return a->observed ? 0 : -ENOMEM;
+}
+
+static int keep_assignments(Operation *op, const AssignmentList *list) {
+        Allocation *a = op->allocation;
+
+        for (size_t i = 0; i < a->n_requests; i++)
+                request_clear_devices(&a->requests[i]);
+        for (size_t i = 0; i < list->n_items; i++) {
+                Assignment *item = &list->items[i];
+                int r = request_assign(&a->requests[item->request], item->device, item->bundle);
+                if (r < 0)
+                        return fault_oom(&op->fault);
+        }
+        for (size_t i = 0; i < a->n_requests; i++) {
+                int r = request_remember(&a->requests[i]);
+                if (r < 0)
+                        return fault_oom(&op->fault);
+        }
+        return split_plan(op) < 0 ? fault_oom(&op->fault) : 0;
+}
+
+static int check_token(Operation *op, const AssignmentList *list) {
+        char token[33];
+
+        if (!op->token)
+                return 0;
+        plan_token(list, &op->plan, token);
+        if (!streq(token, op->token))
+                return fault_set(&op->fault, -ESTALE, FAULT_PLAN_CHANGED,
+                                 "the devices or steps differ from the plan that was agreed to; plan again");
+        return 0;
+}
+
+static int choose_and_plan(Operation *op, AssignmentList *list) {
+        int r = assign_devices(op->m, op->allocation, op->allocation->id, list, &op->fault);
+
+        if (r < 0)
+                return r;
+        r = assignment_plan(op->m, op->allocation, list, PT_VERB_ACTIVATE, &op->plan, &op->fault);
+        if (r >= 0)
+                r = check_token(op, list);
+        if (r >= 0)
+                r = keep_assignments(op, list);
+        return r;
+}
+
+static void activate_begin(Operation *op) {
+        _cleanup_assignments_ AssignmentList list = { 0 };
+        Allocation *a = op->allocation;
+
+        if (op->m->readiness == READINESS_STARTING)
+                return; /* stays waiting; manager_kick() comes again */
+        plan_done(&op->plan);
+        op->plan = (Plan) { 0 };
+        if (choose_and_plan(op, &list) < 0) {
+                if (a->wait && op->fault.code == FAULT_NO_DEVICE_AVAILABLE && !op->job->cancel) {
+                        fault_done(&op->fault);
+                        op->fault = (Fault) { 0 };
+                        allocation_advance(op->m, a, EVENT_NO_DEVICE);
+                        return;
+                }
+                allocation_clear_steps(a);
+                if (list.n_items > 0 && !a->thick) {
+                        for (size_t i = 0; i < a->n_requests; i++)
+                                request_clear_devices(&a->requests[i]);
+                        key_table_release(op->m->keys, a->id);
+                }
+                if (a->state == ALLOCATION_WAITING)
+                        allocation_advance(op->m, a, EVENT_CANCEL);
+                operation_finish(op);
+                return;
+        }
+        job_set_state(op->m, op->job, JOB_RUNNING);
+        allocation_advance(op->m, a, EVENT_ACTIVATE);
+        manager_devices_changed(op->m, a);
+        operation_store(op, &list.keys, on_claim_stored);
+}
+
+/* The job waits for a device or for readiness: it ends at once. A running one ends before its next step. */
+static void on_cancel(Job *job) {
+        Operation *op = job->userdata;
+
+        if (job->state == JOB_WAITING) {
+                fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled while it waited");
+                if (op->allocation->state == ALLOCATION_WAITING)
+                        allocation_advance(op->m, op->allocation, EVENT_CANCEL);
+                operation_finish(op);
+        }
+}
+
+static int on_kick(sd_event_source *source, void *userdata) {
+        Manager *m = userdata;
+
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        for (Job *job = m->jobs, *next; job; job = next) {
+                next = job->hh.next;
+                if (job->state == JOB_WAITING && streq(job->operation, "activate"))
+                        activate_begin(job->userdata);
+        }
+        return 0;
+}
+
+void manager_kick(Manager *m) {
+        if (m->kick)
+                sd_event_source_set_enabled(m->kick, SD_EVENT_ONESHOT);
+        else if (sd_event_add_defer(m->event, &m->kick, on_kick, m) >= 0)
+                /* After what came in this turn: a release and its signals go first. */
+                sd_event_source_set_priority(m->kick, SD_EVENT_PRIORITY_IDLE);
+}
+
+int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, Job **ret, Fault *fault) {
+        _cleanup_free_ char *token = NULL;
+        _cleanup_(strv_freep) char **overrides = NULL;
+        const JsonKey keys[] = {
+                { "plan", JSON_KEY_STRING, &token, 64, false },
+                { "override", JSON_KEY_STRV, &overrides, 0, false },
+                { 0 },
+        };
+        Operation *op;
+        int r = json_parse_object(options, keys, "the options of Activate", FAULT_UNKNOWN_OPTION, fault);
+
+        if (r < 0)
+                return r;
+        if (m->readiness == READINESS_DEGRADED)
+                return fault_set(fault, -EROFS, FAULT_DEGRADED,
+                                 "the state database was damaged; no device is touched until this is acknowledged: %s",
+                                 strempty(store_health_reason(m->store)));
+        if (m->readiness == READINESS_LIMITED)
+                return fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
+                                 strempty(store_health_reason(m->store)));
+        if (allocation->job && streq(allocation->job->operation, "activate")) {
+                *ret = allocation->job; /* the same wish again */
+                return 0;
+        }
+        if (allocation_next(allocation->state, EVENT_ACTIVATE) < 0)
+                return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, allocation->id,
+                                        "the allocation is %s; only a claimed one can be activated",
+                                        allocation_state_to_string(allocation->state));
+        r = operation_new(m, "activate", uid, allocation, NULL, &op, fault);
+        if (r < 0)
+                return r;
+        op->token = TAKE_PTR(token);
+        op->overrides = TAKE_PTR(overrides);
+        op->job->on_cancel = on_cancel;
+        *ret = op->job;
+        manager_kick(m);
+        return 0;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Reset of a device that nobody claims. The operation itself holds the device's resource keys while it runs. */
+
+#include <stdio.h>
+
+#include "operation.h"
+
+static void holder_name(const Operation *op, char ret[static ID_SIZE]) {
+        snprintf(ret, ID_SIZE, "job:%.40s", op->holder);
+}
+
+void operation_release_keys(Operation *op) {
+        char holder[ID_SIZE];
+
+        holder_name(op, holder);
+        key_table_release(op->m->keys, holder);
+}
+
+static void on_before(void *userdata, WorkerRun *run, size_t step, const char *observed) {
+        Operation *op = userdata;
+
+        if (step < op->plan.n_steps)
+                job_set_step(op->m, op->job, op->plan.steps[step].sentence, (double) step / (double) op->plan.n_steps);
+        if (op->job->cancel)
+                worker_run_stop(run);
+        else
+                worker_run_go(run);
+}
+
+static void on_after(void *userdata, WorkerRun *run, size_t step, int result, const char *error) {
+        Operation *op = userdata;
+
+        if (result < 0 && step < op->plan.n_steps)
+                fault_set_object(&op->fault, result, FAULT_STEP_FAILED, op->plan.steps[step].device, "%s: %s",
+                                 op->plan.steps[step].sentence, isempty(error) ? strerror(-result) : error);
+}
+
+static void on_done(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        op->run = NULL;
+        if (result < 0)
+                operation_fail(op, fault);
+        if (op->fault.code == FAULT_DRIVER_STUCK) {
+                operation_finish_stuck(op); /* keys stay until the child is gone */
+                return;
+        }
+        operation_release_keys(op);
+        operation_finish(op);
+}
+
+static void on_gone(void *userdata) {
+        operation_stuck_gone(userdata);
+}
+
+static const WorkerEvents reset_events = {
+        .before = on_before,
+        .after = on_after,
+        .done = on_done,
+        .gone = on_gone,
+};
+
+static int take_keys(Operation *op, Device *device, Fault *fault) {
+        _cleanup_keys_ KeyList keys = { 0 };
+        char holder[ID_SIZE];
+        int r = inventory_uses(op->m->inventory, device, &keys, fault);
+
+        if (r < 0)
+                return r;
+        holder_name(op, holder);
+        return key_table_take(op->m->keys, &keys, holder, fault);
+}
+
+static int start_worker(Operation *op, Device *device, Fault *fault) {
+        const PlanRequest request = { .verb = PT_VERB_RESET, .gid = (gid_t) -1 };
+        int r = inventory_plan(op->m->inventory, device, &request, &op->plan, fault);
+
+        if (r < 0)
+                return r;
+        if (op->plan.n_steps == 0)
+                return fault_set_object(fault, -ENOTSUP, FAULT_WRONG_STATE, device->id, "%s has no reset of its own",
+                                        device->host->sysname);
+        r = inventory_bundle(op->m->inventory, device, &op->bundle);
+        if (r < 0)
+                return fault_oom(fault);
+        job_set_state(op->m, op->job, JOB_RUNNING);
+        return worker_pool_run(op->m->workers,
+                               &(WorkerSpec) {
+                                       .mode = WORKER_EXECUTE,
+                                       .job = op->job->id,
+                                       .devices = op->bundle,
+                                       .module_directory = loader_directory(op->m->loader),
+                                       .module_file = device->module->file,
+                                       .plan = &op->plan,
+                               },
+                               &reset_events, op, &op->run, fault);
+}
+
+int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job **ret, Fault *fault) {
+        Operation *op;
+        int r;
+
+        if (device->role != PT_ROLE_OFFER)
+                return fault_set_object(fault, -EPERM, FAULT_DEVICE_BLOCKED, device->id,
+                                        "%s belongs to the host and is never reset", device->name);
+        if (device->host->driver && !startswith(device->host->driver, "vfio"))
+                return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BUSY, device->id,
+                                        "the host's driver %s uses %s; a reset would take it from under it",
+                                        device->host->driver, device->host->sysname);
+        r = operation_new(m, "reset", caller->uid, NULL, device->id, &op, fault);
+        if (r < 0)
+                return r;
+        snprintf(op->holder, sizeof(op->holder), "%s", op->job->id);
+        r = take_keys(op, device, fault);
+        if (r >= 0)
+                r = start_worker(op, device, fault);
+        if (r < 0) {
+                fault_copy(&op->fault, fault);
+                operation_release_keys(op);
+                operation_finish(op);
+                return r;
+        }
+        *ret = op->job;
+        return 0;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "operation.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "json-util.h"
+#include "log.h"
+
+int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocation, const char *device, Operation **ret,
+                  Fault *fault) {
+        char object[ID_SIZE + 16];
+        const char *objects[] = { object, NULL };
+        Operation *op;
+
+        if (allocation && allocation->job)
+                return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, allocation->id,
+                                        "job %s (%s) is under way for this allocation", allocation->job->id,
+                                        allocation->job->operation);
+        op = calloc(1, sizeof(Operation));
+        if (!op)
+                return fault_oom(fault);
+        snprintf(object, sizeof(object), "%s/%s", allocation ? "allocations" : "devices",
+                 allocation ? allocation->id : device);
+        int r = job_new(m, kind, uid, objects, &op->job, fault);
+        if (r < 0) {
+                free(op);
+                return r;
+        }
+        op->m = m;
+        op->uid = uid;
+        op->allocation = allocation;
+        op->inotify_fd = -EBADF;
+        op->job->userdata = op;
+        if (allocation)
+                allocation->job = op->job;
+        *ret = op;
+        return 0;
+}
+
+void operation_free(Operation *op) {
+        sd_event_source_disable_unref(op->watch);
+        close_fd(op->inotify_fd);
+        plan_done(&op->plan);
+        fault_done(&op->fault);
+        strv_free(op->nodes);
+        strv_free(op->overrides);
+        json_decref(op->holders);
+        free(op->token);
+        free(op->bundle);
+        free(op);
+}
+
+void operation_fail(Operation *op, const Fault *fault) {
+        if (op->fault.code == FAULT_NONE)
+                fault_copy(&op->fault, fault);
+}
+
+static uint64_t now_realtime_usec(void) {
+        struct timespec ts;
+
+        clock_gettime(CLOCK_REALTIME, &ts);
+        return (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u;
+}
+
+/* Devices used last stay named in the request after a give-back. */
+static json_t *devices_of(const Allocation *allocation) {
+        json_t *array = json_array();
+
+        for (size_t i = 0; allocation && i < allocation->n_requests; i++)
+                for (size_t k = 0; allocation->requests[i].last && allocation->requests[i].last[k]; k++)
+                        json_array_append_new(array, json_string(allocation->requests[i].last[k]));
+        return array;
+}
+
+static void write_history(Operation *op) {
+        _cleanup_(json_decrefp) json_t *devices = devices_of(op->allocation);
+        StoreTxn *txn = store_begin(op->m->store, STORE_STATE);
+
+        if (!txn)
+                return;
+        store_history(txn, &(HistoryRow) {
+                .time_usec = now_realtime_usec(),
+                .uid = op->uid,
+                .verb = op->job->operation,
+                .object = op->allocation ? op->allocation->id : op->job->objects[0] + strlen("devices/"),
+                .consumer = op->allocation ? op->allocation->consumer : "",
+                .result = op->fault.code == FAULT_NONE ? "done" : fault_code_to_string(op->fault.code),
+                .message = strempty(op->fault.message),
+                .duration_usec = now_monotonic_usec() - op->job->started_usec,
+                .devices = devices,
+        });
+        store_commit(txn, NULL, NULL);
+}
+
+static LogEvent log_event_of(const Operation *op) {
+        if (op->fault.code == FAULT_DRIVER_STUCK)
+                return LOG_EVENT_DRIVER_STUCK;
+        if (op->fault.code != FAULT_NONE)
+                return LOG_EVENT_JOB_FAILED;
+        if (streq(op->job->operation, "activate"))
+                return LOG_EVENT_ACTIVATED;
+        if (streq(op->job->operation, "release"))
+                return LOG_EVENT_RELEASED;
+        if (streq(op->job->operation, "deactivate"))
+                return LOG_EVENT_DEACTIVATED;
+        return LOG_EVENT_RECONCILED;
+}
+
+static void settle(Operation *op) {
+        Manager *m = op->m;
+        Job *job = op->job;
+        Allocation *allocation = op->allocation;
+        bool failed = op->fault.code != FAULT_NONE;
+
+        log_message(failed ? LOG_WARNING : LOG_INFO, log_event_of(op),
+                    log_fields("JOB", job->id, "ALLOCATION", allocation ? allocation->id : "", "CONSUMER",
+                               allocation ? allocation->consumer : ""),
+                    "%s of %s %s%s%s", job->operation, job->objects[0], failed ? "failed: " : "done",
+                    failed ? strempty(op->fault.message) : "", "");
+        if (!op->internal)
+                write_history(op);
+        if (allocation) {
+                allocation->job = NULL;
+                fault_done(&allocation->failure);
+                allocation->failure = (Fault) { 0 };
+                if (failed)
+                        fault_copy(&allocation->failure, &op->fault);
+        }
+        job_finish(m, job, failed ? &op->fault : NULL);
+        op->job = NULL;
+}
+
+void operation_finish(Operation *op) {
+        Manager *m = op->m;
+        Allocation *allocation = op->allocation;
+        bool recovered = op->internal, failed = op->fault.code != FAULT_NONE;
+
+        settle(op);
+        operation_free(op);
+        if (allocation && allocation->state == ALLOCATION_GONE) {
+                HASH_DEL(m->allocations, allocation);
+                allocation_free(allocation);
+        } else if (allocation && allocation->holder_gone && !failed)
+                manager_holder_vanished(m, allocation);
+        if (recovered)
+                manager_recovered(m);
+        manager_kick(m);
+}
+
+void operation_finish_stuck(Operation *op) {
+        bool recovered = op->internal;
+
+        op->job->stuck = true;
+        if (op->allocation)
+                op->allocation->stuck = op;
+        settle(op);
+        if (recovered)
+                manager_recovered(op->m);
+}
+
+void operation_stuck_gone(Operation *op) {
+        Manager *m = op->m;
+        Allocation *allocation = op->allocation;
+        _cleanup_fault_ Fault fault = { 0 };
+
+        if (allocation) {
+                allocation->stuck = NULL;
+                log_message(LOG_NOTICE, LOG_EVENT_RECONCILED, log_fields("ALLOCATION", allocation->id),
+                            "the stuck driver came back; the devices of %s are given back", allocation->consumer);
+                m->reconciling++;
+                if (operation_recover(m, allocation, &fault) < 0) {
+                        m->reconciling--;
+                        log_message(LOG_ERR, LOG_EVENT_UNDO_FAILED, log_fields("ALLOCATION", allocation->id), "%s",
+                                    strempty(fault.message));
+                }
+        } else
+                operation_release_keys(op);
+        operation_free(op);
+}
+
+void allocation_advance(Manager *m, Allocation *allocation, AllocationEvent event) {
+        AllocationState next = allocation_next(allocation->state, event);
+
+        assert((int) next >= 0);
+        if (next == allocation->state)
+                return;
+        allocation->state = next;
+        manager_changed(m, OBJECT_ALLOCATION, allocation->id, "State");
+}
+
+static void on_stored(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        if (result < 0)
+                operation_fail(op, fault);
+        op->after_store(op);
+}
+
+void operation_store(Operation *op, const KeyList *keys, OperationNext next) {
+        Allocation *a = op->allocation;
+        _cleanup_(json_decrefp) json_t *body = allocation_to_json(a);
+        StoreTxn *txn = store_begin(op->m->store, STORE_STATE);
+        int r = txn && body ? 0 : -ENOMEM;
+
+        op->after_store = next;
+        if (r == 0) {
+                store_put(txn, TABLE_ALLOCATIONS, a->id, NULL, body);
+                if (keys)
+                        store_unclaim(txn, a->id);
+                for (size_t i = 0; keys && i < keys->n_items; i++)
+                        store_claim(txn, keys->items[i].key, keys->items[i].exclusive, a->id);
+                r = store_commit(TAKE_PTR(txn), on_stored, op);
+        }
+        store_abandon(txn);
+        if (r < 0) {
+                fault_set(&op->fault, r, FAULT_STORE_FAILED, "the state could not be written: %s", strerror(-r));
+                next(op);
+        }
+}
+
+int record_progress(Manager *m, const Allocation *allocation, StoreDone done, void *userdata) {
+        _cleanup_(json_decrefp) json_t *body =
+                json_pack("{s:s}", "state", allocation_state_to_string(allocation->state));
+        StoreTxn *txn = store_begin(m->store, STORE_RUNTIME);
+
+        if (!txn || !body) {
+                store_abandon(txn);
+                return -ENOMEM;
+        }
+        store_put(txn, TABLE_PROGRESS, allocation->id, NULL, body);
+        return store_commit(txn, done, userdata);
+}
+
+void operations_free(Manager *m) {
+        for (Job *job = m->jobs; job; job = job->hh.next)
+                if (job->state != JOB_DONE && job->userdata) {
+                        operation_free(job->userdata);
+                        job->userdata = NULL;
+                }
+        for (Allocation *a = m->allocations; a; a = a->hh.next)
+                if (a->stuck) {
+                        operation_free(a->stuck);
+                        a->stuck = NULL;
+                }
+}

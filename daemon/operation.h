@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What runs behind a job: a chain of asynchronous steps over the store and a worker. An operation owns its plan and belongs
+ * to its job; it is freed when it ends. Between two steps everything that matters is on disk, so that the service can die at
+ * any point and a later start can undo or go on. */
+
+#include "job-table.h"
+
+typedef struct Operation Operation;
+typedef void (*OperationNext)(Operation *op);
+
+struct Operation {
+        Manager *m;
+        Job *job;
+        Allocation *allocation;   /* NULL for an operation on a device alone */
+        Plan plan;                /* of the worker run under way */
+        HostDevice **bundle;      /* of a device operation; NULL-terminated, owned */
+        char **nodes;             /* device nodes of the allocation; owned */
+        char *token;              /* of the plan the caller agreed to; NULL for none */
+        char **overrides;         /* devices whose overridable blockers the caller accepts */
+        size_t next_module;       /* kernel modules: index of the next LOAD_MODULE step */
+        Fault fault;              /* the first failure */
+        bool force, release, internal, undo_failed;
+        json_t *holders;          /* who has nodes open, as last seen */
+        uid_t uid;
+        char holder[ID_SIZE];     /* device operations: what its resource keys are held for */
+        WorkerRun *run;
+        int inotify_fd;
+        sd_event_source *watch;   /* of inotify while draining */
+        OperationNext after_store;
+        OperationNext after_undo;
+        OperationNext after_clear;
+};
+
+int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocation, const char *device, Operation **ret,
+                  Fault *fault);
+/* Ends job and operation: history, log, signals. Success when op->fault is empty. */
+void operation_finish(Operation *op);
+void operation_free(Operation *op);
+/* Ends the job with DriverStuck but keeps the operation for its worker's gone(). */
+void operation_finish_stuck(Operation *op);
+/* The stuck child has ended: what it left is undone. */
+void operation_stuck_gone(Operation *op);
+/* Keeps the first failure. */
+void operation_fail(Operation *op, const Fault *fault);
+
+/* Moves the allocation on by the table and announces it. An event without a place in the table is a programming error. */
+void allocation_advance(Manager *m, Allocation *allocation, AllocationEvent event);
+
+/* Writes the allocation's body and its resource keys (`keys` NULL: leaves them, empty list: gives them up), then calls
+ * `next`; a failure of the store is in op->fault by then. */
+void operation_store(Operation *op, const KeyList *keys, OperationNext next);
+/* Records how far the allocation got. */
+int record_progress(Manager *m, const Allocation *allocation, StoreDone done, void *userdata);
+
+/* give-back.c: undoes what is recorded of the allocation, from last to first, then calls op->after_undo. Failures are in
+ * op->fault. */
+void operation_undo(Operation *op);
+/* DEVICE members of everything the allocation holds, for a worker. */
+json_t *allocation_records(const Allocation *allocation);
+/* State, Allocation, Allocatable … of its devices differ. */
+void manager_devices_changed(Manager *m, const Allocation *allocation);
+/* Gives up devices and keys after everything was undone, stores, and finishes with `next`. */
+void operation_clear(Operation *op, OperationNext next);
+
+/* assign.c */
+typedef struct Assignment {
+        size_t request;      /* index into the allocation's requests */
+        Device *device;
+        HostDevice **bundle; /* NULL-terminated, owned */
+} Assignment;
+typedef struct AssignmentList {
+        Assignment *items;
+        size_t n_items;
+        KeyList keys;        /* of all */
+        json_t *choices;     /* [{request, device, companions, candidates}…] */
+} AssignmentList;
+void assignment_list_done(AssignmentList *list);
+#define _cleanup_assignments_ _cleanup_(assignment_list_done)
+/* Chooses devices for every enabled request and takes their keys for `holder`. On failure nothing is taken. */
+int assign_devices(Manager *m, Allocation *allocation, const char *holder, AssignmentList *ret, Fault *fault);
+/* Why the device can't be had by `holder` now. True when nothing stands against it. */
+bool device_eligible(Manager *m, Device *device, const char *holder, const PlanRequest *request, FindingList *findings);
+/* Effective settings and consumer of one request, for the module. */
+int plan_request_for(Manager *m, const Allocation *allocation, const Request *request, PtVerb verb,
+                     SettingValues *settings, PlanRequest *ret, Fault *fault);
+/* Steps of the verb for all devices of the list. */
+int assignment_plan(Manager *m, Allocation *allocation, const AssignmentList *list, PtVerb verb, Plan *plan, Fault *fault);
+/* A digest of what a plan is about: choices and steps. */
+void plan_token(const AssignmentList *list, const Plan *plan, char ret[static 33]);
+
+/* kernel-module.c: makes sure that it is loaded. 1: it is already; 0: `done` comes later. */
+int kernel_module_load(Manager *m, const char *name, void (*done)(void *userdata, int result), void *userdata);
+
+/* op-activate.c, op-deactivate.c, op-reset.c */
+int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, Job **ret, Fault *fault);
+int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, bool release, Job **ret,
+                         Fault *fault);
+/* What a crash left: undo without asking who holds the device open, then claimed. Counted in m->reconciling. */
+int operation_recover(Manager *m, Allocation *allocation, Fault *fault);
+int operation_drain_again(Manager *m, Allocation *allocation, Fault *fault);
+/* Activations that wait for a device or for readiness are tried again at the end of this turn of the loop. */
+void manager_kick(Manager *m);
+/* At the end of the service: what is still under way is forgotten; its records are on disk. */
+void operations_free(Manager *m);
+/* An internal operation (m->reconciling) has ended. */
+void manager_recovered(Manager *m);
+/* op-reset.c: the keys that a device operation holds for itself. */
+void operation_release_keys(Operation *op);
+void operation_host_removed(Manager *m, const HostDevice *host);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The start: stored allocations are loaded, their resource keys locked, and what the last run left is moved towards fewer
+ * claims. Running it twice is the same as once: everything is decided from what is recorded and observed. */
+
+#include "json-util.h"
+#include "log.h"
+#include "operation.h"
+#include "reconcile.h"
+
+static int load_allocation(void *userdata, const char *key, const char *owner, json_t *body) {
+        Manager *m = userdata;
+        _cleanup_fault_ Fault fault = { 0 };
+        Allocation *allocation;
+
+        if (allocation_from_json(key, body, m->policy, true, &allocation, &fault) < 0) {
+                log_message(LOG_ERR, LOG_EVENT_STORE, log_fields("ALLOCATION", key),
+                            "the stored allocation %s is not used: %s", key, strempty(fault.message));
+                return 0;
+        }
+        HASH_ADD_STR(m->allocations, id, allocation);
+        return 0;
+}
+
+static int load_claim(void *userdata, const char *key, bool exclusive, const char *allocation) {
+        Manager *m = userdata;
+        _cleanup_keys_ KeyList keys = { 0 };
+        _cleanup_fault_ Fault fault = { 0 };
+
+        if (key_list_add(&keys, key, exclusive) < 0 || key_table_take(m->keys, &keys, allocation, &fault) < 0)
+                log_message(LOG_ERR, LOG_EVENT_STORE, log_fields("ALLOCATION", allocation),
+                            "the stored claim of %s on %s could not be locked: %s", allocation, key,
+                            strempty(fault.message));
+        return 0;
+}
+
+static int load_step(void *userdata, const char *key, const char *owner, json_t *body) {
+        Manager *m = userdata;
+        _cleanup_fault_ Fault fault = { 0 };
+        Allocation *a = owner ? manager_find_allocation(m, owner) : NULL;
+        const char *observed = json_string_value(json_object_get(body, "observed"));
+        PtStep step;
+
+        if (!a || step_from_json(json_object_get(body, "step"), &step, &fault) < 0) {
+                log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "the step record %s is not used: %s", key,
+                            a ? strempty(fault.message) : "its allocation is gone");
+                return 0;
+        }
+        char **list = reallocarray(a->observed, a->applied.n_steps + 2, sizeof(char *));
+        char *text = observed ? strdup(observed) : NULL;
+        if (list)
+                a->observed = list;
+        if (list && plan_append(&a->applied, &step) >= 0)
+                list[a->applied.n_steps - 1] = TAKE_PTR(text);
+        free(text);
+        step_done(&step);
+        return 0;
+}
+
+static int load_progress(void *userdata, const char *key, const char *owner, json_t *body) {
+        Manager *m = userdata;
+        Allocation *a = manager_find_allocation(m, key);
+        const char *word = json_string_value(json_object_get(body, "state"));
+
+        if (a && word && (int) allocation_state_from_string(word) >= 0)
+                a->state = allocation_state_from_string(word);
+        return 0;
+}
+
+int reconcile_load(Manager *m, Fault *fault) {
+        int r = store_load(m->store, TABLE_ALLOCATIONS, load_allocation, m, fault);
+
+        if (r >= 0)
+                r = store_load_claims(m->store, load_claim, m, fault);
+        if (r >= 0)
+                r = store_load(m->store, TABLE_PROGRESS, load_progress, m, fault);
+        if (r >= 0)
+                r = store_load(m->store, TABLE_STEPS, load_step, m, fault);
+        return r;
+}
+
+static bool all_devices_there(Manager *m, const Allocation *a) {
+        for (size_t i = 0; i < a->n_requests; i++)
+                for (size_t k = 0; k < a->requests[i].n_devices; k++)
+                        if (!inventory_find(m->inventory, a->requests[i].devices[k].device))
+                                return false;
+        return true;
+}
+
+/* Another boot, or nothing was begun: the kernel has forgotten everything, so only the claim has to go. */
+static void recover(Manager *m, Allocation *a, const char *why) {
+        _cleanup_fault_ Fault fault = { 0 };
+
+        log_message(LOG_NOTICE, LOG_EVENT_RECONCILED, log_fields("ALLOCATION", a->id, "CONSUMER", a->consumer),
+                    "allocation of %s: %s; its devices are given back", a->consumer, why);
+        m->reconciling++;
+        if (operation_recover(m, a, &fault) < 0) {
+                m->reconciling--;
+                log_message(LOG_ERR, LOG_EVENT_UNDO_FAILED, log_fields("ALLOCATION", a->id), "%s",
+                            strempty(fault.message));
+        }
+}
+
+static void reconcile_one(Manager *m, Allocation *a) {
+        _cleanup_fault_ Fault fault = { 0 };
+        AllocationState found = a->state;
+
+        manager_devices_changed(m, a);
+        if (found == ALLOCATION_CLAIMED) {
+                if (!a->thick && allocation_count_devices(a) > 0) {
+                        /* As after EVENT_REBOOT: no progress is recorded on this boot. */
+                        a->state = ALLOCATION_DEACTIVATING;
+                        recover(m, a, "the host was started anew");
+                }
+                return;
+        }
+        a->state = allocation_next(found, EVENT_CRASH);
+        if (a->state == ALLOCATION_DEACTIVATING) {
+                recover(m, a, found == ALLOCATION_ACTIVATING ? "its activation was interrupted"
+                                                             : "its give-back was interrupted");
+        } else if (a->state == ALLOCATION_DRAINING) {
+                if (operation_drain_again(m, a, &fault) < 0)
+                        log_plain(LOG_ERR, "%s: %s", a->id, strempty(fault.message));
+        } else if (a->state == ALLOCATION_ACTIVE && !all_devices_there(m, a)) {
+                a->state = allocation_next(a->state, EVENT_DEVICE_LOST);
+                record_progress(m, a, NULL, NULL);
+        }
+}
+
+void reconcile_start(Manager *m) {
+        for (Allocation *a = m->allocations, *next; a; a = next) {
+                next = a->hh.next;
+                reconcile_one(m, a);
+        }
+}
+
+/* ---- devices that vanish while somebody has them ---- */
+
+void operation_host_removed(Manager *m, const HostDevice *host) {
+        for (Allocation *a = m->allocations; a; a = a->hh.next) {
+                if (!allocation_state_holds(a->state) || !allocation_has_device(a, host->id))
+                        continue;
+                if (a->state != ALLOCATION_ACTIVE && a->state != ALLOCATION_DRAINING)
+                        continue; /* the job under way meets it by itself */
+                log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST,
+                            log_fields("ALLOCATION", a->id, "DEVICE", host->id, "CONSUMER", a->consumer),
+                            "%s vanished while %s used it", host->sysname, a->consumer);
+                if (a->state == ALLOCATION_ACTIVE) {
+                        allocation_advance(m, a, EVENT_DEVICE_LOST);
+                        record_progress(m, a, NULL, NULL);
+                }
+                if (m->events.device_lost)
+                        m->events.device_lost(m->events.userdata, a, host->id, "unplugged");
+        }
+}

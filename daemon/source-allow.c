@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+
+#include "source-allow.h"
+
+/* Directories are only listed: reading one shows what child devices a driver has made, and asks no driver. The most asked
+ * come first. */
+static const AllowEntry pci_list[] = {
+        { ALLOW_ATTRIBUTE, "vendor" },
+        { ALLOW_ATTRIBUTE, "device" },
+        { ALLOW_ATTRIBUTE, "class" },
+        { ALLOW_ATTRIBUTE, "subsystem_vendor" },
+        { ALLOW_ATTRIBUTE, "subsystem_device" },
+        { ALLOW_ATTRIBUTE, "revision" },
+        { ALLOW_ATTRIBUTE, "numa_node" },
+        { ALLOW_ATTRIBUTE, "secondary_bus_number" }, /* bridges only, which are never bound or reset by us */
+        { ALLOW_ATTRIBUTE, "sriov_totalvfs" },
+        { ALLOW_ATTRIBUTE, "reset_method" },
+        { ALLOW_ATTRIBUTE, "boot_vga" },
+        { ALLOW_ATTRIBUTE, "modalias" },
+        { ALLOW_ATTRIBUTE, "label" },
+        { ALLOW_ATTRIBUTE, "acpi_index" },
+        { ALLOW_ATTRIBUTE, "local_cpulist" },
+        { ALLOW_ATTRIBUTE, "sriov_vf_device" },
+        { ALLOW_LINK, "driver" },
+        { ALLOW_LINK, "iommu_group" },
+        { ALLOW_LINK, "physfn" },
+        { ALLOW_LINK, "driver/module" },
+        { ALLOW_LINK, "subsystem" },
+        { ALLOW_LINK, "iommu" },
+        { ALLOW_LINK, "virtfn#" },
+        { ALLOW_DIRECTORY, "." },
+        { ALLOW_DIRECTORY, "block" },
+        { ALLOW_DIRECTORY, "drm" },
+        { ALLOW_DIRECTORY, "graphics" },
+        { ALLOW_DIRECTORY, "infiniband" },
+        { ALLOW_DIRECTORY, "mdev_supported_types" },
+        { ALLOW_DIRECTORY, "net" },
+        { ALLOW_DIRECTORY, "nvme" },
+        { ALLOW_DIRECTORY, "ptp" },
+        { ALLOW_DIRECTORY, "sound" },
+        { ALLOW_DIRECTORY, "tpm" },
+        { ALLOW_DIRECTORY, "vfio-dev" },
+        { ALLOW_DIRECTORY, "watchdog" },
+        { ALLOW_DIRECTORY, "ata#" },
+        { ALLOW_DIRECTORY, "host#" },
+        { ALLOW_DIRECTORY, "usb#" },
+        { 0 },
+};
+
+/* `manufacturer`, `product`, `serial`, `bNumInterfaces` and the like take the device's lock: udev's database has the texts,
+ * the worker reads the rest. */
+static const AllowEntry usb_list[] = {
+        { ALLOW_ATTRIBUTE, "idVendor" },
+        { ALLOW_ATTRIBUTE, "idProduct" },
+        { ALLOW_ATTRIBUTE, "bcdDevice" },
+        { ALLOW_ATTRIBUTE, "bDeviceClass" },
+        { ALLOW_ATTRIBUTE, "bDeviceSubClass" },
+        { ALLOW_ATTRIBUTE, "bDeviceProtocol" },
+        { ALLOW_ATTRIBUTE, "busnum" },
+        { ALLOW_ATTRIBUTE, "devnum" },
+        { ALLOW_ATTRIBUTE, "devpath" },
+        { ALLOW_ATTRIBUTE, "dev" },
+        { ALLOW_ATTRIBUTE, "speed" },
+        { ALLOW_ATTRIBUTE, "version" },
+        { ALLOW_ATTRIBUTE, "maxchild" },
+        { ALLOW_ATTRIBUTE, "removable" },
+        { ALLOW_ATTRIBUTE, "bNumConfigurations" },
+        { ALLOW_LINK, "driver" },
+        { ALLOW_LINK, "driver/module" },
+        { ALLOW_LINK, "subsystem" },
+        { ALLOW_LINK, "port" },
+        { ALLOW_DIRECTORY, "." },
+        { 0 },
+};
+
+static const AllowEntry general_list[] = {
+        { ALLOW_ATTRIBUTE, "dev" },
+        { ALLOW_ATTRIBUTE, "modalias" },
+        { ALLOW_ATTRIBUTE, "ifindex" },
+        { ALLOW_LINK, "driver" },
+        { ALLOW_LINK, "driver/module" },
+        { ALLOW_LINK, "iommu_group" },
+        { ALLOW_LINK, "subsystem" },
+        { ALLOW_LINK, "mdev_type" },
+        { ALLOW_LINK, "device" },
+        { ALLOW_DIRECTORY, "." },
+        { ALLOW_DIRECTORY, "vfio-dev" },
+        { 0 },
+};
+
+static_assert(ELEMENTSOF(pci_list) <= ALLOW_MAX, "numbers must fit tables of ALLOW_MAX");
+static_assert(ELEMENTSOF(usb_list) <= ALLOW_MAX, "numbers must fit tables of ALLOW_MAX");
+static_assert(ELEMENTSOF(general_list) <= ALLOW_MAX, "numbers must fit tables of ALLOW_MAX");
+
+const AllowEntry *allow_list(const char *subsystem) {
+        static const struct {
+                const char *subsystem;
+                const AllowEntry *list;
+        } lists[] = {
+                { "pci", pci_list },
+                { "usb", usb_list },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(lists); i++)
+                if (streq(lists[i].subsystem, subsystem))
+                        return lists[i].list;
+        return general_list;
+}
+
+static bool pattern_matches(const char *pattern, const char *name) {
+        for (; *pattern; pattern++) {
+                size_t digits;
+
+                if (*pattern != '#') {
+                        if (*name++ != *pattern)
+                                return false;
+                        continue;
+                }
+                digits = strspn(name, "0123456789");
+                if (digits == 0)
+                        return false;
+                name += digits;
+        }
+        return *name == '\0';
+}
+
+int allow_find(const AllowEntry *list, AllowKind kind, const char *name, bool *ret_pattern) {
+        for (int i = 0; list[i].name; i++) {
+                bool pattern;
+
+                if (list[i].kind != kind)
+                        continue;
+                pattern = strchr(list[i].name, '#');
+                if (pattern ? !pattern_matches(list[i].name, name) : !streq(list[i].name, name))
+                        continue;
+                if (ret_pattern)
+                        *ret_pattern = pattern;
+                return i;
+        }
+
+        return -EPERM;
+}

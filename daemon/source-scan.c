@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "lib/parse.h"
+#include "log.h"
+#include "source-internal.h"
+
+#define PCI_CLASS_HOST_BRIDGE 0x0600
+#define PCI_CLASS_PCI_BRIDGE 0x0604
+#define PCI_CLASS_SEMI_TRANSPARENT_BRIDGE 0x0609
+
+static uint64_t now_usec(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* ---- physical slots ---- */
+
+static void clear_slots(Source *source) {
+        Slot *slot, *next;
+
+        HASH_ITER(hh, source->slots, slot, next) {
+                HASH_DEL(source->slots, slot);
+                intern_unref(source->interner, slot->name);
+                free(slot);
+        }
+}
+
+static void add_slot(void *userdata, const char *name) {
+        char path[SOURCE_NAME_MAX * 2], address[64];
+        Source *source = userdata;
+        Slot *slot = NULL;
+        ssize_t n;
+
+        n = snprintf(path, sizeof(path), "/sys/bus/pci/slots/%s/address", name);
+        if (n < 0 || (size_t) n >= sizeof(path))
+                return;
+        n = sysfs_read(&source->sysfs, path, address, sizeof(address));
+        if (n <= 0)
+                return;
+        HASH_FIND_STR(source->slots, address, slot);
+        if (slot)
+                return;
+
+        slot = calloc(1, offsetof(Slot, address) + (size_t) n + 1);
+        if (!slot)
+                return;
+        slot->name = intern(source->interner, name);
+        if (!slot->name) {
+                free(slot);
+                return;
+        }
+        memcpy(slot->address, address, (size_t) n + 1);
+        HASH_ADD_KEYPTR(hh, source->slots, slot->address, (size_t) n, slot);
+}
+
+int source_scan_slots(Source *source) {
+        int r;
+
+        if (!source_subsystem(source, "pci"))
+                return 0;
+        clear_slots(source);
+        r = sysfs_list(&source->sysfs, "/sys/bus/pci/slots", add_slot, source);
+        return r == -ENOENT ? 0 : r;
+}
+
+static const char *slot_of(Source *source, const char *address) {
+        char place[64];
+        char *end;
+        Slot *slot;
+
+        if (!source->slots || strlen(address) >= sizeof(place))
+                return NULL;
+        memcpy(place, address, strlen(address) + 1);
+        for (const char *mark = "."; mark; mark = *mark == '.' ? ":" : NULL) {
+                end = strrchr(place, *mark);
+                if (!end)
+                        return NULL;
+                *end = '\0';
+                HASH_FIND_STR(source->slots, place, slot);
+                if (slot)
+                        return slot->name;
+        }
+        return NULL;
+}
+
+/* ---- one device ---- */
+
+/* The target of a device's link, relative to the directory that is `depth` below /sys, as a path below /sys; NULL for one
+ * that leads elsewhere. */
+static const char *device_path(const char *target, unsigned depth) {
+        const char *p = target;
+
+        for (unsigned i = 0; i < depth; i++) {
+                p = startswith(p, "../");
+                if (!p)
+                        return NULL;
+        }
+        if (!startswith(p, "devices/") || strstr(p, "/../"))
+                return NULL;
+        return p - 1;
+}
+
+static int set_text(Source *source, HostDevice *host, const char **field, const char *text) {
+        const char *copy;
+
+        if (streq_null(*field, text))
+                return 0;
+        copy = intern(source->interner, text);
+        if (text && !copy)
+                return -ENOMEM;
+        intern_unref(source->interner, *field);
+        *field = copy;
+        host->differs = true;
+        return 0;
+}
+
+static int set_path(HostDevice *host, const char *path) {
+        char *copy;
+
+        if (streq_null(host->syspath, path))
+                return 0;
+        copy = strdup(path);
+        if (!copy)
+                return -ENOMEM;
+        free(host->syspath);
+        host->syspath = copy;
+        host->differs = true;
+        return 0;
+}
+
+typedef struct PciIds {
+        uint32_t vendor, product, class_code;
+} PciIds;
+
+/* What cannot be read (the device is going) stays as it was. */
+static PciIds read_pci_ids(Source *source, const HostDevice *host) {
+        PciIds ids = { .vendor = host->vendor, .product = host->product, .class_code = host->class_code };
+        const struct {
+                const char *name;
+                uint32_t *value;
+        } attributes[] = {
+                { "vendor", &ids.vendor },
+                { "device", &ids.product },
+                { "class", &ids.class_code },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(attributes); i++) {
+                const char *text = round_attribute(source, attributes[i].name);
+
+                if (text)
+                        (void) parse_hex32(text, attributes[i].value);
+        }
+        return ids;
+}
+
+static int fill_pci(Source *source, HostDevice *host) {
+        PciIds ids = read_pci_ids(source, host);
+        const char *text = round_attribute(source, "numa_node");
+        int32_t node = -1;
+        uint32_t class;
+
+        host->vendor = ids.vendor;
+        host->product = ids.product;
+        host->class_code = ids.class_code;
+        class = ids.class_code >> 8;
+        host->bridge = class == PCI_CLASS_HOST_BRIDGE || class == PCI_CLASS_PCI_BRIDGE ||
+                       class == PCI_CLASS_SEMI_TRANSPARENT_BRIDGE;
+
+        if (text)
+                (void) parse_int32(text, &node);
+        node = MAX_OF(node, -1);
+        if (node != host->numa_node)
+                host->differs = true;
+        host->numa_node = node;
+
+        return set_text(source, host, &host->slot, slot_of(source, host->sysname));
+}
+
+static int fill(Source *source, HostDevice *host, const char *path) {
+        const char *text;
+        int32_t group = -1;
+        int r;
+
+        r = set_path(host, path);
+        if (r < 0)
+                return r;
+        r = set_text(source, host, &host->driver, round_link(source, "driver"));
+        if (r < 0)
+                return r;
+        text = round_link(source, "iommu_group");
+        if (text && (parse_int32(text, &group) < 0 || group < 0))
+                group = -1;
+        if (group != host->iommu_group)
+                host->differs = true;
+        r = source_join_iommu_group(source, host, group);
+        if (r < 0)
+                return r;
+
+        return streq(host->subsystem, "pci") ? fill_pci(source, host) : 0;
+}
+
+/* Interfaces are parts of their USB device: there is no host device for them, and their events count as its changes. */
+static bool is_part(const Subsystem *subsystem, const char *sysname) {
+        return streq(subsystem->name, "usb") && strchr(sysname, ':');
+}
+
+static HostDevice *host_device_new(Source *source, const Subsystem *subsystem, const char *sysname) {
+        HostDevice *host;
+
+        host = calloc(1, sizeof(*host));
+        if (!host)
+                return NULL;
+        host->iommu_group = host->numa_node = -1;
+        host->subsystem = intern(source->interner, subsystem->name);
+        host->sysname = intern(source->interner, sysname);
+        if (streq(subsystem->name, "usb"))
+                host->devtype = intern(source->interner, "usb_device");
+        if (!host->subsystem || !host->sysname) {
+                host_device_free(source, host);
+                return NULL;
+        }
+        return host;
+}
+
+/* Takes `directory_fd`. */
+static int add(Source *source, Subsystem *subsystem, const char *sysname, const char *path, int directory_fd) {
+        char id[ID_SIZE];
+        HostDevice *host;
+        int r;
+
+        if (id_from_place(subsystem->name, sysname, id) < 0) {
+                (void) close_fd(directory_fd);
+                log_plain(LOG_DEBUG, "%s device %s is left out: its name makes no id", subsystem->name, sysname);
+                return 0;
+        }
+        host = source_find(source, id);
+        if (host) {
+                (void) close_fd(directory_fd);
+                log_plain(LOG_DEBUG, "%s device %s is left out: %s has the id %s already", subsystem->name, sysname,
+                          host->sysname, id);
+                return 0;
+        }
+        host = host_device_new(source, subsystem, sysname);
+        if (!host) {
+                (void) close_fd(directory_fd);
+                return -ENOMEM;
+        }
+        memcpy(host->id, id, sizeof(id));
+        host->scan = source->scan.stamp;
+
+        source_link(source, host);
+        round_begin(source, subsystem, host, directory_fd);
+        r = fill(source, host, path);
+        host->differs = false;
+        if (r >= 0)
+                source->events.added(source->events.userdata, host);
+        source_end_round(source, host);
+        if (r < 0) {
+                source_unlink(source, host);
+                host_device_free(source, host);
+        }
+        return r;
+}
+
+void source_drop(Source *source, HostDevice *host) {
+        source->events.removed(source->events.userdata, host);
+        source_unlink(source, host);
+        host_device_free(source, host);
+}
+
+/* Takes `directory_fd`. */
+static int refresh(Source *source, Subsystem *subsystem, HostDevice *host, const char *path, int directory_fd,
+                   const char *action) {
+        bool replaced;
+        PciIds ids;
+        int r;
+
+        round_begin(source, subsystem, host, directory_fd);
+        ids = read_pci_ids(source, host);
+        replaced = ids.vendor != host->vendor || ids.product != host->product ||
+                   ids.class_code != host->class_code;
+        if (replaced) {
+                /* Another device at the same place, whose events got lost. */
+                char sysname[SOURCE_NAME_MAX];
+                int fd;
+
+                (void) snprintf(sysname, sizeof(sysname), "%s", host->sysname);
+                fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 3);
+                r = fd < 0 ? -errno : 0;
+                source_end_round(source, host);
+                source_drop(source, host);
+                return r < 0 ? r : add(source, subsystem, sysname, path, fd);
+        }
+
+        host->scan = source->scan.stamp;
+        r = fill(source, host, path);
+        if (r >= 0)
+                source->events.changed(source->events.userdata, host, action);
+        host->differs = false;
+        source_end_round(source, host);
+        return r;
+}
+
+int source_visit(Source *source, Subsystem *subsystem, const char *sysname, const char *action) {
+        HostDevice *host = source_find_by_name(source, subsystem->name, sysname);
+        char target[PATH_MAX];
+        const char *path;
+        ssize_t n;
+        int fd, r;
+
+        assert(!source->round.host);
+
+        if (is_part(subsystem, sysname))
+                return 0;
+        r = source_open_subsystem(source, subsystem);
+        if (r < 0 && r != -ENOENT)
+                return r;
+
+        /* Gone, or no link as devices are, at any point: there is no such device, and that is no error. */
+        n = r < 0 ? -1 : readlinkat(subsystem->directory_fd, sysname, target, sizeof(target) - 1);
+        path = NULL;
+        if (n >= 0) {
+                target[n] = '\0';
+                path = device_path(target, subsystem->depth);
+        }
+        fd = path ? openat(subsystem->directory_fd, sysname, O_PATH | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+        if (fd < 0) {
+                if (host)
+                        source_drop(source, host);
+                return 0;
+        }
+
+        return host ? refresh(source, subsystem, host, path, fd, action) :
+                      add(source, subsystem, sysname, path, fd);
+}
+
+/* ---- all devices ---- */
+
+static void add_name(void *userdata, const char *entry) {
+        size_t length = strlen(entry) + 1;
+        Scan *scan = userdata;
+
+        if (scan->names_size + length > scan->names_allocated) {
+                size_t size = MAX_OF(scan->names_allocated * 2, (size_t) 4096);
+                char *names = realloc(scan->names, size);
+
+                if (!names) {
+                        scan->out_of_memory = true;
+                        return;
+                }
+                scan->names = names;
+                scan->names_allocated = size;
+        }
+        memcpy(scan->names + scan->names_size, entry, length);
+        scan->names_size += length;
+}
+
+/* Lists the names of the subsystem's devices. */
+static int list_subsystem(Source *source, Subsystem *subsystem) {
+        int r;
+
+        source->scan.subsystem = subsystem;
+        source->scan.names_size = source->scan.next_name = 0;
+        r = source_open_subsystem(source, subsystem);
+        if (r >= 0)
+                r = sysfs_list_at(subsystem->directory_fd, ".", add_name, &source->scan);
+        return r == -ENOENT ? 0 : r;
+}
+
+static void begin_scan(Source *source) {
+        int r;
+
+        source->scan.active = true;
+        source->scan.again = source->scan.out_of_memory = false;
+        source->scan.stamp++;
+        source->scan.subsystem = NULL;
+        source->scan.names_size = source->scan.next_name = 0;
+        source_close_databases(source);
+        host_facts_forget(source->facts);
+
+        r = source_scan_slots(source);
+        if (r < 0)
+                log_plain(LOG_WARNING, "PCI slots cannot be listed: %s", strerror(-r));
+}
+
+static void report_failure(Subsystem *subsystem, const char *sysname, int error) {
+        log_plain(LOG_WARNING, "%s device %s cannot be read: %s", subsystem->name, sysname, strerror(-error));
+}
+
+/* Goes on until `deadline` (0: none). Returns whether more is to be done. */
+static bool continue_scan(Source *source, uint64_t deadline) {
+        Scan *scan = &source->scan;
+        HostDevice *host, *next;
+        int r;
+
+        for (;;) {
+                while (scan->next_name < scan->names_size) {
+                        const char *sysname = scan->names + scan->next_name;
+
+                        scan->next_name += strlen(sysname) + 1;
+                        r = source_visit(source, scan->subsystem, sysname, "rescan");
+                        if (r < 0)
+                                report_failure(scan->subsystem, sysname, r);
+                        if (deadline > 0 && now_usec() >= deadline)
+                                return true;
+                }
+
+                scan->subsystem = scan->subsystem ? scan->subsystem->next : source->subsystems;
+                if (!scan->subsystem)
+                        break;
+                r = list_subsystem(source, scan->subsystem);
+                if (r < 0)
+                        log_plain(LOG_WARNING, "%s devices cannot be listed: %s", scan->subsystem->name, strerror(-r));
+        }
+
+        /* What was not on the lists is looked at by itself: it may have come since. */
+        HASH_ITER(hh, source->hosts, host, next) {
+                if (host->scan == scan->stamp)
+                        continue;
+                host->scan = scan->stamp;
+                (void) source_visit(source, source_subsystem(source, host->subsystem), host->sysname, "rescan");
+                if (deadline > 0 && now_usec() >= deadline)
+                        return true;
+        }
+        return false;
+}
+
+static void end_scan(Source *source) {
+        source->scan.active = false;
+        free(source->scan.names);
+        source->scan.names = NULL;
+        source->scan.names_size = source->scan.names_allocated = 0;
+        if (source->scan.out_of_memory)
+                log_plain(LOG_ERR, "Not all devices were looked at: out of memory");
+}
+
+int source_scan_all(Source *source, Fault *fault) {
+        begin_scan(source);
+        (void) continue_scan(source, 0);
+        end_scan(source);
+        return source->scan.out_of_memory ? fault_oom(fault) : 0;
+}
+
+static int on_step(sd_event_source *step, void *userdata) {
+        Source *source = userdata;
+
+        if (continue_scan(source, now_usec() + SCAN_SLICE_USEC)) {
+                (void) sd_event_source_set_enabled(step, SD_EVENT_ONESHOT);
+                return 0;
+        }
+
+        end_scan(source);
+        if (source->scan.again) {
+                begin_scan(source);
+                (void) sd_event_source_set_enabled(step, SD_EVENT_ONESHOT);
+                return 0;
+        }
+        if (source->events.scanned)
+                source->events.scanned(source->events.userdata);
+        return 0;
+}
+
+int source_rescan(Source *source) {
+        int r;
+
+        if (!source->event) {
+                r = source_scan_all(source, NULL);
+                if (r >= 0 && source->events.scanned)
+                        source->events.scanned(source->events.userdata);
+                return r;
+        }
+        if (source->scan.active) {
+                source->scan.again = true;
+                return 0;
+        }
+
+        if (!source->scan.step) {
+                r = sd_event_add_defer(source->event, &source->scan.step, on_step, source);
+                if (r < 0)
+                        return r;
+                (void) sd_event_source_set_description(source->scan.step, "device-scan");
+        } else {
+                r = sd_event_source_set_enabled(source->scan.step, SD_EVENT_ONESHOT);
+                if (r < 0)
+                        return r;
+        }
+        begin_scan(source);
+        return 0;
+}
+
+void source_stop_scan(Source *source) {
+        sd_event_source_disable_unref(source->scan.step);
+        source->scan.step = NULL;
+        free(source->scan.names);
+        source->scan.names = NULL;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Requests that read: records and claims at the start, the history at any time. */
+
+#include "store-txn.h"
+
+typedef struct StoredRecord {
+        char *key;
+        char *owner; /* NULL for none; of a claim: the allocation */
+        char *body;  /* not parsed: what cannot be is for the caller to report */
+        bool exclusive;
+} StoredRecord;
+
+/* REQUEST_LOAD, REQUEST_LOAD_CLAIMS */
+typedef struct LoadRequest {
+        StoreRequest request;
+        StoreTable table;
+        StoredRecord *records;
+        size_t n_records;
+} LoadRequest;
+void load_request_done(LoadRequest *load);
+#define _cleanup_load_ _cleanup_(load_request_done)
+
+/* REQUEST_HISTORY */
+typedef struct HistoryRequest {
+        StoreRequest request;
+        char *object, *consumer; /* NULL: any */
+        bool has_uid;
+        unsigned uid;
+        uint64_t since_usec;
+        unsigned limit;
+        json_t *rows;
+        StoreRows done;
+        void *userdata;
+} HistoryRequest;
+void history_request_free(HistoryRequest *history);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store-schema.h"
+
+static const StoreTableInfo tables[_STORE_TABLE_MAX] = {
+        [TABLE_GROUPS] = { "groups", STORE_STATE, FAULT_GROUP_EXISTS, "group" },
+        [TABLE_RULES] = { "rules", STORE_STATE, FAULT_RULE_EXISTS, "rule" },
+        [TABLE_ALLOCATIONS] = { "allocations", STORE_STATE, FAULT_ALLOCATION_EXISTS, "allocation" },
+        [TABLE_SETTINGS] = { "settings", STORE_STATE, FAULT_STORE_FAILED, "setting" },
+        [TABLE_QUARANTINE] = { "quarantine", STORE_STATE, FAULT_STORE_FAILED, "quarantine" },
+        [TABLE_PROGRESS] = { "progress", STORE_RUNTIME, FAULT_STORE_FAILED, "progress" },
+        [TABLE_STEPS] = { "steps", STORE_RUNTIME, FAULT_STORE_FAILED, "step" },
+};
+
+#define RECORDS(table)                                                                                                 \
+        "CREATE TABLE " table " (seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, owner TEXT,"                       \
+        " body TEXT NOT NULL) STRICT;"
+#define RECORDS_BY_OWNER(table) "CREATE INDEX " table "_by_owner ON " table " (owner);"
+/* Facts about the file itself: "damaged", the reason why its predecessor was set aside. */
+#define META "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+
+/* Never edited once released: a change is a further migration. */
+static const StoreMigration migrations[] = {
+        {
+                STORE_STATE, 1,
+                META
+                RECORDS("groups")
+                RECORDS("rules") RECORDS_BY_OWNER("rules")
+                RECORDS("allocations")
+                RECORDS("settings")
+                RECORDS("quarantine")
+                "CREATE TABLE claims (key TEXT NOT NULL, allocation TEXT NOT NULL,"
+                " exclusive INTEGER NOT NULL CHECK (exclusive IN (0, 1)),"
+                " PRIMARY KEY (key, allocation)) STRICT, WITHOUT ROWID;"
+                "CREATE INDEX claims_by_allocation ON claims (allocation);"
+                /* The last line of defence: two owners of a device cannot be written, whatever the service believes. */
+                "CREATE UNIQUE INDEX claims_exclusive ON claims (key) WHERE exclusive;"
+                "CREATE TABLE history (id INTEGER PRIMARY KEY, time_usec INTEGER NOT NULL, uid INTEGER NOT NULL,"
+                " verb TEXT NOT NULL, object TEXT NOT NULL, consumer TEXT NOT NULL, result TEXT NOT NULL,"
+                " message TEXT NOT NULL, duration_usec INTEGER NOT NULL, devices TEXT) STRICT;",
+        },
+        {
+                STORE_RUNTIME, 1,
+                META
+                RECORDS("progress")
+                RECORDS("steps") RECORDS_BY_OWNER("steps"),
+        },
+};
+
+const StoreMigration *store_schema_migration(StoreKind kind, int version) {
+        for (size_t i = 0; i < ELEMENTSOF(migrations); i++)
+                if (migrations[i].kind == kind && migrations[i].version == version)
+                        return &migrations[i];
+
+        return NULL;
+}
+
+int store_schema_version(StoreKind kind) {
+        int version = 0;
+
+        while (store_schema_migration(kind, version + 1))
+                version++;
+        return version;
+}
+
+const StoreTableInfo *store_schema_table(StoreTable table) {
+        return (int) table >= 0 && table < _STORE_TABLE_MAX ? &tables[table] : NULL;
+}

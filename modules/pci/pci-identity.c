@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "pci.h"
+
+#define CONDITION_SIZE 1024
+
+/* One condition list under construction; `overflow` once something did not fit. */
+typedef struct Conditions {
+        char text[CONDITION_SIZE];
+        size_t length;
+        bool overflow;
+} Conditions;
+
+static void PRINTF_LIKE(2, 3) append(Conditions *c, const char *format, ...) {
+        va_list ap;
+        int n;
+
+        va_start(ap, format);
+        n = vsnprintf(c->text + c->length, sizeof(c->text) - c->length, format, ap);
+        va_end(ap);
+        if (n < 0 || (size_t) n >= sizeof(c->text) - c->length)
+                c->overflow = true;
+        else
+                c->length += (size_t) n;
+}
+
+/* Values with anything but letters, digits and what ids have between them are quoted, as in rules. */
+static void add_condition(Conditions *c, const char *field, const char *operator, const char * value) {
+        bool plain = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.-_+/") ==
+                     strlen(value);
+
+        append(c, "%s%s %s ", c->length > 0 ? " and " : "", field, operator);
+        if (plain && !isempty(value)) {
+                append(c, "%s", value);
+                return;
+        }
+        append(c, "\"");
+        for (const char *p = value; *p; p++)
+                append(c, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
+        append(c, "\"");
+}
+
+static void add_hex(Conditions *c, const char *field, int32_t value) {
+        char text[16];
+
+        (void) snprintf(text, sizeof(text), "%04x", (unsigned) value);
+        add_condition(c, field, "=", text);
+}
+
+static void add_model(Conditions *c, const PciFunction *f) {
+        char text[32];
+
+        (void) snprintf(text, sizeof(text), "%04x:%04x", (unsigned) f->vendor, (unsigned) f->product);
+        add_condition(c, "vendor-device", "=", text);
+}
+
+static void add_board(Conditions *c, const PciFunction *f) {
+        add_model(c, f);
+        if (f->subsystem_vendor < 0 || f->subsystem_product < 0)
+                return;
+        add_hex(c, "subsystem-vendor-id", f->subsystem_vendor);
+        add_hex(c, "subsystem-device-id", f->subsystem_product);
+}
+
+static void add_function_number(Conditions *c, const PtDevice *device) {
+        char text[8];
+
+        (void) snprintf(text, sizeof(text), ".%d", pci_function_number(device));
+        add_condition(c, "slot", "ends", text);
+}
+
+static int put(PtContext *ctx, const char *kind, uint32_t strength, const Conditions *c,
+               const char *breaks) {
+        if (c->overflow)
+                return 0;
+        return ctx->services->put_identity(
+                ctx,
+                &(PtIdentity){ .kind = kind, .strength = strength, .condition = c->text, .breaks = breaks });
+}
+
+/* A text field that the worker has read already; NULL while unknown and where the device has none. */
+static const char *known_text(PtContext *ctx, const PtDevice *device, const char *field, char *buffer,
+                              size_t size) {
+        PtValue value;
+
+        if (ctx->services->get_field(ctx, device, field, &value) < 0 || value.type != PT_STRING ||
+            isempty(value.s))
+                return NULL;
+        /* The pointer lives as long as this call of the service only. */
+        if ((size_t) snprintf(buffer, size, "%s", value.s) >= size)
+                return NULL;
+        return buffer;
+}
+
+static int identify_by_serial(PtContext *ctx, const PciFunction *f) {
+        char serial_buffer[PCI_ATTRIBUTE_SIZE], part_buffer[PCI_ATTRIBUTE_SIZE];
+        const char *serial, *part;
+        Conditions c = { 0 };
+        int r;
+
+        serial = known_text(ctx, f->device, "serial", serial_buffer, sizeof(serial_buffer));
+        if (!serial)
+                return 0;
+        part = known_text(ctx, f->device, "part-number", part_buffer, sizeof(part_buffer));
+
+        add_condition(&c, "serial", "=", serial);
+        if (part)
+                add_condition(&c, "part-number", "=", part);
+        add_model(&c, f);
+        r = put(ctx, part ? "vpd" : "serial", part ? 95 : 90, &c, "another card in its place");
+        if (r < 0)
+                return r;
+
+        /* The functions of one card share its serial number. */
+        add_function_number(&c, f->device);
+        return put(ctx, part ? "vpd+function" : "serial+function", 85, &c,
+                   "another card in its place, or firmware settings that renumber its functions");
+}
+
+static int identify_by_place(PtContext *ctx, const PciFunction *f) {
+        char slot_buffer[PCI_ATTRIBUTE_SIZE], physfn[PCI_ADDRESS_SIZE];
+        bool virtual_function = pci_read_physfn(ctx, f->device, physfn) >= 0;
+        Conditions c = { 0 };
+        const char *slot;
+        int r;
+
+        slot = known_text(ctx, f->device, "physical-slot", slot_buffer, sizeof(slot_buffer));
+        if (slot && !virtual_function) {
+                add_condition(&c, "physical-slot", "=", slot);
+                add_function_number(&c, f->device);
+                add_board(&c, f);
+                r = put(ctx, "physical-slot", 60, &c,
+                        "a move to another slot, or another card of the same model there");
+                if (r < 0)
+                        return r;
+        }
+
+        c = (Conditions){ 0 };
+        add_condition(&c, "slot", "=", f->device->sysname);
+        add_board(&c, f);
+        return put(ctx, "subsystem+slot", 50, &c,
+                   virtual_function
+                           ? "a move of the card, or hardware or firmware settings that renumber buses"
+                           : "a move to another slot, or hardware or firmware settings that renumber buses");
+}
+
+int pci_identity(PtContext *ctx, const PtDevice *device) {
+        Conditions c = { 0 };
+        PciFunction f;
+        int r;
+
+        r = pci_function_load(ctx, device, &f);
+        if (r < 0)
+                return r;
+
+        if (f.vendor >= 0 && f.product >= 0) {
+                r = identify_by_serial(ctx, &f);
+                if (r >= 0)
+                        r = identify_by_place(ctx, &f);
+                if (r < 0)
+                        return r;
+                add_board(&c, &f);
+                r = put(ctx, "vendor-device", 30, &c, "a second device of the same model");
+                if (r < 0)
+                        return r;
+                c = (Conditions){ 0 };
+        }
+        add_condition(&c, "slot", "=", device->sysname);
+        return put(ctx, "slot", 0, &c, "anything else at this address");
+}
+
+int pci_uses(PtContext *ctx, const PtDevice *device) {
+        char physfn[PCI_ADDRESS_SIZE], key[PCI_ADDRESS_SIZE + sizeof("pci:")];
+        int r;
+
+        (void) snprintf(key, sizeof(key), "pci:%s", device->sysname);
+        r = ctx->services->put_key(ctx, key, true);
+        if (r < 0)
+                return r;
+
+        /* A virtual function lives on its physical one: who has that one exclusively excludes it. */
+        if (pci_read_physfn(ctx, device, physfn) < 0)
+                return 0;
+        (void) snprintf(key, sizeof(key), "pci:%s", physfn);
+        return ctx->services->put_key(ctx, key, false);
+}

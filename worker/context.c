@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "context.h"
+
+#include "host-fact.h"
+#include "lib/schema.h"
+#include "lib/value-util.h"
+#include "udev-property.h"
+
+static WorkerContext *from_base(PtContext *base) {
+        return (WorkerContext *) base;
+}
+
+/* Only devices of the request can be reached, and by what the request says of them, not by what the module
+ * passes. */
+static int open_device(PtContext *base, const PtDevice *device, int *ret_fd) {
+        WorkerContext *context = from_base(base);
+        const JobDevice *known = device ? device_list_find(context->devices, device->id) : NULL;
+
+        if (!known)
+                return -EPERM;
+
+        return sysfs_open_device(&context->worker->sysfs, known->device.subsystem, known->device.sysname,
+                                 ret_fd, NULL);
+}
+
+static void service_log(PtContext *base, int level, const char *text) {
+        worker_log(from_base(base)->worker, level, text);
+}
+
+static ssize_t service_read_attribute(PtContext *base, const PtDevice *device, const char *name,
+                                      char *buffer, size_t size) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = open_device(base, device, &fd);
+        return r < 0 ? r : sysfs_read_at(fd, name, buffer, size);
+}
+
+static ssize_t service_read_link(PtContext *base, const PtDevice *device, const char *name, char *buffer,
+                                 size_t size) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = open_device(base, device, &fd);
+        return r < 0 ? r : sysfs_link_at(fd, name, buffer, size);
+}
+
+static int service_list(PtContext *base, const PtDevice *device, const char *name,
+                        void (*each)(void *userdata, const char *entry), void *userdata) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = open_device(base, device, &fd);
+        return r < 0 ? r : sysfs_list_at(fd, name, each, userdata);
+}
+
+static const char *service_property(PtContext *base, const PtDevice *device, const char *key) {
+        WorkerContext *context = from_base(base);
+        const JobDevice *known = device ? device_list_find(context->devices, device->id) : NULL;
+        json_t *properties;
+
+        if (!known || !key)
+                return NULL;
+
+        properties = json_object_get(context->properties, known->device.id);
+        if (!properties) {
+                properties = udev_properties(&context->worker->sysfs, &known->device);
+                if (json_object_set_new(context->properties, known->device.id, properties) < 0)
+                        return NULL;
+        }
+
+        return json_string_value(json_object_get(properties, key));
+}
+
+static const char *service_host_fact(PtContext *base, const char *name) {
+        WorkerContext *context = from_base(base);
+        json_t *fact;
+
+        if (isempty(name))
+                return NULL;
+
+        fact = json_object_get(context->facts, name);
+        if (!fact) {
+                fact = host_fact(&context->worker->sysfs, name);
+                if (json_object_set_new(context->facts, name, fact) < 0)
+                        return NULL;
+        }
+
+        return json_string_value(fact);
+}
+
+/* The core's values are not sent along: they are what describe() makes of the device, so it is asked
+ * again. */
+static void describe_once(WorkerContext *context) {
+        if (context->described)
+                return;
+
+        context->described = true;
+        context->describing = true;
+        (void) context->module->describe(&context->base, context->device);
+        context->describing = false;
+}
+
+static int service_get_field(PtContext *base, const PtDevice *device, const char *field, PtValue *ret) {
+        WorkerContext *context = from_base(base);
+        int i;
+
+        if (!device || !streq_null(device->id, context->device->id))
+                return -ENODATA;
+        i = schema_find_field(context->module->fields, field);
+        if (i < 0 || i >= (int) FIELDS_MAX)
+                return -ENOENT;
+
+        if (context->fields[i].type != PT_NONE) {
+                *ret = context->fields[i];
+                return 0;
+        }
+        if (!context->describing)
+                describe_once(context);
+        if (context->described_fields[i].type == PT_NONE)
+                return -ENODATA;
+
+        *ret = context->described_fields[i];
+        return 0;
+}
+
+/* There is no request in the worker that a setting could belong to. */
+static int service_get_setting(PtContext *base, const char *setting, PtValue *ret) {
+        return -ENODATA;
+}
+
+static int service_put_field(PtContext *base, uint32_t field, const PtValue *value) {
+        WorkerContext *context = from_base(base);
+        PtValue *slots = context->describing ? context->described_fields : context->fields;
+        PtValue copy;
+        int r;
+
+        if (!value || field >= schema_count_fields(context->module->fields) || field >= FIELDS_MAX)
+                return -EINVAL;
+        if (value->type != PT_NONE && value->type != context->module->fields[field].type)
+                return -EINVAL;
+
+        r = value_copy(value, &copy);
+        if (r < 0)
+                return r;
+        value_done(&slots[field]);
+        slots[field] = copy;
+        return 0;
+}
+
+/* describe() says these too when it is asked for a field; only the service wants to know them. */
+static int service_put_name(PtContext *base, const char *vendor, const char *name) {
+        return from_base(base)->describing ? 0 : -EPERM;
+}
+
+static int service_put_role(PtContext *base, PtRole role) {
+        return from_base(base)->describing ? 0 : -EPERM;
+}
+
+static int service_put_key(PtContext *base, const char *key, bool exclusive) {
+        return -EPERM;
+}
+
+static int service_put_identity(PtContext *base, const PtIdentity *identity) {
+        return -EPERM;
+}
+
+static int service_put_finding(PtContext *base, const PtFinding *finding) {
+        return -EPERM;
+}
+
+static int service_put_step(PtContext *base, const PtStep *step) {
+        return -EPERM;
+}
+
+static int service_put_attachment(PtContext *base, const PtAttachment *attachment) {
+        return -EPERM;
+}
+
+static int replace_text(char **slot, const char *text) {
+        char *copy = strdup(strempty(text));
+
+        if (!copy)
+                return -ENOMEM;
+
+        free(*slot);
+        *slot = copy;
+        return 0;
+}
+
+static int service_put_observed(PtContext *base, const char *text) {
+        WorkerContext *context = from_base(base);
+
+        return context->phase == CONTEXT_RECORD ? replace_text(&context->observed, text) : -EPERM;
+}
+
+static ssize_t service_read_slow(PtContext *base, const PtDevice *device, const char *name, void *buffer,
+                                 size_t size, uint64_t offset) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = open_device(base, device, &fd);
+        return r < 0 ? r : sysfs_pread_at(fd, name, buffer, size, offset);
+}
+
+static int service_write_attribute(PtContext *base, const PtDevice *device, const char *name,
+                                   const char *value) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (from_base(base)->phase != CONTEXT_WRITE || from_base(base)->describing)
+                return -EPERM;
+        if (!name || !value)
+                return -EINVAL;
+
+        r = open_device(base, device, &fd);
+        return r < 0 ? r : sysfs_write_at(fd, name, value);
+}
+
+static void service_set_error(PtContext *base, const char *text) {
+        (void) replace_text(&from_base(base)->error, text);
+}
+
+static const PtServices worker_services = {
+        .struct_size = sizeof(PtServices),
+        .abi_minor = PT_ABI_MINOR,
+        .log = service_log,
+        .read_attribute = service_read_attribute,
+        .read_link = service_read_link,
+        .list = service_list,
+        .property = service_property,
+        .host_fact = service_host_fact,
+        .get_field = service_get_field,
+        .get_setting = service_get_setting,
+        .put_field = service_put_field,
+        .put_name = service_put_name,
+        .put_role = service_put_role,
+        .put_key = service_put_key,
+        .put_identity = service_put_identity,
+        .put_finding = service_put_finding,
+        .put_step = service_put_step,
+        .put_attachment = service_put_attachment,
+        .put_observed = service_put_observed,
+        .read_slow = service_read_slow,
+        .write_attribute = service_write_attribute,
+        .set_error = service_set_error,
+};
+
+int context_init(WorkerContext *ret, Worker *worker, const DeviceList *devices, const PtModule *module,
+                 const PtDevice *device, ContextPhase phase) {
+        *ret = (WorkerContext){
+                .base.services = &worker_services,
+                .worker = worker,
+                .devices = devices,
+                .module = module,
+                .device = device,
+                .phase = phase,
+                .properties = json_object(),
+                .facts = json_object(),
+        };
+        if (!ret->properties || !ret->facts) {
+                context_done(ret);
+                return -ENOMEM;
+        }
+
+        return 0;
+}
+
+void context_done(WorkerContext *context) {
+        for (size_t i = 0; i < FIELDS_MAX; i++) {
+                value_done(&context->fields[i]);
+                value_done(&context->described_fields[i]);
+        }
+        free(context->observed);
+        free(context->error);
+        json_decref(context->properties);
+        json_decref(context->facts);
+        *context = (WorkerContext){};
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Who has device nodes open: a scan of /proc/PID/fd. Nothing in it can block: links are read, no file is
+ * opened, and what vanishes meanwhile is left out. */
+
+#include "worker.h"
+
+/* Answers a "holders" message. Fails only when the service cannot be told; a request that is refused or a
+ * scan that cannot be made is in `ret_result` and `fault`. */
+int holders_run(Worker *worker, json_t *message, int *ret_result, Fault *fault);
+
+/* The systemd unit that the text of /proc/PID/cgroup names: "libvirtd.service",
+ * "machine-qemu\x2d1\x2dvm.scope"; NULL when there is none. New memory. */
+char *unit_from_cgroup(const char *cgroup);
