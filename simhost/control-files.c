@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bind.h"
+#include "control-fs.h"
+#include "hotplug.h"
+#include "inject.h"
+#include "mdev.h"
+#include "sriov.h"
+
+static int control_lose(Kernel *k, const char *key, const char *text) {
+        uint64_t n;
+
+        (void) key;
+        if (string_to_u64(text, 10, &n) < 0)
+                return -EINVAL;
+        uevents_lose(k->events, (unsigned) n);
+        return 0;
+}
+
+static int control_waiting(Kernel *k, const char *key, char *ret, size_t size) {
+        size_t n = 0;
+
+        (void) key;
+        ret[0] = '\0';
+        for (Waiter *w = k->waiters; w && n < size; w = w->next)
+                n += (size_t) snprintf(ret + n, size - n, "%s %s: %s\n", w->operation, w->name, w->why);
+        return 0;
+}
+
+static int control_orders(Kernel *k, const char *key, char *ret, size_t size) {
+        (void) key;
+        inject_list(k, ret, size);
+        return 0;
+}
+
+static int control_sent(Kernel *k, const char *key, char *ret, size_t size) {
+        (void) key;
+        (void) snprintf(ret, size, "%llu\n", (unsigned long long) uevents_sent(k->events));
+        return 0;
+}
+
+#define ORDER(name)                                                                          \
+        static int control_##name(Kernel *k, const char *key, const char *text) {            \
+                (void) key;                                                                  \
+                return name(k, text);                                                        \
+        }
+
+ORDER(inject_write_fail)
+ORDER(inject_write_delay)
+ORDER(inject_write_hang)
+ORDER(inject_write_release)
+ORDER(inject_write_limit)
+ORDER(unplug_write)
+ORDER(plug_write)
+ORDER(storm_write)
+
+const ControlFile control_files[] = {
+        { "device", "driver_override", 0644, driver_override_read, driver_override_write },
+        { "device", "uevent", 0644, uevent_read, uevent_write },
+        { "device", "remove", 0200, NULL, remove_write },
+        { "device", "reset", 0200, NULL, reset_write },
+        { "device", "reset_method", 0644, reset_method_read, reset_method_write },
+        { "device", "sriov_numvfs", 0644, sriov_numvfs_read, sriov_numvfs_write },
+        { "device", "sriov_drivers_autoprobe", 0644, sriov_autoprobe_read, sriov_autoprobe_write },
+        { "driver", "bind", 0200, NULL, bind_write },
+        { "driver", "unbind", 0200, NULL, unbind_write },
+        { "driver", "new_id", 0200, NULL, new_id_write },
+        { "driver", "remove_id", 0200, NULL, remove_id_write },
+        { "bus", "drivers_probe", 0200, NULL, drivers_probe_write },
+        { "bus", "rescan", 0200, NULL, rescan_write },
+        { "mdev-type", "create", 0200, NULL, mdev_create_write },
+        { "mdev", "remove", 0200, NULL, mdev_remove_write },
+        { "control", "fail", 0644, control_orders, control_inject_write_fail },
+        { "control", "delay", 0644, control_orders, control_inject_write_delay },
+        { "control", "hang", 0644, control_orders, control_inject_write_hang },
+        { "control", "limit", 0644, control_orders, control_inject_write_limit },
+        { "control", "release", 0200, NULL, control_inject_write_release },
+        { "control", "lose-uevents", 0200, NULL, control_lose },
+        { "control", "unplug", 0200, NULL, control_unplug_write },
+        { "control", "plug", 0200, NULL, control_plug_write },
+        { "control", "storm", 0200, NULL, control_storm_write },
+        { "control", "control", 0200, NULL, control_more_write },
+        { "control", "waiting", 0444, control_waiting, NULL },
+        { "control", "uevents-sent", 0444, control_sent, NULL },
+};
+const size_t control_files_count = ELEMENTS(control_files);
+
+const char *const control_device_files[] = {
+        "driver_override", "uevent", "remove", "reset", "reset_method", "sriov_numvfs", "sriov_drivers_autoprobe",
+};
+const size_t control_device_files_count = ELEMENTS(control_device_files);

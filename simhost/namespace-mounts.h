@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "fs-tree.h"
+
+/* Makes mounts private, and a /proc and a /run of its own. */
+int namespace_prepare(void);
+
+/* Puts the host over /sys, /dev, /run and some files of /proc, in a mount namespace of its own. */
+int namespace_mount(Tree *t);
+
+/* /dev/vfio, once the fake kernel serves it. */
+int namespace_mount_nodes(void);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Runs one module over a fixture tree, as service and worker would, and writes down what it says. What
+ * breaks the rules of the module interface (a read that is not allowed on the service's thread, a field of
+ * the wrong type, a step that the service would refuse) is a failure, whatever the golden text says. */
+
+#include <passthroughd/module.h>
+#include <stdio.h>
+
+#include "lib/id.h"
+#include "lib/plan.h"
+#include "lib/sysfs.h"
+#include "lib/value-util.h"
+#include "tree.h"
+
+/* A device of the tree. */
+typedef struct HarnessDevice {
+        PtDevice device;
+        char id[ID_SIZE], subsystem[64], sysname[128], devtype[64], driver[64];
+        int dir_fd;
+        PtValue *fields; /* owned, as many as the module has */
+        uint32_t role;
+        bool offered; /* passes a filter of the module */
+} HarnessDevice;
+
+typedef enum HarnessMode {
+        HARNESS_SERVICE, /* describe, uses, identity, check, plan, guest: quick reads from the list only */
+        HARNESS_WORKER,  /* observe, custom steps */
+} HarnessMode;
+
+typedef struct Harness {
+        PtContext ctx; /* first: services get it back from the module */
+        PtServices services;
+        const PtModule *module;
+        const Tree *tree;
+        Sysfs sysfs;
+        HarnessDevice *devices;
+        size_t n_devices;
+
+        HarnessMode mode;
+        HarnessDevice *current;
+        const char *op;
+        const char *indent;
+        uint32_t last_strength;
+        bool named;
+        char *observed;                  /* of a custom step */
+        Plan plan;                       /* the steps of the last plan() */
+        char property[4096], fact[4096]; /* what the last call returned */
+        PtValue setting;
+        FILE *out;
+        unsigned failures;
+} Harness;
+
+/* services.c */
+void harness_fill_services(Harness *harness);
+/* Switches between what the service and what the worker offers. */
+void harness_enter(Harness *harness, HarnessMode mode, const char *op, HarnessDevice *device);
+void harness_fail(Harness *harness, const char *format, ...) PRINTF_LIKE(2, 3);
+HarnessDevice *harness_find(Harness *harness, const char *id);
+/* A property of the udev database in the tree, or one that the service adds; NULL for none. */
+const char *harness_property(Harness *harness, const HarnessDevice *device, const char *key);
+
+/* devices.c: fills harness->devices with all of the module's subsystems, in order of their names. */
+int harness_scan(Harness *harness);
+void harness_forget(Harness *harness);

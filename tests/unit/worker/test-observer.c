@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+
+#include "lib/macro.h"
+#include "lib/sysfs.h"
+#include "worker/host-fact.h"
+#include "worker/udev-property.h"
+
+#define ATTRIBUTE(name) fake_attribute("pci", FAKE_NIC, name)
+
+static json_t *observe_message(const char *module, const char *module_dir) {
+        return json_pack("{s:s, s:s, s:[{s:s, s:s, s:s, s:i, s:i, s:s}]}", "type", "observe", "module_dir",
+                         module_dir, "devices", "id", FAKE_NIC_ID, "subsystem", "pci", "sysname", FAKE_NIC,
+                         "iommu_group", 17, "numa_node", -1, "module", module);
+}
+
+/* The one "fields" message of the answer, whose "done" must say 0. */
+static json_t *observe(Rig *rig, json_t *message) {
+        json_t *fields, *done;
+
+        rig_send(rig, message);
+        fields = rig_expect(rig, "fields");
+        done = rig_expect(rig, "done");
+        assert_int_equal(json_integer_value(json_object_get(done, "result")), 0);
+        json_decref(done);
+        assert_string_equal(json_string_value(json_object_get(fields, "device")), FAKE_NIC_ID);
+        return fields;
+}
+
+static const char *string_field(json_t *message, const char *name) {
+        return json_string_value(json_object_get(json_object_get(message, "fields"), name));
+}
+
+static json_int_t integer_field(json_t *message, const char *name) {
+        json_t *value = json_object_get(json_object_get(message, "fields"), name);
+
+        assert_true(json_is_integer(value));
+        return json_integer_value(value);
+}
+
+static void test_fields(void **state) {
+        Rig *rig = *state;
+        json_t *message;
+
+        fake_write_file(&rig->host, ATTRIBUTE("vendor"), "0x8086");
+        fake_write_file(&rig->host, ATTRIBUTE("vpd"), "SNQ4711");
+        fake_make_directory(&rig->host, "sys/class/iommu/dmar1");
+        fake_make_directory(&rig->host, "sys/class/iommu/dmar0");
+        fake_make_directory(&rig->host, "sys/bus/pci/slots/7-1");
+        fake_write_file(&rig->host, "sys/bus/pci/slots/7-1/address", "0000:01:00");
+        fake_make_directory(&rig->host, "sys/bus/pci/slots/8");
+        fake_write_file(&rig->host, "sys/bus/pci/slots/8/address", "0000:02:00");
+        fake_make_directory(&rig->host, "run/udev/data");
+        fake_write_file(&rig->host, "run/udev/data/+pci:" FAKE_NIC,
+                        "I:123\nE:ID_MODEL=X550=T\nE:OTHER=1\nQ:x");
+
+        message = observe(rig, observe_message("test-module.so", TEST_MODULE_DIR));
+        assert_int_equal(json_integer_value(json_object_get(message, "result")), 0);
+        assert_true(json_is_null(json_object_get(message, "error")));
+        assert_string_equal(string_field(message, "serial"), "Q4711");
+        assert_string_equal(string_field(message, "slot"), "7-1");
+        assert_string_equal(string_field(message, "iommu"), "dmar0 dmar1");
+        assert_string_equal(string_field(message, "model"), "X550=T");
+        assert_string_equal(string_field(message, "copy"), "0x8086");
+        assert_string_equal(string_field(message, "group"), "17");
+        assert_true(json_is_true(json_object_get(json_object_get(message, "fields"), "driver-fact")));
+        assert_true(integer_field(message, "entries") >= 5);
+        assert_int_equal(integer_field(message, "refusals"), 20);
+        /* What describe() put was only for the module to ask for. */
+        assert_null(json_object_get(json_object_get(message, "fields"), "vendor-id"));
+        assert_int_equal(rig->host.kernel->n_writes, 0);
+        json_decref(message);
+}
+
+static void assert_fails(Rig *rig, json_t *request, int result, const char *text) {
+        json_t *message = observe(rig, request);
+
+        assert_int_equal(json_integer_value(json_object_get(message, "result")), result);
+        assert_contains(json_string_value(json_object_get(message, "error")), text);
+        assert_int_equal(json_object_size(json_object_get(message, "fields")), 0);
+        json_decref(message);
+}
+
+static void test_failures(void **state) {
+        Rig *rig = *state;
+        json_t *request;
+
+        assert_fails(rig, observe_message("test-module.so", TEST_MODULE_DIR), -ENOENT, "there is no VPD");
+        assert_fails(rig, observe_message("absent.so", TEST_MODULE_DIR), -ENOENT, "Cannot find the module");
+        assert_fails(rig, observe_message("test-module.so", "relative"), -EINVAL, "no absolute path");
+        request = observe_message("test-module.so", TEST_MODULE_DIR);
+        (void) json_object_del(json_array_get(json_object_get(request, "devices"), 0), "module");
+        assert_fails(rig, request, -EINVAL, "No module is named");
+        fake_remove_file(&rig->host, "sys/bus/pci/devices/" FAKE_NIC);
+        assert_fails(rig, observe_message("test-module.so", TEST_MODULE_DIR), -ENODEV, "is gone");
+}
+
+/* A serial that is no text stays unknown; the other fields arrive. */
+static void test_value_that_is_no_text(void **state) {
+        Rig *rig = *state;
+        json_t *message;
+
+        fake_write_file(&rig->host, ATTRIBUTE("vendor"), "0x8086");
+        fake_write_file(&rig->host, ATTRIBUTE("vpd"), "SN\xff\xfe");
+        message = observe(rig, observe_message("test-module.so", TEST_MODULE_DIR));
+        assert_int_equal(json_integer_value(json_object_get(message, "result")), 0);
+        assert_null(string_field(message, "serial"));
+        assert_string_equal(string_field(message, "iommu"), "none");
+        json_decref(message);
+}
+
+static void assert_fact(const Sysfs *sysfs, const char *name, const char *expected) {
+        json_t *fact = host_fact(sysfs, name);
+
+        assert_non_null(fact);
+        if (expected)
+                assert_string_equal(json_string_value(fact), expected);
+        else
+                assert_true(json_is_null(fact));
+        json_decref(fact);
+}
+
+static void test_host_facts(void **state) {
+        Rig *rig = *state;
+        struct utsname kernel;
+        char directory[256], path[300];
+        Sysfs sysfs;
+
+        assert_int_equal(sysfs_init(&sysfs, rig->host.root), 0);
+        assert_return_code(uname(&kernel), errno);
+        (void) snprintf(directory, sizeof(directory), "lib/modules/%s", kernel.release);
+        fake_make_directory(&rig->host, directory);
+        fake_make_directory(&rig->host, "sys/module/vfio_pci");
+        (void) snprintf(path, sizeof(path), "%s/modules.builtin", directory);
+        fake_write_file(&rig->host, path, "kernel/drivers/usb/core/usbcore.ko");
+        (void) snprintf(path, sizeof(path), "%s/modules.dep", directory);
+        fake_write_file(&rig->host, path,
+                        "kernel/drivers/vfio/mdev/mdev.ko.xz: kernel/drivers/vfio/vfio.ko.xz\n"
+                        "kernel/drivers/vfio/pci/mlx5/mlx5-vfio-pci.ko:");
+
+        assert_fact(&sysfs, "iommu", "none");
+        assert_fact(&sysfs, "kernel", kernel.release);
+        assert_fact(&sysfs, "driver:pci:e1000e", "registered");
+        assert_fact(&sysfs, "driver:pci:absent", NULL);
+        assert_fact(&sysfs, "driver:pci", NULL);
+        assert_fact(&sysfs, "driver:pci:../../..", NULL);
+        assert_fact(&sysfs, "module:vfio-pci", "loaded");
+        assert_fact(&sysfs, "module:vfio_pci", "loaded");
+        assert_fact(&sysfs, "module:usbcore", "built in");
+        assert_fact(&sysfs, "module:mdev", "loadable");
+        assert_fact(&sysfs, "module:mlx5_vfio_pci", "loadable");
+        assert_fact(&sysfs, "module:vfio", NULL); /* only named as what another one needs */
+        assert_fact(&sysfs, "module:", NULL);
+        assert_fact(&sysfs, "weather", NULL);
+        sysfs_done(&sysfs);
+}
+
+/* udev names its record after the device number where there is one. */
+static void test_usb_properties(void **state) {
+        static const PtDevice device = {
+                .struct_size = sizeof(device), .id = FAKE_USB_ID, .subsystem = "usb", .sysname = FAKE_USB
+        };
+        Rig *rig = *state;
+        json_t *properties;
+        Sysfs sysfs;
+
+        assert_int_equal(sysfs_init(&sysfs, rig->host.root), 0);
+        fake_make_directory(&rig->host, "run/udev/data");
+        fake_write_file(&rig->host, fake_attribute("usb", FAKE_USB, "dev"), "189:5");
+        fake_write_file(&rig->host, "run/udev/data/c189:5",
+                        "E:ID_SERIAL_SHORT=PTUSB0001\nE:BAD=\xff\nS:disk/x");
+        properties = udev_properties(&sysfs, &device);
+        assert_string_equal(json_string_value(json_object_get(properties, "ID_SERIAL_SHORT")), "PTUSB0001");
+        assert_int_equal(json_object_size(properties), 1);
+        json_decref(properties);
+        sysfs_done(&sysfs);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+        static const struct CMUnitTest tests[] = {
+                TEST(test_fields),     TEST(test_failures),       TEST(test_value_that_is_no_text),
+                TEST(test_host_facts), TEST(test_usb_properties),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
