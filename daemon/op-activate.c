@@ -20,11 +20,6 @@ static void on_cleared(Operation *op) {
         operation_finish(op);
 }
 
-/* Nothing was done to any device yet: only the locks have to go. */
-static void give_up(Operation *op) {
-        operation_clear(op, on_cleared);
-}
-
 static void on_undone(Operation *op) {
         Allocation *a = op->allocation;
 
@@ -234,7 +229,7 @@ static void on_progress_recorded(void *userdata, int result, const Fault *fault)
 
         if (result < 0) {
                 operation_fail(op, fault);
-                give_up(op);
+                undo_all(op);
                 return;
         }
         load_next_module(op);
@@ -244,14 +239,14 @@ static void on_claim_stored(Operation *op) {
         int r;
 
         if (op->fault.code != FAULT_NONE) {
-                give_up(op);
+                undo_all(op);
                 return;
         }
         manager_changed(op->m, OBJECT_ALLOCATION, op->allocation->id, "Devices");
         r = record_progress(op->m, op->allocation, on_progress_recorded, op);
         if (r < 0) {
                 fault_set(&op->fault, r, FAULT_STORE_FAILED, "the progress could not be recorded: %s", strerror(-r));
-                give_up(op);
+                undo_all(op);
         }
 }
 

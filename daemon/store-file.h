@@ -39,8 +39,8 @@ int store_file_statement(StoreFile *file, unsigned slot, const char *sql, sqlite
 int store_file_exec(StoreFile *file, const char *sql);
 /* Copies the WAL into the database, so that it can be written from its beginning again. */
 int store_file_checkpoint(StoreFile *file);
-/* Lets the WAL's file grow ahead of its use: fdatasync() of a file that does not grow is cheaper, and a disk that fills up
- * later leaves room for giving devices back. */
+/* Lets the WAL's file grow ahead of its use: fdatasync() of a file that does not grow is cheaper, and on a disk that others
+ * fill up later there is room for what does not make the database larger. */
 void store_file_reserve(StoreFile *file);
 /* Turns the result of the last call into an errno with its fault. `doing` completes "Cannot …". */
 int store_file_fault(StoreFile *file, int result, const char *doing, Fault *fault);

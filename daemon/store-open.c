@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "store-aside.h"
 #include "store-file.h"
@@ -44,10 +45,17 @@ static int PRINTF_LIKE(3, 4) set_health(StoreFile *file, StoreHealth health, con
         return 0;
 }
 
+/* Also removes the empty WAL that a mere look at a database leaves behind. */
 static void close_database(StoreFile *file) {
+        _cleanup_free_ char *wal = NULL;
+        struct stat st;
+
         sqlite3_close(file->db);
         file->db = NULL;
         file->writable = false;
+
+        if (asprintf(&wal, "%s-wal", file->path) >= 0 && stat(wal, &st) >= 0 && st.st_size == 0)
+                (void) unlink(wal);
 }
 
 static int open_database(StoreFile *file, const char *path, int flags) {
@@ -60,6 +68,8 @@ static int open_database(StoreFile *file, const char *path, int flags) {
         (void) sqlite3_busy_timeout(file->db, BUSY_TIMEOUT_MSEC);
         (void) sqlite3_db_config(file->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         (void) sqlite3_db_config(file->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        /* What turns out not to be ours to write stays as it is, its WAL too. */
+        (void) sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         /* Before the first access, or SQLite maps the index of the WAL from a file. Checkpoints are the store thread's. */
         r = store_file_exec(file, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
                                   "PRAGMA cell_size_check=ON; PRAGMA wal_autocheckpoint=0");
@@ -98,16 +108,30 @@ static Verdict verdict_of(int result) {
         }
 }
 
+/* SQLite reads what is missing of the last page as zeros. Only while there is a WAL may it be missing: a checkpoint that was
+ * cut off is done again. */
+static bool is_cut_off(const char *path, int page_size) {
+        _cleanup_free_ char *wal = NULL;
+        struct stat st, wal_st;
+
+        if (page_size <= 0 || stat(path, &st) < 0 || st.st_size % page_size == 0)
+                return false;
+
+        return asprintf(&wal, "%s-wal", path) < 0 || stat(wal, &wal_st) < 0 || wal_st.st_size == 0;
+}
+
 /* Looks at everything that can be wrong before a single record is believed. `ret_reason` is set unless it is good, and may
  * be NULL for want of memory. */
-static Verdict examine(StoreFile *file, int *ret_version, char **ret_reason) {
-        int application = 0, version = 0, newest = store_schema_version(file->kind), r;
+static Verdict examine(StoreFile *file, const char *path, int *ret_version, char **ret_reason) {
+        int application = 0, version = 0, page_size = 0, newest = store_schema_version(file->kind), r;
         _cleanup_free_ char *check = NULL;
         _cleanup_fault_ Fault fault = { 0 };
 
         r = query(file, "PRAGMA application_id", &application, NULL);
         if (r == SQLITE_OK)
                 r = query(file, "PRAGMA user_version", &version, NULL);
+        if (r == SQLITE_OK)
+                r = query(file, "PRAGMA page_size", &page_size, NULL);
         if (r == SQLITE_OK)
                 r = query(file, "PRAGMA quick_check(1)", NULL, &check);
         if (r != SQLITE_OK) {
@@ -122,8 +146,8 @@ static Verdict examine(StoreFile *file, int *ret_version, char **ret_reason) {
                         *ret_reason = NULL;
                 return VERDICT_DAMAGED;
         }
-        if (!streq(check, "ok")) {
-                if (asprintf(ret_reason, "%s is damaged: %s", file->path, check) < 0)
+        if (!streq(check, "ok") || is_cut_off(path, page_size)) {
+                if (asprintf(ret_reason, "%s is damaged: %s", file->path, streq(check, "ok") ? "its end is missing" : check) < 0)
                         *ret_reason = NULL;
                 return VERDICT_DAMAGED;
         }
@@ -197,7 +221,7 @@ static int open_copy(StoreFile *file, const char *scratch, const char *reason, F
         }
 
         r = open_database(file, copy, SQLITE_OPEN_READWRITE);
-        verdict = r == SQLITE_OK ? examine(file, &version, &problem) : verdict_of(r);
+        verdict = r == SQLITE_OK ? examine(file, copy, &version, &problem) : verdict_of(r);
         if (verdict == VERDICT_GOOD && migrate(file, version) != SQLITE_OK)
                 verdict = VERDICT_UNREADABLE;
         store_remove_copy(copy);
@@ -297,6 +321,7 @@ static int take_into_use(StoreFile *file, int version) {
         if (r == SQLITE_OK)
                 r = store_file_exec(file, kinds[file->kind].synchronous);
         (void) sqlite3_wal_hook(file->db, count_frames, file);
+        (void) sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
         if (r == SQLITE_OK)
                 r = migrate(file, version);
         if (r == SQLITE_OK)
@@ -316,7 +341,7 @@ static int open_writable(StoreFile *file, const char *directory, const char *scr
         Verdict verdict;
 
         r = open_database(file, file->path, SQLITE_OPEN_READWRITE);
-        verdict = r == SQLITE_OK ? examine(file, &version, &reason) : verdict_of(r);
+        verdict = r == SQLITE_OK ? examine(file, file->path, &version, &reason) : verdict_of(r);
         if (verdict == VERDICT_GOOD) {
                 _cleanup_fault_ Fault problem = { 0 };
 

@@ -46,7 +46,7 @@ static int put_node_owner(PtContext *ctx, const PtRequest *request, const PtDevi
                                                     .sentence = sentence,
                                                     .uid = request->uid,
                                                     .gid = request->gid,
-                                                    .mode = 0600,
+                                                    .mode = request->gid == 0 ? 0600 : 0660,
                                             });
 }
 

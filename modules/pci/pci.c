@@ -70,18 +70,7 @@ static const PtField FIELDS[] = {
         [_PCI_FIELD_MAX] = { 0 },
 };
 
-static const char *const BIND_CHOICES[] = { "at-activate", "at-start", NULL };
-
 static const PtSetting SETTINGS[] = {
-        {
-                .name = "bind",
-                .doc = "When the devices leave their host driver: at each activation, or when the service "
-                       "starts.",
-                .type = PT_STRING,
-                .flags = PT_SETTING_GROUP,
-                .choices = BIND_CHOICES,
-                .default_text = "at-activate",
-        },
         {
                 .name = "driver",
                 .doc = "VFIO driver: \"auto\" takes the variant made for the model where the kernel has "
