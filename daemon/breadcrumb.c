@@ -61,7 +61,8 @@ static void mark_crash(int cause) {
         trail->state = TRAIL_CRASHED;
 }
 
-/* Only notes the fact, then leaves the signal to whoever had it before: the default action, or a sanitizer's report. */
+/* Only notes the fact, then leaves the signal to whoever had it before: the default action, or a
+ * sanitizer's report. */
 static void on_fatal_signal(int number, siginfo_t *info, void *context) {
         int saved_errno = errno;
 
@@ -69,7 +70,8 @@ static void on_fatal_signal(int number, siginfo_t *info, void *context) {
         for (size_t i = 0; i < ELEMENTSOF(fatal_signals); i++)
                 if (fatal_signals[i] == number)
                         (void) sigaction(number, &previous_actions[i], NULL);
-        /* A fault of the processor comes again as soon as we return; what somebody sent has to be sent again. */
+        /* A fault of the processor comes again as soon as we return; what somebody sent has to be sent
+         * again. */
         if (info->si_code <= 0)
                 (void) raise(number);
         errno = saved_errno;
@@ -79,14 +81,15 @@ static void on_exit_in_call(void) {
         mark_crash(0);
 }
 
-/* A file that names a call is no proof: the service may have been killed in the middle of one by the OOM killer or by its
- * administrator, which would be held against an innocent module. So the crash itself leaves the mark. The handlers get a
- * stack of their own: endless recursion is a way to crash, too. */
+/* A file that names a call is no proof: the service may have been killed in the middle of one by the OOM
+ * killer or by its administrator, which would be held against an innocent module. So the crash itself
+ * leaves the mark. The handlers get a stack of their own: endless recursion is a way to crash, too. */
 static void watch_for_crashes(Trail *trail) {
         static _Alignas(16) char stack[32 * 1024];
         static bool first = true;
         const stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
-        const struct sigaction action = { .sa_sigaction = on_fatal_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+        const struct sigaction action = { .sa_sigaction = on_fatal_signal,
+                                          .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
         watched_trail = trail;
         if (first)
@@ -97,7 +100,8 @@ static void watch_for_crashes(Trail *trail) {
         for (size_t i = 0; i < ELEMENTSOF(fatal_signals); i++) {
                 struct sigaction present;
 
-                if (sigaction(fatal_signals[i], NULL, &present) < 0 || present.sa_sigaction == on_fatal_signal)
+                if (sigaction(fatal_signals[i], NULL, &present) < 0 ||
+                    present.sa_sigaction == on_fatal_signal)
                         continue;
                 previous_actions[i] = present;
                 (void) sigaction(fatal_signals[i], &action, NULL);
@@ -143,7 +147,8 @@ static void end_strings(Call *call) {
         call->device[sizeof(call->device) - 1] = '\0';
 }
 
-/* The place of a module's count, a free one for a new module, and the least guilty one when all are taken. */
+/* The place of a module's count, a free one for a new module, and the least guilty one when all are
+ * taken. */
 static size_t place_of(const Trail *trail, const char *module) {
         size_t best = 0;
 
@@ -179,9 +184,11 @@ static char *describe_crashes(uint32_t crashes, int cause, const Call *call) {
         char times[24], *text;
 
         (void) snprintf(times, sizeof(times), crashes == 2 ? "twice" : "%u times", crashes);
-        if (asprintf(&text, "crashed %s, last in %s of %s (%s); it is refused until the machine boots again or the "
-                            "file breadcrumb in the runtime directory is removed",
-                     times, call->op, call->device[0] != '\0' ? call->device : "no device", how ? how : "signal") < 0)
+        if (asprintf(&text,
+                     "crashed %s, last in %s of %s (%s); it is refused until the machine boots again or the "
+                     "file breadcrumb in the runtime directory is removed",
+                     times, call->op, call->device[0] != '\0' ? call->device : "no device",
+                     how ? how : "signal") < 0)
                 return NULL;
         return text;
 }

@@ -88,6 +88,13 @@ static TypeInterface *find_type(TypeInterface *types, const char *interface) {
         return NULL;
 }
 
+/* Whoever lists everything has not asked for the serial number of each device, which may have to be woken for it. */
+static bool asked_by_name(sd_bus *bus) {
+        sd_bus_message *m = sd_bus_get_current_message(bus);
+
+        return m && sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Properties", "Get") > 0;
+}
+
 /* userdata points into `found`, as far from its beginning as the field's index. */
 static int get_field(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
                      void *userdata, sd_bus_error *error) {
@@ -99,7 +106,8 @@ static int get_field(sd_bus *bus, const char *path, const char *interface, const
                 return sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_INTERFACE, "no type has the interface %s", interface);
         field = (size_t) ((char *) userdata - (char *) type->found);
         device = type->found->object;
-        if ((type->module->descriptor->fields[field].flags & PT_FIELD_SLOW) && device->slow == SLOW_UNKNOWN)
+        if ((type->module->descriptor->fields[field].flags & PT_FIELD_SLOW) && device->slow == SLOW_UNKNOWN &&
+            asked_by_name(bus))
                 /* Asked for the first time: the change signal brings the value. */
                 observe_device(type->bus->manager, (Device *) device, NULL, NULL);
         return bus_append_field(reply, device, (unsigned) field);

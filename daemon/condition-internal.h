@@ -28,7 +28,7 @@ struct Condition {
 struct ConditionList {
         const Module *module; /* NULL: kept as text, matches nothing */
         size_t n_items;
-        Condition *items;     /* cheap ones first, slow fields last */
+        Condition *items;     /* cheap ones first */
         uint64_t fields;      /* bit per field that is named */
         bool slow;
         char *error;

@@ -87,7 +87,7 @@ static unsigned cost_of(const Condition *c) {
         };
         unsigned cost = c->type == PT_STRV ? 2 : c->type == PT_STRING ? 1 : 0;
 
-        return cost + 2 * costs[c->operator] + (c->slow ? 100 : 0);
+        return cost + 2 * costs[c->operator];
 }
 
 static int compare_costs(const void *a, const void *b) {

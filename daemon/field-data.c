@@ -71,7 +71,7 @@ void field_data_done(Interner *interner, uint32_t type, FieldData *data) {
                 intern_unref(interner, data->s);
         else if (type == PT_STRV)
                 free(data->strv);
-        *data = (FieldData) { .t = 0 };
+        *data = (FieldData){ .t = 0 };
 }
 
 static bool lists_equal(char *const *a, char *const *b) {

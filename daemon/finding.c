@@ -17,7 +17,7 @@ static void finding_done(PtFinding *finding) {
         free((char *) finding->text);
         free((char *) finding->culprit);
         free((char *) finding->remedy);
-        *finding = (PtFinding) { 0 };
+        *finding = (PtFinding){ 0 };
 }
 
 static bool copy_text(const char *text, const char **ret) {
@@ -30,7 +30,8 @@ static bool copy_text(const char *text, const char **ret) {
 int finding_append(FindingList *list, const PtFinding *finding) {
         PtFinding copy = { .severity = finding->severity }, *items;
 
-        if (!severity_to_string((PtSeverity) finding->severity) || isempty(finding->code) || isempty(finding->text))
+        if (!severity_to_string((PtSeverity) finding->severity) || isempty(finding->code) ||
+            isempty(finding->text))
                 return -EINVAL;
         if (list->n_items >= FINDINGS_MAX)
                 return -E2BIG;
@@ -50,8 +51,8 @@ int finding_append(FindingList *list, const PtFinding *finding) {
         return 0;
 }
 
-int finding_add(FindingList *list, PtSeverity severity, const char *code, const char *culprit, const char *remedy,
-                const char *format, ...) {
+int finding_add(FindingList *list, PtSeverity severity, const char *code, const char *culprit,
+                const char *remedy, const char *format, ...) {
         _cleanup_free_ char *text = NULL;
         va_list arguments;
         int r;
@@ -64,7 +65,7 @@ int finding_add(FindingList *list, PtSeverity severity, const char *code, const 
                 return -ENOMEM;
         }
 
-        return finding_append(list, &(PtFinding) {
+        return finding_append(list, &(PtFinding){
                                             .severity = severity,
                                             .code = code,
                                             .text = text,
@@ -91,7 +92,7 @@ void finding_list_done(FindingList *list) {
         for (size_t i = 0; i < list->n_items; i++)
                 finding_done(list->items + i);
         free(list->items);
-        *list = (FindingList) { 0 };
+        *list = (FindingList){ 0 };
 }
 
 static json_t *finding_to_json(const PtFinding *finding) {

@@ -2,7 +2,7 @@
 #include "host-device.h"
 
 void host_device_view(const HostDevice *host, PtDevice *ret) {
-        *ret = (PtDevice) {
+        *ret = (PtDevice){
                 .struct_size = sizeof(PtDevice),
                 .numa_node_plus_1 = (uint32_t) (host->numa_node + 1),
                 .id = host->id,
@@ -17,6 +17,6 @@ void host_device_view(const HostDevice *host, PtDevice *ret) {
 json_t *host_device_to_json(const HostDevice *host, const char *module_file) {
         return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i, s:i, s:s*}", "id", host->id, "subsystem",
                          host->subsystem, "sysname", host->sysname, "devtype", host->devtype, "driver",
-                         host->driver, "iommu_group", (int) host->iommu_group, "numa_node", (int) host->numa_node,
-                         "module", module_file);
+                         host->driver, "iommu_group", (int) host->iommu_group, "numa_node",
+                         (int) host->numa_node, "module", module_file);
 }

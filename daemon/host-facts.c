@@ -12,19 +12,19 @@
 /* Which module registered a driver: asked for every device of it while its module is described. */
 typedef struct DriverModule {
         UT_hash_handle hh;
-        char *module;             /* "" for none */
-        char driver[];            /* "pci:nvme" */
+        char *module;  /* "" for none */
+        char driver[]; /* "pci:nvme" */
 } DriverModule;
 
 struct HostFacts {
-        Sysfs sysfs;              /* borrowed: the source's descriptor */
+        Sysfs sysfs; /* borrowed: the source's descriptor */
         struct utsname kernel;
-        char iommu[FACT_SIZE];    /* "" while unknown */
+        char iommu[FACT_SIZE]; /* "" while unknown */
         char answer[FACT_SIZE];
-        struct kmod_ctx *kmod;    /* NULL until asked for */
+        struct kmod_ctx *kmod; /* NULL until asked for */
         bool kmod_tried;
-        VariantTable *variants;   /* NULL until asked for */
-        DriverModule *drivers;    /* uthash, of this turn */
+        VariantTable *variants; /* NULL until asked for */
+        DriverModule *drivers;  /* uthash, of this turn */
 };
 
 int host_facts_new(const Sysfs *sysfs, HostFacts **ret) {
@@ -78,7 +78,8 @@ static void add_unit(void *userdata, const char *entry) {
         HostFacts *facts = userdata;
         size_t used = strlen(facts->iommu);
 
-        (void) snprintf(facts->iommu + used, sizeof(facts->iommu) - used, "%s%s", used > 0 ? " " : "", entry);
+        (void) snprintf(facts->iommu + used, sizeof(facts->iommu) - used, "%s%s", used > 0 ? " " : "",
+                        entry);
 }
 
 static const char *fact_iommu(HostFacts *facts, const char *argument) {
@@ -142,7 +143,8 @@ static const char *read_driver_module(HostFacts *facts, const char *argument) {
         if (!split_driver(argument, bus, &name))
                 return NULL;
         (void) snprintf(path, sizeof(path), "/sys/bus/%s/drivers/%s/module", bus, name);
-        return sysfs_link(&facts->sysfs, path, facts->answer, sizeof(facts->answer)) >= 0 ? facts->answer : NULL;
+        return sysfs_link(&facts->sysfs, path, facts->answer, sizeof(facts->answer)) >= 0 ? facts->answer
+                                                                                          : NULL;
 }
 
 static const char *fact_driver_module(HostFacts *facts, const char *argument) {
@@ -188,8 +190,8 @@ static bool modules_directory(const HostFacts *facts, const char *below, char *r
         return n > 0 && (size_t) n < size;
 }
 
-/* The modules below our root, through the descriptor, as libkmod takes no other; its messages go nowhere, because missing
- * tables (a container, a host without modules) are no failure. */
+/* The modules below our root, through the descriptor, as libkmod takes no other; its messages go nowhere,
+ * because missing tables (a container, a host without modules) are no failure. */
 static struct kmod_ctx *obtain_kmod(HostFacts *facts) {
         static const char *const no_configuration[] = { NULL };
         char below[FACT_SIZE], path[FACT_SIZE + 64];
@@ -238,7 +240,8 @@ static const char *fact_parameter(HostFacts *facts, const char *argument) {
         (void) snprintf(below, sizeof(below), "/parameters/%s", colon + 1);
         if (!module_path(module, below, path, sizeof(path)))
                 return NULL;
-        return sysfs_read(&facts->sysfs, path, facts->answer, sizeof(facts->answer)) >= 0 ? facts->answer : NULL;
+        return sysfs_read(&facts->sysfs, path, facts->answer, sizeof(facts->answer)) >= 0 ? facts->answer
+                                                                                          : NULL;
 }
 
 static const char *fact_vfio_variant(HostFacts *facts, const char *argument) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Facts of the host that belong to no device. Owned by the device source. What cannot change while the kernel runs is kept;
- * whether a driver or module is there is looked up anew each time. */
+/* Facts of the host that belong to no device. Owned by the device source. What cannot change while the
+ * kernel runs is kept; whether a driver or module is there is looked up anew each time. */
 
 #include "lib/macro.h"
 #include "lib/sysfs.h"
@@ -14,13 +14,15 @@ HostFacts *host_facts_free(HostFacts *facts);
 DEFINE_CLEANUP(HostFacts *, host_facts_free)
 
 /* "iommu": the IOMMU units, joined by blanks, or "none".
- * "iommu-table": the firmware's table of IOMMUs ("DMAR", "IVRS", "IORT", "VIOT"), "none", or NULL without ACPI.
+ * "iommu-table": the firmware's table of IOMMUs ("DMAR", "IVRS", "IORT", "VIOT"), "none", or NULL without
+ * ACPI.
  * "kernel": the release.
  * "driver:BUS:NAME": "registered" when the driver is there now.
  * "driver-module:BUS:NAME": the kernel module of a registered driver; NULL also when it is built in.
  * "module:NAME": "loaded", "built-in" or "loadable".
  * "parameter:MODULE:NAME": what the parameter of a loaded module reads.
- * "vfio-variant:MODALIAS": the module of the driver made for this model, as modules.alias spells it ("mlx5_vfio_pci").
+ * "vfio-variant:MODALIAS": the module of the driver made for this model, as modules.alias spells it
+ * ("mlx5_vfio_pci").
  * NULL when unknown. The pointer is valid until the next call. */
 const char *host_facts_get(HostFacts *facts, const char *name);
 /* A new look at the host begins: which modules drivers belong to is asked again. */
@@ -28,8 +30,8 @@ void host_facts_new_turn(HostFacts *facts);
 /* Forgets what it knows of modules and IOMMUs: after a rescan, an upgrade may have come between. */
 void host_facts_forget(HostFacts *facts);
 
-/* The VFIO variant driver for a PCI modalias, variant.c: the alias with the fewest wildcards wins. `path`: of modules.alias
- * below the root. The table belongs to the caller. */
+/* The VFIO variant driver for a PCI modalias, variant.c: the alias with the fewest wildcards wins.
+ * `path`: of modules.alias below the root. The table belongs to the caller. */
 typedef struct VariantTable VariantTable;
 int variant_table_load(const Sysfs *sysfs, const char *path, VariantTable **ret);
 VariantTable *variant_table_free(VariantTable *table);

@@ -4,12 +4,12 @@
 #include "module-call.h"
 
 struct Inventory {
-        Loader *loader;         /* borrowed, as the breadcrumb */
+        Loader *loader; /* borrowed, as the breadcrumb */
         Breadcrumb *breadcrumb;
         InventoryEvents events;
         Interner *interner;
         Source *source;
-        Device *devices;        /* uthash by id */
+        Device *devices; /* uthash by id */
         uint64_t generation;
         uint64_t serial;
 };

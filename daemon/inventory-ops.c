@@ -97,13 +97,14 @@ int inventory_uses(Inventory *inventory, Device *device, KeyList *ret, Fault *fa
         }
 
         *ret = list;
-        list = (KeyList) { 0 };
+        list = (KeyList){ 0 };
         return 0;
 }
 
 /* ---- ops with a request ---- */
 
-/* Calls an op for the bundle. On success the caller takes what it wants out of `call`, and ends it in any case. */
+/* Calls an op for the bundle. On success the caller takes what it wants out of `call`, and ends it in any
+ * case. */
 static int call_for_bundle(Inventory *inventory, Device *device, const PlanRequest *request, ModuleOp op,
                            HostDevice ***bundle, ModuleCall *call, Fault *fault) {
         int r;
@@ -129,14 +130,15 @@ int inventory_check(Inventory *inventory, Device *device, const PlanRequest *req
         for (size_t i = 0; i < call.findings.n_items; i++) {
                 r = finding_append(list, call.findings.items + i);
                 if (r < 0)
-                        return r == -E2BIG ? fault_set(fault, r, FAULT_TOO_LARGE, "There are more than %u findings",
-                                                       FINDINGS_MAX) :
-                                             fault_oom(fault);
+                        return r == -E2BIG ? fault_set(fault, r, FAULT_TOO_LARGE,
+                                                       "There are more than %u findings", FINDINGS_MAX)
+                                           : fault_oom(fault);
         }
         return 0;
 }
 
-int inventory_plan(Inventory *inventory, Device *device, const PlanRequest *request, Plan *plan, Fault *fault) {
+int inventory_plan(Inventory *inventory, Device *device, const PlanRequest *request, Plan *plan,
+                   Fault *fault) {
         _cleanup_free_ HostDevice **bundle = NULL;
         _cleanup_call_ ModuleCall call = { 0 };
         size_t before = plan->n_steps;
@@ -146,7 +148,8 @@ int inventory_plan(Inventory *inventory, Device *device, const PlanRequest *requ
         for (size_t i = 0; r >= 0 && i < call.plan.n_steps; i++) {
                 r = plan_append(plan, call.plan.steps + i);
                 if (r == -E2BIG)
-                        (void) fault_set(fault, r, FAULT_TOO_LARGE, "The plan has more than %u steps", STEPS_MAX);
+                        (void) fault_set(fault, r, FAULT_TOO_LARGE, "The plan has more than %u steps",
+                                         STEPS_MAX);
                 else if (r < 0)
                         (void) fault_oom(fault);
         }
@@ -166,7 +169,8 @@ static int take_items(ModuleCall *call, json_t **ret, Fault *fault) {
         return 0;
 }
 
-int inventory_guest(Inventory *inventory, Device *device, const PlanRequest *request, json_t **ret, Fault *fault) {
+int inventory_guest(Inventory *inventory, Device *device, const PlanRequest *request, json_t **ret,
+                    Fault *fault) {
         _cleanup_free_ HostDevice **bundle = NULL;
         _cleanup_call_ ModuleCall call = { 0 };
         int r;

@@ -26,8 +26,8 @@ static void watch_filters(Inventory *inventory) {
                         int r = source_watch_subsystem(inventory->source, f->subsystem);
 
                         if (r < 0)
-                                log_plain(LOG_ERR, "Module %s: devices of \"%s\" cannot be watched: %s", m->name,
-                                          f->subsystem, strerror(-r));
+                                log_plain(LOG_ERR, "Module %s: devices of \"%s\" cannot be watched: %s",
+                                          m->name, f->subsystem, strerror(-r));
                 }
         }
 }
@@ -48,7 +48,7 @@ int inventory_new(sd_event *event, const Sysfs *sysfs, Loader *loader, Breadcrum
         if (r < 0)
                 return r;
         r = source_new(event, sysfs, inventory->interner,
-                       &(SourceEvents) {
+                       &(SourceEvents){
                                .userdata = inventory,
                                .added = on_host_added,
                                .changed = on_host_changed,
@@ -71,7 +71,8 @@ static void device_free(Inventory *inventory, Device *device) {
         if (device->fields)
                 for (size_t i = 0; i < device->module->n_fields; i++)
                         if (device->known >> i & 1)
-                                field_data_done(inventory->interner, device->module->descriptor->fields[i].type,
+                                field_data_done(inventory->interner,
+                                                device->module->descriptor->fields[i].type,
                                                 device->fields + i);
         intern_unref(inventory->interner, device->vendor);
         intern_unref(inventory->interner, device->name);
@@ -149,7 +150,8 @@ int device_get_field_by_name(const Device *device, const char *name, PtValue *re
         return field < 0 ? field : device_get_field(device, (unsigned) field, ret);
 }
 
-/* Moves a value in, or takes the old one away where `data` is NULL. Returns whether that made a difference. */
+/* Moves a value in, or takes the old one away where `data` is NULL. Returns whether that made a
+ * difference. */
 static bool replace_field(Inventory *inventory, Device *device, size_t field, FieldData *data) {
         uint32_t type = device->module->descriptor->fields[field].type;
         bool known = device->known >> field & 1;
@@ -166,7 +168,7 @@ static bool replace_field(Inventory *inventory, Device *device, size_t field, Fi
         if (data) {
                 device->fields[field] = *data;
                 device->known |= UINT64_C(1) << field;
-                *data = (FieldData) { .t = 0 };
+                *data = (FieldData){ .t = 0 };
         } else
                 device->known &= ~(UINT64_C(1) << field);
         return true;
@@ -182,7 +184,8 @@ static bool replace_text(Inventory *inventory, const char **place, const char **
 }
 
 /* Takes what describe() put. Quick fields that it did not put this time are unknown now; slow ones stay. */
-static uint64_t take_description(Inventory *inventory, Device *device, Description *description, bool *ret_differs) {
+static uint64_t take_description(Inventory *inventory, Device *device, Description *description,
+                                 bool *ret_differs) {
         const PtField *fields = device->module->descriptor->fields;
         uint64_t changed = 0;
 
@@ -224,8 +227,8 @@ static int describe(Inventory *inventory, Device *device, uint64_t *ret_changed,
                 /* Declined, or gone in the meantime. */
                 if (r != -ENODEV && r != -ENOENT)
                         log_message(LOG_WARNING, LOG_EVENT_NONE, log_fields("DEVICE", device->host->id),
-                                    "Module %s cannot describe %s: %s", device->module->name, device->host->sysname,
-                                    strerror(-r));
+                                    "Module %s cannot describe %s: %s", device->module->name,
+                                    device->host->sysname, strerror(-r));
                 return r;
         }
 
@@ -238,7 +241,8 @@ static void report_change(Inventory *inventory, Device *device, uint64_t fields)
         inventory->events.changed(inventory->events.userdata, device, fields);
 }
 
-static int put_observed(Inventory *inventory, Device *device, const char *name, json_t *json, uint64_t *changed) {
+static int put_observed(Inventory *inventory, Device *device, const char *name, json_t *json,
+                        uint64_t *changed) {
         const PtField *fields = device->module->descriptor->fields;
         int field = schema_find_field(fields, name), r;
         _cleanup_value_ PtValue value = { 0 };
@@ -269,7 +273,8 @@ uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *field
 
                 if (r < 0)
                         log_message(LOG_WARNING, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
-                                    "The observed field %s of %s cannot be taken: %s", name, device->id, strerror(-r));
+                                    "The observed field %s of %s cannot be taken: %s", name, device->id,
+                                    strerror(-r));
         }
 
         if (changed)
@@ -335,8 +340,8 @@ static void offer(Inventory *inventory, HostDevice *host, Module *module) {
         if (r >= 0 && inventory_find(inventory, id))
                 r = -EEXIST;
         if (r < 0) {
-                log_plain(LOG_WARNING, "Module %s cannot offer %s: no id can be made of its name: %s", module->name,
-                          host->sysname, strerror(-r));
+                log_plain(LOG_WARNING, "Module %s cannot offer %s: no id can be made of its name: %s",
+                          module->name, host->sysname, strerror(-r));
                 return;
         }
         device = device_new(inventory, host, module);
@@ -372,7 +377,8 @@ static void update(Inventory *inventory, Device *device) {
 
         r = describe(inventory, device, &fields, &differs);
         if (r == -ENODEV) {
-                /* Going, or no longer what the module offers; a vanished one is on its way out by its own event. */
+                /* Going, or no longer what the module offers; a vanished one is on its way out by its own
+                 * event. */
                 withdraw(inventory, device);
                 return;
         }

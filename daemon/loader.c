@@ -61,8 +61,8 @@ Loader *loader_free(Loader *loader) {
 
 static int check_owner(const struct stat *st, const char *what, Fault *fault) {
         if (st->st_uid != 0 && st->st_uid != geteuid())
-                return fault_set(fault, -EPERM, FAULT_INVALID_ARGUMENT, "%s belongs to user %u, not to root", what,
-                                 (unsigned) st->st_uid);
+                return fault_set(fault, -EPERM, FAULT_INVALID_ARGUMENT, "%s belongs to user %u, not to root",
+                                 what, (unsigned) st->st_uid);
         if (st->st_mode & (S_IWGRP | S_IWOTH))
                 return fault_set(fault, -EPERM, FAULT_INVALID_ARGUMENT,
                                  "%s may be written by others than its owner (mode %04o)", what,
@@ -87,15 +87,18 @@ static int check_file(int directory_fd, const char *file, Fault *fault) {
 static int check_version(const PtModule *descriptor, Fault *fault) {
         /* Only these three numbers have their place in every version there will be. */
         if (descriptor->abi_major != PT_ABI_MAJOR)
-                return REFUSE(fault, "It was built for version %" PRIu32 " of the module interface, the service has %u",
+                return REFUSE(fault,
+                              "It was built for version %" PRIu32
+                              " of the module interface, the service has %u",
                               descriptor->abi_major, PT_ABI_MAJOR);
         if (descriptor->abi_minor > PT_ABI_MINOR)
                 return REFUSE(fault,
-                              "It needs version %u.%" PRIu32 " of the module interface, the service has %u.%u",
+                              "It needs version %u.%" PRIu32
+                              " of the module interface, the service has %u.%u",
                               PT_ABI_MAJOR, descriptor->abi_minor, PT_ABI_MAJOR, PT_ABI_MINOR);
         if (descriptor->struct_size < DESCRIPTOR_SIZE_1_0)
-                return REFUSE(fault, "Its descriptor has %" PRIu32 " bytes instead of %zu", descriptor->struct_size,
-                              DESCRIPTOR_SIZE_1_0);
+                return REFUSE(fault, "Its descriptor has %" PRIu32 " bytes instead of %zu",
+                              descriptor->struct_size, DESCRIPTOR_SIZE_1_0);
         return 0;
 }
 
@@ -128,7 +131,10 @@ static int check_ops(const PtModule *d, Fault *fault) {
                 const char *name;
                 bool there;
         } required[] = {
-                { "describe", d->describe }, { "uses", d->uses }, { "plan", d->plan }, { "guest", d->guest },
+                { "describe", d->describe },
+                { "uses", d->uses },
+                { "plan", d->plan },
+                { "guest", d->guest },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(required); i++)
@@ -139,8 +145,8 @@ static int check_ops(const PtModule *d, Fault *fault) {
                         return REFUSE(fault, "The field %s is slow, but there is no observe()", f->name);
         for (const PtCustomStep *s = d->custom_steps; s && s->name; s++)
                 if (!id_is_valid(s->name) || !s->run)
-                        return REFUSE(fault, "The custom step \"%.*s\" has no proper name or no run()", (int) ID_MAX,
-                                      s->name);
+                        return REFUSE(fault, "The custom step \"%.*s\" has no proper name or no run()",
+                                      (int) ID_MAX, s->name);
         return 0;
 }
 
@@ -148,8 +154,8 @@ static int check_descriptor(const PtModule *d, Fault *fault) {
         int r;
 
         if (!d->type || !type_name_is_valid(d->type))
-                return REFUSE(fault, "Its type name \"%.*s\" is not [a-z][a-z0-9]*, at most %u long", (int) ID_MAX,
-                              strempty(d->type), TYPE_NAME_MAX);
+                return REFUSE(fault, "Its type name \"%.*s\" is not [a-z][a-z0-9]*, at most %u long",
+                              (int) ID_MAX, strempty(d->type), TYPE_NAME_MAX);
         r = check_texts(d, fault);
         if (r < 0)
                 return r;
@@ -307,7 +313,8 @@ static int check_directory(int directory_fd, const char *path, Fault *fault) {
         return check_owner(&st, "The module directory", fault);
 }
 
-/* A directory that others may write to would let them run code as root: then every module in it is refused. */
+/* A directory that others may write to would let them run code as root: then every module in it is
+ * refused. */
 static int refuse_all(Loader *loader, struct dirent **entries, int n, const char *reason) {
         for (int i = 0; i < n; i++) {
                 _cleanup_(module_freep) Module *module = NULL;
@@ -353,7 +360,8 @@ static int load_directory(Loader *loader, const char *const *refuse, const char 
         return r;
 }
 
-int loader_new(const char *directory, const char *const *refuse, const char *const *refuse_reasons, Loader **ret) {
+int loader_new(const char *directory, const char *const *refuse, const char *const *refuse_reasons,
+               Loader **ret) {
         _cleanup_(loader_freep) Loader *loader = NULL;
         int r;
 
@@ -420,9 +428,10 @@ static json_t *facts_to_json(const PtModule *d) {
 
         return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:b, s:b}", "title", d->title, "documentation",
                          d->documentation, "guest-driver", strempty(d->guest_driver), "default-class",
-                         d->default_class, "use-cases", value_to_json(&PT_VALUE_STRV(d->use_cases ?: none)), "shared",
-                         (d->flags & PT_TYPE_SHARED) != 0, "migratable", (d->flags & PT_TYPE_MIGRATABLE) != 0,
-                         "needs-iommu", (d->flags & PT_TYPE_NEEDS_IOMMU) != 0);
+                         d->default_class, "use-cases", value_to_json(&PT_VALUE_STRV(d->use_cases ?: none)),
+                         "shared", (d->flags & PT_TYPE_SHARED) != 0, "migratable",
+                         (d->flags & PT_TYPE_MIGRATABLE) != 0, "needs-iommu",
+                         (d->flags & PT_TYPE_NEEDS_IOMMU) != 0);
 }
 
 json_t *module_to_json(const Module *module) {
@@ -437,8 +446,8 @@ json_t *module_to_json(const Module *module) {
         if (json_object_set_new(object, "version", json_string(d->version)) < 0 ||
             json_object_set_new(object, "facts", facts_to_json(d)) < 0 ||
             json_object_set_new(object, "fields", fields_to_json(d->fields)) < 0 ||
-            json_object_set_new(object, "group-settings", settings_schema_to_json(d->settings, PT_SETTING_GROUP)) <
-                    0 ||
+            json_object_set_new(object, "group-settings",
+                                settings_schema_to_json(d->settings, PT_SETTING_GROUP)) < 0 ||
             json_object_set_new(object, "consumer-settings",
                                 settings_schema_to_json(d->settings, PT_SETTING_CONSUMER)) < 0) {
                 json_decref(object);

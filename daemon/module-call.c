@@ -4,8 +4,8 @@
 #include "module-call.h"
 
 static const char *const ops[] = {
-        [MODULE_OP_DESCRIBE] = "describe", [MODULE_OP_USES] = "uses",   [MODULE_OP_IDENTITY] = "identity",
-        [MODULE_OP_CHECK] = "check",       [MODULE_OP_PLAN] = "plan",   [MODULE_OP_GUEST] = "guest",
+        [MODULE_OP_DESCRIBE] = "describe", [MODULE_OP_USES] = "uses", [MODULE_OP_IDENTITY] = "identity",
+        [MODULE_OP_CHECK] = "check",       [MODULE_OP_PLAN] = "plan", [MODULE_OP_GUEST] = "guest",
 };
 DEFINE_STRING_TABLE(module_op, ModuleOp, ops)
 
@@ -49,8 +49,8 @@ static size_t character_length(const unsigned char *text) {
         return 0;
 }
 
-/* Names of devices come out of the devices themselves. What is no UTF-8 would end the connection to the bus, so it becomes
- * U+FFFD. Sets `ret` to NULL for NULL. */
+/* Names of devices come out of the devices themselves. What is no UTF-8 would end the connection to the
+ * bus, so it becomes U+FFFD. Sets `ret` to NULL for NULL. */
 static int clean_text(ModuleCall *call, const char *text, const char **ret) {
         static const char replacement[] = "\xef\xbf\xbd";
         size_t length;
@@ -136,7 +136,8 @@ static ssize_t service_read_attribute(PtContext *ctx, const PtDevice *device, co
         ModuleCall *call = call_of(ctx);
         HostDevice *host = host_of(call, device);
 
-        return host ? source_read_attribute(inventory_source(call->inventory), host, name, buffer, size) : -EINVAL;
+        return host ? source_read_attribute(inventory_source(call->inventory), host, name, buffer, size)
+                    : -EINVAL;
 }
 
 static ssize_t service_read_link(PtContext *ctx, const PtDevice *device, const char *name, char *buffer,
@@ -144,7 +145,8 @@ static ssize_t service_read_link(PtContext *ctx, const PtDevice *device, const c
         ModuleCall *call = call_of(ctx);
         HostDevice *host = host_of(call, device);
 
-        return host ? source_read_link(inventory_source(call->inventory), host, name, buffer, size) : -EINVAL;
+        return host ? source_read_link(inventory_source(call->inventory), host, name, buffer, size)
+                    : -EINVAL;
 }
 
 static int service_list(PtContext *ctx, const PtDevice *device, const char *name,
@@ -288,8 +290,9 @@ static int service_put_identity(PtContext *ctx, const PtIdentity *identity) {
             (r = clean_text(call, identity->condition, &condition)) < 0 ||
             (r = clean_text(call, strempty(identity->breaks), &breaks)) < 0)
                 return r;
-        return append_item(call, json_pack("{s:s, s:i, s:s, s:s}", "kind", kind, "strength",
-                                           (int) identity->strength, "condition", condition, "breaks", breaks));
+        return append_item(call,
+                           json_pack("{s:s, s:i, s:s, s:s}", "kind", kind, "strength",
+                                     (int) identity->strength, "condition", condition, "breaks", breaks));
 }
 
 static int service_put_finding(PtContext *ctx, const PtFinding *finding) {
@@ -314,7 +317,8 @@ static int service_put_step(PtContext *ctx, const PtStep *step) {
 
         if (call->op != MODULE_OP_PLAN)
                 return -EPERM;
-        /* Only what people read is repaired. A device, name or value that is no UTF-8 is refused by plan_append(). */
+        /* Only what people read is repaired. A device, name or value that is no UTF-8 is refused by
+         * plan_append(). */
         r = clean_text(call, step->sentence, &clean.sentence);
         return r < 0 ? r : plan_append(&call->plan, &clean);
 }
@@ -335,13 +339,13 @@ static int service_put_attachment(PtContext *ctx, const PtAttachment *attachment
 
         if (call->op != MODULE_OP_GUEST)
                 return -EPERM;
-        if (isempty(attachment->device) || isempty(attachment->driver) || isempty(attachment->libvirt_type) ||
-            isempty(attachment->address))
+        if (isempty(attachment->device) || isempty(attachment->driver) ||
+            isempty(attachment->libvirt_type) || isempty(attachment->address))
                 return -EINVAL;
         /* These texts go to a VM manager: they are taken as they are or not at all. */
-        return append_item(call, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "device", attachment->device,
-                                           "driver", attachment->driver, "libvirt-type", attachment->libvirt_type,
-                                           "address", attachment->address, "nodes",
+        return append_item(call, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "device",
+                                           attachment->device, "driver", attachment->driver, "libvirt-type",
+                                           attachment->libvirt_type, "address", attachment->address, "nodes",
                                            list_to_json(attachment->nodes), "properties",
                                            list_to_json(attachment->properties), "environment",
                                            list_to_json(attachment->environment)));
@@ -379,7 +383,7 @@ int module_call_init(ModuleCall *call, Inventory *inventory, const Module *modul
                      const SettingValues *settings) {
         size_t n = 0;
 
-        *call = (ModuleCall) {
+        *call = (ModuleCall){
                 .context.services = &services,
                 .inventory = inventory,
                 .module = module,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One call of a module's op: the services that the op sees, the devices it may ask about, and what it puts. Lives for the
- * length of the call, on the caller's stack. What the op put is handed over only when it succeeded. */
+/* One call of a module's op: the services that the op sees, the devices it may ask about, and what it
+ * puts. Lives for the length of the call, on the caller's stack. What the op put is handed over only when
+ * it succeeded. */
 
 #include "inventory.h"
 #include "settings.h"
@@ -20,28 +21,29 @@ DECLARE_STRING_TABLE(module_op, ModuleOp);
 
 /* What describe() put. */
 typedef struct Description {
-        uint64_t known;               /* bit per field */
+        uint64_t known; /* bit per field */
         FieldData fields[FIELDS_MAX];
-        const char *vendor, *name;    /* interned, NULL unless put */
+        const char *vendor, *name; /* interned, NULL unless put */
         PtRole role;
 } Description;
 
 typedef struct ModuleCall {
-        PtContext context;            /* first: what the op gets is a pointer to it */
+        PtContext context; /* first: what the op gets is a pointer to it */
         Inventory *inventory;
         const Module *module;
         ModuleOp op;
-        HostDevice *const *hosts;     /* NULL-terminated: what the op may ask about; the first is the device itself */
+        HostDevice *const
+                *hosts; /* NULL-terminated: what the op may ask about; the first is the device itself */
         size_t n_hosts;
         PtDevice single_view, *views; /* of the hosts */
         const SettingValues *settings;
-        struct Scrap *scraps;         /* texts handed to the op, valid until it returns */
+        struct Scrap *scraps; /* texts handed to the op, valid until it returns */
 
         Description description;
         KeyList keys;
         FindingList findings;
         Plan plan;
-        json_t *items;                /* identities or attachments */
+        json_t *items; /* identities or attachments */
 } ModuleCall;
 
 /* `hosts` and `settings` (NULL: defaults) stay the caller's. */
@@ -49,7 +51,8 @@ int module_call_init(ModuleCall *call, Inventory *inventory, const Module *modul
                      const SettingValues *settings);
 void module_call_done(ModuleCall *call);
 #define _cleanup_call_ _cleanup_(module_call_done)
-/* Runs the op behind the breadcrumb; `request` for check, plan and guest. A negative errno is the op's own. */
+/* Runs the op behind the breadcrumb; `request` for check, plan and guest. A negative errno is the op's
+ * own. */
 int module_call_run(ModuleCall *call, ModuleOp op, const PlanRequest *request);
 
 /* field-data.c: values of fields as a device keeps them. */

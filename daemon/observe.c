@@ -52,9 +52,10 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
         if (result < 0)
                 log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
                             "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
-        else
-                /* The inventory reports what differs, and rules match again. */
-                device_put_observed(o->m->inventory, device, fields);
+        /* The inventory reports what differs, and rules match again. That the device has no such field differs in nothing, but
+         * is known only now. */
+        else if (device_put_observed(o->m->inventory, device, fields) == 0)
+                policy_device_changed(o->m->policy, device, 0);
         wake(o, device->id);
 }
 

@@ -208,7 +208,7 @@ static void policy_settle_edit(Policy *policy, Group *group, const Rule *old, co
                 group->matcher->valid = false;
         old = speaks(policy, old) ? old : NULL;
         new = speaks(policy, new) ? new : NULL;
-        if (!group->module || (!old && !new) || matcher_update(group, policy->node) < 0)
+        if (!group->module || (!old && !new))
                 return;
 
         for (Device *device = inventory_first(policy->inventory); device; device = device->hh.next) {
@@ -216,6 +216,9 @@ static void policy_settle_edit(Policy *policy, Group *group, const Rule *old, co
 
                 if (device->module != group->module || !edit_affects(group, old, new, device))
                         continue;
+                /* Only now: loading ten thousand rules must not make the matcher ten thousand times. */
+                if (matcher_update(group, policy->node) < 0)
+                        break;
                 if (policy_settle(group, device, group_has_member(group, device), &unread)) {
                         changed = true;
                         tell_membership(policy, device);

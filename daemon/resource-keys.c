@@ -57,9 +57,9 @@ KeyTable *key_table_free(KeyTable *table) {
                 return NULL;
 
         HASH_ITER(hh, table->keys, key, next_key)
-                key_free(table, key);
+        key_free(table, key);
         HASH_ITER(hh, table->holders, holder, next_holder)
-                holder_free(table, holder);
+        holder_free(table, holder);
         free(table);
         return NULL;
 }
@@ -243,7 +243,7 @@ void key_list_done(KeyList *list) {
         for (size_t i = 0; i < list->n_items; i++)
                 free(list->items[i].key);
         free(list->items);
-        *list = (KeyList) { 0 };
+        *list = (KeyList){ 0 };
 }
 
 int key_list_add(KeyList *list, const char *key, bool exclusive) {
@@ -265,6 +265,6 @@ int key_list_add(KeyList *list, const char *key, bool exclusive) {
         copy = strdup(key);
         if (!copy)
                 return -ENOMEM;
-        items[list->n_items++] = (KeySpec) { .key = copy, .exclusive = exclusive };
+        items[list->n_items++] = (KeySpec){ .key = copy, .exclusive = exclusive };
         return 0;
 }

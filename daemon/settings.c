@@ -23,7 +23,7 @@ int settings_init(SettingValues *values, const PtSetting *schema) {
                         return -ENOMEM;
         }
 
-        *values = (SettingValues) { .schema = schema, .values = array };
+        *values = (SettingValues){ .schema = schema, .values = array };
         return 0;
 }
 
@@ -32,7 +32,7 @@ void settings_done(SettingValues *values) {
                 for (size_t i = 0; i < count_settings(values->schema); i++)
                         value_done(values->values + i);
         free(values->values);
-        *values = (SettingValues) { 0 };
+        *values = (SettingValues){ 0 };
 }
 
 static int refuse_unknown(const PtSetting *schema, const char *name, Fault *fault) {
@@ -54,11 +54,12 @@ static int refuse_unknown(const PtSetting *schema, const char *name, Fault *faul
                         break;
                 used += (size_t) n;
         }
-        return fault_set(fault, -EINVAL, FAULT_UNKNOWN_SETTING, "There is no setting \"%s\"; there are: %s", name,
-                         names);
+        return fault_set(fault, -EINVAL, FAULT_UNKNOWN_SETTING, "There is no setting \"%s\"; there are: %s",
+                         name, names);
 }
 
-/* A consumer may give what is its own, and try what it may override; settings_merge() knows whether it does. */
+/* A consumer may give what is its own, and try what it may override; settings_merge() knows whether it
+ * does. */
 static bool may_be_given(const PtSetting *setting, uint32_t flags) {
         uint32_t allowed = flags;
 
@@ -76,11 +77,12 @@ static int parse_one(SettingValues *values, const char *name, json_t *json, uint
         if (!setting)
                 return refuse_unknown(values->schema, name, fault);
         if (!may_be_given(setting, flags))
-                return fault_set(fault, -EINVAL, FAULT_UNKNOWN_SETTING,
-                                 flags & PT_SETTING_GROUP ?
-                                         "The setting %s belongs to the consumer's request, not to the group" :
-                                         "The setting %s belongs to the group, not to the consumer's request",
-                                 name);
+                return fault_set(
+                        fault, -EINVAL, FAULT_UNKNOWN_SETTING,
+                        flags & PT_SETTING_GROUP
+                                ? "The setting %s belongs to the consumer's request, not to the group"
+                                : "The setting %s belongs to the group, not to the consumer's request",
+                        name);
         if (json_is_null(json)) /* as if it was not given */
                 return 0;
 
@@ -93,11 +95,12 @@ static int parse_one(SettingValues *values, const char *name, json_t *json, uint
                 return r;
 
         values->values[setting - values->schema] = value;
-        value = (PtValue) { 0 };
+        value = (PtValue){ 0 };
         return 0;
 }
 
-int settings_from_json(const PtSetting *schema, json_t *object, uint32_t flags, SettingValues *ret, Fault *fault) {
+int settings_from_json(const PtSetting *schema, json_t *object, uint32_t flags, SettingValues *ret,
+                       Fault *fault) {
         _cleanup_settings_ SettingValues values = { 0 };
         const char *name;
         json_t *json;
@@ -117,7 +120,7 @@ int settings_from_json(const PtSetting *schema, json_t *object, uint32_t flags, 
         }
 
         *ret = values;
-        values = (SettingValues) { 0 };
+        values = (SettingValues){ 0 };
         return 0;
 }
 
@@ -127,7 +130,8 @@ json_t *settings_to_json(const SettingValues *values) {
         for (size_t i = 0; object && i < count_settings(values->schema); i++) {
                 if (values->values[i].type == PT_NONE)
                         continue;
-                if (json_object_set_new(object, values->schema[i].name, value_to_json(values->values + i)) < 0) {
+                if (json_object_set_new(object, values->schema[i].name, value_to_json(values->values + i)) <
+                    0) {
                         json_decref(object);
                         return NULL;
                 }
@@ -149,8 +153,8 @@ static const PtValue *given(const SettingValues *values, size_t i) {
         return values->values + i;
 }
 
-int settings_merge(const SettingValues *group, const char *const *user_defined, const SettingValues *consumer,
-                   SettingValues *ret, Fault *fault) {
+int settings_merge(const SettingValues *group, const char *const *user_defined,
+                   const SettingValues *consumer, SettingValues *ret, Fault *fault) {
         _cleanup_settings_ SettingValues merged = { 0 };
         const PtSetting *schema = group->schema;
         int r;
@@ -162,16 +166,17 @@ int settings_merge(const SettingValues *group, const char *const *user_defined, 
         for (size_t i = 0; i < count_settings(schema); i++) {
                 const PtValue *theirs = given(consumer, i), *ours = given(group, i), *chosen = ours;
                 bool own = schema[i].flags & PT_SETTING_CONSUMER && !ours;
-                bool may_override = schema[i].flags & PT_SETTING_OVERRIDE &&
-                                    names_contain(user_defined, schema[i].name);
+                bool may_override =
+                        schema[i].flags & PT_SETTING_OVERRIDE && names_contain(user_defined, schema[i].name);
 
                 /* The same value changes nothing, so it is no override. */
                 if (theirs && !(ours && value_equal(theirs, ours))) {
                         if (!own && !may_override)
-                                return fault_set(fault, -EPERM, FAULT_INVALID_VALUE,
-                                                 "The group decides on the setting %s: it is not among those that "
-                                                 "it lets consumers define",
-                                                 schema[i].name);
+                                return fault_set(
+                                        fault, -EPERM, FAULT_INVALID_VALUE,
+                                        "The group decides on the setting %s: it is not among those that "
+                                        "it lets consumers define",
+                                        schema[i].name);
                         chosen = theirs;
                 }
                 if (!chosen)
@@ -182,7 +187,7 @@ int settings_merge(const SettingValues *group, const char *const *user_defined, 
         }
 
         *ret = merged;
-        merged = (SettingValues) { 0 };
+        merged = (SettingValues){ 0 };
         return 0;
 }
 
@@ -218,8 +223,9 @@ static json_t *setting_to_json(const PtSetting *setting) {
         if (schema_default(setting, &value) < 0)
                 return NULL;
         object = json_pack("{s:s, s:s, s:s*, s:s, s:o, s:b}", "name", setting->name, "type",
-                           type_signature(setting->type), "unit", setting->unit, "doc", setting->doc, "default",
-                           value_to_json(&value), "override", (setting->flags & PT_SETTING_OVERRIDE) != 0);
+                           type_signature(setting->type), "unit", setting->unit, "doc", setting->doc,
+                           "default", value_to_json(&value), "override",
+                           (setting->flags & PT_SETTING_OVERRIDE) != 0);
         if (!object)
                 return NULL;
 

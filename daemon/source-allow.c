@@ -3,8 +3,8 @@
 
 #include "source-allow.h"
 
-/* Directories are only listed: reading one shows what child devices a driver has made, and asks no driver. The most asked
- * come first. */
+/* Directories are only listed: reading one shows what child devices a driver has made, and asks no
+ * driver. The most asked come first. */
 static const AllowEntry pci_list[] = {
         { ALLOW_ATTRIBUTE, "vendor" },
         { ALLOW_ATTRIBUTE, "device" },
@@ -48,8 +48,8 @@ static const AllowEntry pci_list[] = {
         { 0 },
 };
 
-/* `manufacturer`, `product`, `serial`, `bNumInterfaces` and the like take the device's lock: udev's database has the texts,
- * the worker reads the rest. */
+/* `manufacturer`, `product`, `serial`, `bNumInterfaces` and the like take the device's lock: udev's
+ * database has the texts, the worker reads the rest. */
 static const AllowEntry usb_list[] = {
         { ALLOW_ATTRIBUTE, "idVendor" },
         { ALLOW_ATTRIBUTE, "idProduct" },
@@ -75,18 +75,10 @@ static const AllowEntry usb_list[] = {
 };
 
 static const AllowEntry general_list[] = {
-        { ALLOW_ATTRIBUTE, "dev" },
-        { ALLOW_ATTRIBUTE, "modalias" },
-        { ALLOW_ATTRIBUTE, "ifindex" },
-        { ALLOW_LINK, "driver" },
-        { ALLOW_LINK, "driver/module" },
-        { ALLOW_LINK, "iommu_group" },
-        { ALLOW_LINK, "subsystem" },
-        { ALLOW_LINK, "mdev_type" },
-        { ALLOW_LINK, "device" },
-        { ALLOW_DIRECTORY, "." },
-        { ALLOW_DIRECTORY, "vfio-dev" },
-        { 0 },
+        { ALLOW_ATTRIBUTE, "dev" },  { ALLOW_ATTRIBUTE, "modalias" }, { ALLOW_ATTRIBUTE, "ifindex" },
+        { ALLOW_LINK, "driver" },    { ALLOW_LINK, "driver/module" }, { ALLOW_LINK, "iommu_group" },
+        { ALLOW_LINK, "subsystem" }, { ALLOW_LINK, "mdev_type" },     { ALLOW_LINK, "device" },
+        { ALLOW_DIRECTORY, "." },    { ALLOW_DIRECTORY, "vfio-dev" }, { 0 },
 };
 
 static_assert(ELEMENTSOF(pci_list) <= ALLOW_MAX, "numbers must fit tables of ALLOW_MAX");

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of the device source share: source.c (the table of host devices), source-allow.c (what may be read),
- * source-read.c (reading it), source-scan.c (looking at what there is), source-monitor.c (following changes),
- * source-property.c (udev's databases), host-facts.c (facts that belong to no device). */
+/* What the files of the device source share: source.c (the table of host devices), source-allow.c (what
+ * may be read), source-read.c (reading it), source-scan.c (looking at what there is), source-slot.c (PCI
+ * slots), source-monitor.c (following changes), source-property.c (udev's databases), host-facts.c (facts
+ * that belong to no device). */
 
+#include <dirent.h>
 #include <libudev.h>
+#include <sys/stat.h>
 
 #include "host-facts.h"
 #include "lib/limits.h"
@@ -18,39 +21,40 @@
 #define SOURCE_NAME_MAX 256
 
 typedef struct Subsystem {
-        const char *name;         /* interned */
+        const char *name; /* interned */
         const AllowEntry *allowed;
-        int directory_fd;         /* /sys/bus/NAME/devices or /sys/class/NAME; -EBADF while there is none */
-        unsigned depth;           /* of that directory below /sys */
+        int directory_fd; /* /sys/bus/NAME/devices or /sys/class/NAME; -EBADF while there is none */
+        unsigned depth;   /* of that directory below /sys */
         struct Subsystem *next;
 } Subsystem;
 
-/* One look at one device: its directory stays open and nothing is read twice, however many ask. `depth` counts those who
- * are in it. */
+/* One look at one device: its directory stays open and nothing is read twice, however many ask. `depth`
+ * counts those who are in it. */
 typedef struct Round {
-        const HostDevice *host;   /* NULL: none under way */
+        const HostDevice *host; /* NULL: none under way */
         const Subsystem *subsystem;
         unsigned depth;
         int directory_fd;
         struct {
                 bool known;
-                int32_t result;   /* length or negative errno */
-                uint32_t offset;  /* in `text` */
+                int32_t result;  /* length or negative errno */
+                uint32_t offset; /* in `text` */
         } values[ALLOW_MAX];
         char text[ROUND_TEXT_SIZE];
         size_t used;
-        bool record_known;        /* udev's record was read */
+        bool record_known; /* udev's record was read */
         ssize_t record_length;
         char record[UDEV_RECORD_MAX];
 } Round;
 
-/* What a model is called. Models repeat, and the hardware database is slow, so this is asked once for each. */
+/* What a model is called. Models repeat, and the hardware database is slow, so this is asked once for
+ * each. */
 typedef struct ModelNames ModelNames;
 
 typedef struct Slot {
-        const char *name;         /* interned */
+        const char *name; /* interned */
         UT_hash_handle hh;
-        char address[];           /* "0000:3b:00", or "0000:3b" for a slot that holds a whole bus */
+        char address[]; /* "0000:3b:00", or "0000:3b" for a slot that holds a whole bus */
 } Slot;
 
 /* Events of one dispatch, the latest state of each device. */
@@ -59,36 +63,36 @@ typedef struct PendingEvent {
         bool removed, added;
         char action[16];
         UT_hash_handle hh;
-        char sysname[];           /* the key: with the subsystem's name after its NUL */
+        char sysname[]; /* the key: with the subsystem's name after its NUL */
 } PendingEvent;
 
 typedef struct Scan {
         bool active, again;
-        uint32_t stamp;           /* of the present or last scan */
-        char *names;              /* of all devices found: NUL-terminated, one after the other */
-        size_t names_size, names_allocated;
-        size_t next_name;
-        Subsystem *subsystem;     /* that the next names belong to */
+        int error;            /* of a device that could not be looked at */
+        uint32_t stamp;       /* of the present or last scan */
+        Subsystem *subsystem; /* whose folder is being read */
+        DIR *directory;
         sd_event_source *step;
-        bool out_of_memory;
 } Scan;
 
 struct Source {
-        sd_event *event;          /* NULL: no monitor, scans are done at once */
+        sd_event *event; /* NULL: no monitor, scans are done at once */
         Sysfs sysfs;
         Interner *interner;
         SourceEvents events;
         Subsystem *subsystems;
-        HostDevice *hosts;        /* uthash by id */
+        HostDevice *hosts;         /* uthash by id */
         HostDevice **iommu_groups; /* by number: the first member */
         size_t n_iommu_groups;
-        Slot *slots;              /* uthash by address */
+        Slot *slots;            /* uthash by address */
+        struct stat slots_seen; /* their folder when it was read */
         Round round;
         Scan scan;
         struct udev *udev;
         struct udev_monitor *monitor;
         sd_event_source *monitor_source;
         PendingEvent *pending;
+        sd_event_source *settle_source; /* when a batch took too long for one turn */
         struct udev_hwdb *hwdb;
         bool hwdb_tried;
         ModelNames *models;
@@ -97,13 +101,15 @@ struct Source {
 
 /* source.c */
 Subsystem *source_subsystem(Source *source, const char *name);
-/* Registers a new host device (its id set, its facts not) and links it into its IOMMU group when it has one. */
+/* Registers a new host device (its id set, its facts not) and links it into its IOMMU group when it has
+ * one. */
 void source_link(Source *source, HostDevice *host);
 void source_unlink(Source *source, HostDevice *host);
 int source_join_iommu_group(Source *source, HostDevice *host, int32_t number);
 HostDevice *host_device_free(Source *source, HostDevice *host);
 
-/* source-read.c: as the functions of source.h, without the list of what is allowed. `name` is a constant of ours. */
+/* source-read.c: as the functions of source.h, without the list of what is allowed. `name` is a constant
+ * of ours. */
 int source_open_subsystem(Source *source, Subsystem *subsystem);
 void round_begin(Source *source, const Subsystem *subsystem, const HostDevice *host, int directory_fd);
 ssize_t attribute_read(int directory_fd, const char *name, char *buffer, size_t size);
@@ -111,8 +117,14 @@ ssize_t attribute_read(int directory_fd, const char *name, char *buffer, size_t 
 const char *round_attribute(Source *source, const char *name);
 const char *round_link(Source *source, const char *name);
 
+/* source-slot.c */
+/* Reads them, unless they look as they did before. */
+void source_refresh_slots(Source *source);
+const char *source_slot_of(Source *source, const char *address);
+void source_clear_slots(Source *source);
+
 /* source-scan.c */
-int source_scan_slots(Source *source);
+uint64_t source_now_usec(void);
 /* Looks at one device: reports it as added, changed or removed. `action` is passed on for changes. */
 int source_visit(Source *source, Subsystem *subsystem, const char *sysname, const char *action);
 void source_drop(Source *source, HostDevice *host);

@@ -4,8 +4,9 @@
 #include "log.h"
 #include "source-internal.h"
 
-/* The monitor tells what happened to which device; what it is like now is read from sysfs. Of the message only its own
- * properties are used: with anything else libudev might read the device's `uevent`, which can hang. */
+/* The monitor tells what happened to which device; what it is like now is read from sysfs. Of the message
+ * only its own properties are used: with anything else libudev might read the device's `uevent`, which
+ * can hang. */
 
 typedef struct Message {
         const char *action, *subsystem, *sysname, *old_sysname;
@@ -18,7 +19,7 @@ static const char *last_component(const char *path) {
 }
 
 static bool read_message(struct udev_device *device, Message *ret) {
-        *ret = (Message) {
+        *ret = (Message){
                 .action = udev_device_get_property_value(device, "ACTION"),
                 .subsystem = udev_device_get_property_value(device, "SUBSYSTEM"),
                 .sysname = last_component(udev_device_get_property_value(device, "DEVPATH")),
@@ -27,7 +28,8 @@ static bool read_message(struct udev_device *device, Message *ret) {
         return ret->action && ret->subsystem && ret->sysname;
 }
 
-/* An interface's event is one of its USB device: "1-2.3:1.0" belongs to "1-2.3", "1-0:1.0" to the root hub "usb1". */
+/* An interface's event is one of its USB device: "1-2.3:1.0" belongs to "1-2.3", "1-0:1.0" to the root
+ * hub "usb1". */
 static void whole_device(const char *subsystem, const char *sysname, char ret[static SOURCE_NAME_MAX]) {
         const char *colon = streq(subsystem, "usb") ? strchr(sysname, ':') : NULL;
         int length = (int) (colon ? (size_t) (colon - sysname) : strlen(sysname));
@@ -111,21 +113,45 @@ static void settle(Source *source, PendingEvent *pending) {
 
         r = source_visit(source, pending->subsystem, pending->sysname, pending->action);
         if (r < 0)
-                log_plain(LOG_WARNING, "%s device %s cannot be read: %s", pending->subsystem->name, pending->sysname,
-                          strerror(-r));
+                log_plain(LOG_WARNING, "%s device %s cannot be read: %s", pending->subsystem->name,
+                          pending->sysname, strerror(-r));
+}
+
+static void settle_all(Source *source);
+
+static int on_settle(sd_event_source *defer, void *userdata) {
+        settle_all(userdata);
+        return 0;
+}
+
+/* The rest waits for the loop's next turn; what comes in for the same devices until then joins it. */
+static void settle_later(Source *source) {
+        int r;
+
+        if (source->settle_source)
+                r = sd_event_source_set_enabled(source->settle_source, SD_EVENT_ONESHOT);
+        else
+                r = sd_event_add_defer(source->event, &source->settle_source, on_settle, source);
+        if (r < 0)
+                log_plain(LOG_ERR, "Device events wait for the next one: %s", strerror(-r));
 }
 
 static void settle_all(Source *source) {
+        uint64_t deadline = source_now_usec() + SCAN_SLICE_USEC;
         PendingEvent *pending, *next;
         bool slots = false;
 
         HASH_ITER(hh, source->pending, pending, next)
-                slots |= pending->added && streq(pending->subsystem->name, "pci");
+        slots |= pending->added && streq(pending->subsystem->name, "pci");
         if (slots)
-                (void) source_scan_slots(source);
+                source_refresh_slots(source);
         host_facts_new_turn(source->facts);
 
         HASH_ITER(hh, source->pending, pending, next) {
+                if (source_now_usec() >= deadline) {
+                        settle_later(source);
+                        return;
+                }
                 HASH_DEL(source->pending, pending);
                 settle(source, pending);
                 free(pending);
@@ -135,7 +161,7 @@ static void settle_all(Source *source) {
 static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userdata) {
         Source *source = userdata;
 
-        /* As many as a few milliseconds of the loop are worth; the rest wakes us again. */
+        /* The rest wakes us again. */
         for (unsigned i = 0; i < MONITOR_BATCH_MAX; i++) {
                 struct udev_device *device;
                 Message message;
@@ -165,8 +191,9 @@ static int add_filters(Source *source, Fault *fault) {
                 int r = udev_monitor_filter_add_match_subsystem_devtype(source->monitor, s->name, NULL);
 
                 if (r < 0)
-                        return fault_set(fault, r, FAULT_INTERNAL, "Events of %s devices cannot be asked for: %s",
-                                         s->name, strerror(-r));
+                        return fault_set(fault, r, FAULT_INTERNAL,
+                                         "Events of %s devices cannot be asked for: %s", s->name,
+                                         strerror(-r));
         }
         return 0;
 }
@@ -183,19 +210,22 @@ int source_open_monitor(Source *source, Fault *fault) {
         if (r < 0)
                 return r;
 
-        /* Beyond net.core.rmem_max only with CAP_NET_ADMIN. A small buffer overflows earlier, which is seen and made up
-         * for, so it is not worth failing. */
+        /* Beyond net.core.rmem_max only with CAP_NET_ADMIN. A small buffer overflows earlier, which is
+         * seen and made up for, so it is not worth failing. */
         r = udev_monitor_set_receive_buffer_size(source->monitor, MONITOR_BUFFER_BYTES);
         if (r < 0)
-                log_plain(LOG_DEBUG, "The buffer for device events keeps its default size: %s", strerror(-r));
+                log_plain(LOG_DEBUG, "The buffer for device events keeps its default size: %s",
+                          strerror(-r));
         r = udev_monitor_enable_receiving(source->monitor);
         if (r < 0)
-                return fault_set(fault, r, FAULT_INTERNAL, "Device events cannot be received: %s", strerror(-r));
+                return fault_set(fault, r, FAULT_INTERNAL, "Device events cannot be received: %s",
+                                 strerror(-r));
 
-        r = sd_event_add_io(source->event, &source->monitor_source, udev_monitor_get_fd(source->monitor), EPOLLIN,
-                            on_readable, source);
+        r = sd_event_add_io(source->event, &source->monitor_source, udev_monitor_get_fd(source->monitor),
+                            EPOLLIN, on_readable, source);
         if (r < 0)
-                return fault_set(fault, r, FAULT_INTERNAL, "Device events cannot be waited for: %s", strerror(-r));
+                return fault_set(fault, r, FAULT_INTERNAL, "Device events cannot be waited for: %s",
+                                 strerror(-r));
         (void) sd_event_source_set_description(source->monitor_source, "device-events");
         return 0;
 }
@@ -205,6 +235,8 @@ void source_close_monitor(Source *source) {
 
         sd_event_source_disable_unref(source->monitor_source);
         source->monitor_source = NULL;
+        sd_event_source_disable_unref(source->settle_source);
+        source->settle_source = NULL;
         if (source->monitor)
                 udev_monitor_unref(source->monitor);
         source->monitor = NULL;

@@ -28,7 +28,8 @@ static bool record_name(Source *source, const HostDevice *host, char *ret, size_
 
         text = round_attribute(source, "dev");
         if (text)
-                n = snprintf(ret, size, "run/udev/data/%c%s", streq(host->subsystem, "block") ? 'b' : 'c', text);
+                n = snprintf(ret, size, "run/udev/data/%c%s", streq(host->subsystem, "block") ? 'b' : 'c',
+                             text);
         else if (streq(host->subsystem, "net") && (text = round_attribute(source, "ifindex")))
                 n = snprintf(ret, size, "run/udev/data/n%s", text);
         else
@@ -86,8 +87,9 @@ static bool modalias_of(Source *source, const HostDevice *host, char ret[static 
 
         if (streq(host->subsystem, "pci"))
                 n = snprintf(ret, MODALIAS_SIZE, "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X", host->vendor,
-                             host->product, id_of(source, "subsystem_vendor"), id_of(source, "subsystem_device"),
-                             host->class_code >> 16 & 0xff, host->class_code >> 8 & 0xff, host->class_code & 0xff);
+                             host->product, id_of(source, "subsystem_vendor"),
+                             id_of(source, "subsystem_device"), host->class_code >> 16 & 0xff,
+                             host->class_code >> 8 & 0xff, host->class_code & 0xff);
         else if (streq(host->subsystem, "usb"))
                 n = snprintf(ret, MODALIAS_SIZE, "usb:v%04Xp%04X", id_of(source, "idVendor"),
                              id_of(source, "idProduct"));
@@ -107,9 +109,10 @@ static const char *hwdb_property(Source *source, const char *modalias, const cha
         }
         if (!source->hwdb)
                 return NULL;
-        udev_list_entry_foreach(entry, udev_hwdb_get_properties_list_entry(source->hwdb, modalias, 0))
-                if (streq(udev_list_entry_get_name(entry), key))
-                        return udev_list_entry_get_value(entry);
+        udev_list_entry_foreach(entry, udev_hwdb_get_properties_list_entry(
+                                               source->hwdb, modalias,
+                                               0)) if (streq(udev_list_entry_get_name(entry),
+                                                             key)) return udev_list_entry_get_value(entry);
         return NULL;
 }
 

@@ -34,8 +34,8 @@ int source_open_subsystem(Source *source, Subsystem *subsystem) {
         return -ENOENT;
 }
 
-/* The names read here are constants or were matched against the list, so none leads out of the directory; one read(2) gets
- * an attribute whole, and a second one would make the kernel produce it again. */
+/* The names read here are constants or were matched against the list, so none leads out of the directory;
+ * one read(2) gets an attribute whole, and a second one would make the kernel produce it again. */
 ssize_t attribute_read(int directory_fd, const char *name, char *buffer, size_t size) {
         _cleanup_close_ int fd = -EBADF;
         ssize_t n;
@@ -77,8 +77,8 @@ static ssize_t link_read(int directory_fd, const char *name, char *buffer, size_
 }
 
 static ssize_t entry_read(AllowKind kind, int directory_fd, const char *name, char *buffer, size_t size) {
-        return kind == ALLOW_ATTRIBUTE ? attribute_read(directory_fd, name, buffer, size) :
-                                         link_read(directory_fd, name, buffer, size);
+        return kind == ALLOW_ATTRIBUTE ? attribute_read(directory_fd, name, buffer, size)
+                                       : link_read(directory_fd, name, buffer, size);
 }
 
 /* ---- rounds ---- */
@@ -115,8 +115,8 @@ void source_begin_round(Source *source, const HostDevice *host) {
         Subsystem *subsystem;
         int fd;
 
-        /* A round within a round of the same device belongs to it. Within one of another device it is none: its reads
-         * are done one by one. */
+        /* A round within a round of the same device belongs to it. Within one of another device it is
+         * none: its reads are done one by one. */
         if (source->round.host) {
                 if (source->round.host == host)
                         source->round.depth++;
@@ -137,8 +137,8 @@ void source_end_round(Source *source, const HostDevice *host) {
         round->directory_fd = close_fd(round->directory_fd);
 }
 
-/* The value of an entry as text of the round, read at most once. Negative when it cannot be had, or is too long to keep
- * (-E2BIG). */
+/* The value of an entry as text of the round, read at most once. Negative when it cannot be had, or is
+ * too long to keep (-E2BIG). */
 static ssize_t round_value(Source *source, int entry, const char **ret) {
         Round *round = &source->round;
         const AllowEntry *allowed = round->subsystem->allowed + entry;
@@ -182,8 +182,8 @@ const char *round_link(Source *source, const char *name) {
 
 /* ---- for modules ---- */
 
-static ssize_t read_entry(Source *source, const HostDevice *host, AllowKind kind, const char *name, char *buffer,
-                          size_t size) {
+static ssize_t read_entry(Source *source, const HostDevice *host, AllowKind kind, const char *name,
+                          char *buffer, size_t size) {
         const AllowEntry *allowed;
         _cleanup_close_ int fd = -EBADF;
         const char *text;
@@ -223,11 +223,13 @@ static ssize_t read_entry(Source *source, const HostDevice *host, AllowKind kind
         return entry_read(kind, fd, name, buffer, size);
 }
 
-ssize_t source_read_attribute(Source *source, const HostDevice *host, const char *name, char *buffer, size_t size) {
+ssize_t source_read_attribute(Source *source, const HostDevice *host, const char *name, char *buffer,
+                              size_t size) {
         return read_entry(source, host, ALLOW_ATTRIBUTE, name, buffer, size);
 }
 
-ssize_t source_read_link(Source *source, const HostDevice *host, const char *name, char *buffer, size_t size) {
+ssize_t source_read_link(Source *source, const HostDevice *host, const char *name, char *buffer,
+                         size_t size) {
         return read_entry(source, host, ALLOW_LINK, name, buffer, size);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <time.h>
@@ -12,87 +13,17 @@
 #define PCI_CLASS_PCI_BRIDGE 0x0604
 #define PCI_CLASS_SEMI_TRANSPARENT_BRIDGE 0x0609
 
-static uint64_t now_usec(void) {
+uint64_t source_now_usec(void) {
         struct timespec t;
 
         (void) clock_gettime(CLOCK_MONOTONIC, &t);
         return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
 }
 
-/* ---- physical slots ---- */
-
-static void clear_slots(Source *source) {
-        Slot *slot, *next;
-
-        HASH_ITER(hh, source->slots, slot, next) {
-                HASH_DEL(source->slots, slot);
-                intern_unref(source->interner, slot->name);
-                free(slot);
-        }
-}
-
-static void add_slot(void *userdata, const char *name) {
-        char path[SOURCE_NAME_MAX * 2], address[64];
-        Source *source = userdata;
-        Slot *slot = NULL;
-        ssize_t n;
-
-        n = snprintf(path, sizeof(path), "/sys/bus/pci/slots/%s/address", name);
-        if (n < 0 || (size_t) n >= sizeof(path))
-                return;
-        n = sysfs_read(&source->sysfs, path, address, sizeof(address));
-        if (n <= 0)
-                return;
-        HASH_FIND_STR(source->slots, address, slot);
-        if (slot)
-                return;
-
-        slot = calloc(1, offsetof(Slot, address) + (size_t) n + 1);
-        if (!slot)
-                return;
-        slot->name = intern(source->interner, name);
-        if (!slot->name) {
-                free(slot);
-                return;
-        }
-        memcpy(slot->address, address, (size_t) n + 1);
-        HASH_ADD_KEYPTR(hh, source->slots, slot->address, (size_t) n, slot);
-}
-
-int source_scan_slots(Source *source) {
-        int r;
-
-        if (!source_subsystem(source, "pci"))
-                return 0;
-        clear_slots(source);
-        r = sysfs_list(&source->sysfs, "/sys/bus/pci/slots", add_slot, source);
-        return r == -ENOENT ? 0 : r;
-}
-
-static const char *slot_of(Source *source, const char *address) {
-        char place[64];
-        char *end;
-        Slot *slot;
-
-        if (!source->slots || strlen(address) >= sizeof(place))
-                return NULL;
-        memcpy(place, address, strlen(address) + 1);
-        for (const char *mark = "."; mark; mark = *mark == '.' ? ":" : NULL) {
-                end = strrchr(place, *mark);
-                if (!end)
-                        return NULL;
-                *end = '\0';
-                HASH_FIND_STR(source->slots, place, slot);
-                if (slot)
-                        return slot->name;
-        }
-        return NULL;
-}
-
 /* ---- one device ---- */
 
-/* The target of a device's link, relative to the directory that is `depth` below /sys, as a path below /sys; NULL for one
- * that leads elsewhere. */
+/* The target of a device's link, relative to the directory that is `depth` below /sys, as a path below
+ * /sys; NULL for one that leads elsewhere. */
 static const char *device_path(const char *target, unsigned depth) {
         const char *p = target;
 
@@ -179,7 +110,7 @@ static int fill_pci(Source *source, HostDevice *host) {
                 host->differs = true;
         host->numa_node = node;
 
-        return set_text(source, host, &host->slot, slot_of(source, host->sysname));
+        return set_text(source, host, &host->slot, source_slot_of(source, host->sysname));
 }
 
 static int fill(Source *source, HostDevice *host, const char *path) {
@@ -205,7 +136,8 @@ static int fill(Source *source, HostDevice *host, const char *path) {
         return streq(host->subsystem, "pci") ? fill_pci(source, host) : 0;
 }
 
-/* Interfaces are parts of their USB device: there is no host device for them, and their events count as its changes. */
+/* Interfaces are parts of their USB device: there is no host device for them, and their events count as
+ * its changes. */
 static bool is_part(const Subsystem *subsystem, const char *sysname) {
         return streq(subsystem->name, "usb") && strchr(sysname, ':');
 }
@@ -229,21 +161,23 @@ static HostDevice *host_device_new(Source *source, const Subsystem *subsystem, c
 }
 
 /* Takes `directory_fd`. */
-static int add(Source *source, Subsystem *subsystem, const char *sysname, const char *path, int directory_fd) {
+static int add(Source *source, Subsystem *subsystem, const char *sysname, const char *path,
+               int directory_fd) {
         char id[ID_SIZE];
         HostDevice *host;
         int r;
 
         if (id_from_place(subsystem->name, sysname, id) < 0) {
                 (void) close_fd(directory_fd);
-                log_plain(LOG_DEBUG, "%s device %s is left out: its name makes no id", subsystem->name, sysname);
+                log_plain(LOG_DEBUG, "%s device %s is left out: its name makes no id", subsystem->name,
+                          sysname);
                 return 0;
         }
         host = source_find(source, id);
         if (host) {
                 (void) close_fd(directory_fd);
-                log_plain(LOG_DEBUG, "%s device %s is left out: %s has the id %s already", subsystem->name, sysname,
-                          host->sysname, id);
+                log_plain(LOG_DEBUG, "%s device %s is left out: %s has the id %s already", subsystem->name,
+                          sysname, host->sysname, id);
                 return 0;
         }
         host = host_device_new(source, subsystem, sysname);
@@ -275,8 +209,8 @@ void source_drop(Source *source, HostDevice *host) {
 }
 
 /* Takes `directory_fd`. */
-static int refresh(Source *source, Subsystem *subsystem, HostDevice *host, const char *path, int directory_fd,
-                   const char *action) {
+static int refresh(Source *source, Subsystem *subsystem, HostDevice *host, const char *path,
+                   int directory_fd, const char *action) {
         bool replaced;
         PciIds ids;
         int r;
@@ -336,61 +270,72 @@ int source_visit(Source *source, Subsystem *subsystem, const char *sysname, cons
                 return 0;
         }
 
-        return host ? refresh(source, subsystem, host, path, fd, action) :
-                      add(source, subsystem, sysname, path, fd);
+        return host ? refresh(source, subsystem, host, path, fd, action)
+                    : add(source, subsystem, sysname, path, fd);
 }
 
 /* ---- all devices ---- */
 
-static void add_name(void *userdata, const char *entry) {
-        size_t length = strlen(entry) + 1;
-        Scan *scan = userdata;
-
-        if (scan->names_size + length > scan->names_allocated) {
-                size_t size = MAX_OF(scan->names_allocated * 2, (size_t) 4096);
-                char *names = realloc(scan->names, size);
-
-                if (!names) {
-                        scan->out_of_memory = true;
-                        return;
-                }
-                scan->names = names;
-                scan->names_allocated = size;
-        }
-        memcpy(scan->names + scan->names_size, entry, length);
-        scan->names_size += length;
+static void close_directory(Scan *scan) {
+        if (scan->directory)
+                (void) closedir(scan->directory);
+        scan->directory = NULL;
 }
 
-/* Lists the names of the subsystem's devices. */
-static int list_subsystem(Source *source, Subsystem *subsystem) {
-        int r;
+/* The stream is kept from slice to slice. What comes or goes meanwhile has its own event, and is looked
+ * at in the end. */
+static int open_directory(Source *source, Subsystem *subsystem) {
+        int fd, r;
 
-        source->scan.subsystem = subsystem;
-        source->scan.names_size = source->scan.next_name = 0;
         r = source_open_subsystem(source, subsystem);
-        if (r >= 0)
-                r = sysfs_list_at(subsystem->directory_fd, ".", add_name, &source->scan);
-        return r == -ENOENT ? 0 : r;
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        fd = openat(subsystem->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        source->scan.directory = fdopendir(fd);
+        if (!source->scan.directory) {
+                r = -errno;
+                (void) close_fd(fd);
+                return r;
+        }
+        return 0;
 }
 
 static void begin_scan(Source *source) {
-        int r;
-
         source->scan.active = true;
-        source->scan.again = source->scan.out_of_memory = false;
+        source->scan.again = false;
+        source->scan.error = 0;
         source->scan.stamp++;
         source->scan.subsystem = NULL;
-        source->scan.names_size = source->scan.next_name = 0;
         source_close_databases(source);
         host_facts_forget(source->facts);
-
-        r = source_scan_slots(source);
-        if (r < 0)
-                log_plain(LOG_WARNING, "PCI slots cannot be listed: %s", strerror(-r));
+        source_refresh_slots(source);
 }
 
-static void report_failure(Subsystem *subsystem, const char *sysname, int error) {
-        log_plain(LOG_WARNING, "%s device %s cannot be read: %s", subsystem->name, sysname, strerror(-error));
+/* Looks at what the open directory has. Returns whether time ran out. */
+static bool visit_directory(Source *source, uint64_t deadline) {
+        Scan *scan = &source->scan;
+        struct dirent *entry;
+
+        while (scan->directory && (errno = 0, entry = readdir(scan->directory))) {
+                int r;
+
+                if (entry->d_name[0] == '.')
+                        continue;
+                r = source_visit(source, scan->subsystem, entry->d_name, "rescan");
+                if (r < 0) {
+                        scan->error = r;
+                        log_plain(LOG_WARNING, "%s device %s cannot be read: %s", scan->subsystem->name,
+                                  entry->d_name, strerror(-r));
+                }
+                if (deadline > 0 && source_now_usec() >= deadline)
+                        return true;
+        }
+        if (scan->directory && errno != 0)
+                log_plain(LOG_WARNING, "%s devices cannot be listed: %m", scan->subsystem->name);
+        close_directory(scan);
+        return false;
 }
 
 /* Goes on until `deadline` (0: none). Returns whether more is to be done. */
@@ -400,32 +345,24 @@ static bool continue_scan(Source *source, uint64_t deadline) {
         int r;
 
         for (;;) {
-                while (scan->next_name < scan->names_size) {
-                        const char *sysname = scan->names + scan->next_name;
-
-                        scan->next_name += strlen(sysname) + 1;
-                        r = source_visit(source, scan->subsystem, sysname, "rescan");
-                        if (r < 0)
-                                report_failure(scan->subsystem, sysname, r);
-                        if (deadline > 0 && now_usec() >= deadline)
-                                return true;
-                }
-
+                if (visit_directory(source, deadline))
+                        return true;
                 scan->subsystem = scan->subsystem ? scan->subsystem->next : source->subsystems;
                 if (!scan->subsystem)
                         break;
-                r = list_subsystem(source, scan->subsystem);
+                r = open_directory(source, scan->subsystem);
                 if (r < 0)
-                        log_plain(LOG_WARNING, "%s devices cannot be listed: %s", scan->subsystem->name, strerror(-r));
+                        log_plain(LOG_WARNING, "%s devices cannot be listed: %s", scan->subsystem->name,
+                                  strerror(-r));
         }
 
-        /* What was not on the lists is looked at by itself: it may have come since. */
         HASH_ITER(hh, source->hosts, host, next) {
                 if (host->scan == scan->stamp)
                         continue;
                 host->scan = scan->stamp;
-                (void) source_visit(source, source_subsystem(source, host->subsystem), host->sysname, "rescan");
-                if (deadline > 0 && now_usec() >= deadline)
+                (void) source_visit(source, source_subsystem(source, host->subsystem), host->sysname,
+                                    "rescan");
+                if (deadline > 0 && source_now_usec() >= deadline)
                         return true;
         }
         return false;
@@ -433,24 +370,20 @@ static bool continue_scan(Source *source, uint64_t deadline) {
 
 static void end_scan(Source *source) {
         source->scan.active = false;
-        free(source->scan.names);
-        source->scan.names = NULL;
-        source->scan.names_size = source->scan.names_allocated = 0;
-        if (source->scan.out_of_memory)
-                log_plain(LOG_ERR, "Not all devices were looked at: out of memory");
+        source->scan.subsystem = NULL;
 }
 
 int source_scan_all(Source *source, Fault *fault) {
         begin_scan(source);
         (void) continue_scan(source, 0);
         end_scan(source);
-        return source->scan.out_of_memory ? fault_oom(fault) : 0;
+        return source->scan.error == -ENOMEM ? fault_oom(fault) : 0;
 }
 
 static int on_step(sd_event_source *step, void *userdata) {
         Source *source = userdata;
 
-        if (continue_scan(source, now_usec() + SCAN_SLICE_USEC)) {
+        if (continue_scan(source, source_now_usec() + SCAN_SLICE_USEC)) {
                 (void) sd_event_source_set_enabled(step, SD_EVENT_ONESHOT);
                 return 0;
         }
@@ -497,6 +430,5 @@ int source_rescan(Source *source) {
 void source_stop_scan(Source *source) {
         sd_event_source_disable_unref(source->scan.step);
         source->scan.step = NULL;
-        free(source->scan.names);
-        source->scan.names = NULL;
+        close_directory(&source->scan);
 }

@@ -3,10 +3,12 @@
 
 #include "source-internal.h"
 
-/* Numbers are given out from the lowest, so an array serves; beyond this something is wrong with what was read. */
+/* Numbers are given out from the lowest, so an array serves; beyond this something is wrong with what was
+ * read. */
 #define IOMMU_GROUPS_MAX (1 << 20)
 
-int source_new(sd_event *event, const Sysfs *sysfs, Interner *interner, const SourceEvents *events, Source **ret) {
+int source_new(sd_event *event, const Sysfs *sysfs, Interner *interner, const SourceEvents *events,
+               Source **ret) {
         _cleanup_(source_freep) Source *source = NULL;
         int r;
 
@@ -60,7 +62,6 @@ static void free_subsystems(Source *source) {
 
 Source *source_free(Source *source) {
         HostDevice *host, *next_host;
-        Slot *slot, *next_slot;
 
         if (!source)
                 return NULL;
@@ -71,11 +72,7 @@ Source *source_free(Source *source) {
                 HASH_DEL(source->hosts, host);
                 host_device_free(source, host);
         }
-        HASH_ITER(hh, source->slots, slot, next_slot) {
-                HASH_DEL(source->slots, slot);
-                intern_unref(source->interner, slot->name);
-                free(slot);
-        }
+        source_clear_slots(source);
         free(source->iommu_groups);
         free_subsystems(source);
         source_close_databases(source);

@@ -4,8 +4,9 @@
 
 #include "host-facts.h"
 
-/* Drivers made for one model of device bind to it only through `driver_override`, so depmod lists them apart:
- * "alias vfio_pci:v000015B3d0000101Esv*… mlx5_vfio_pci". A kernel has a handful of such lines among twenty thousand. */
+/* Drivers made for one model of device bind to it only through `driver_override`, so depmod lists them
+ * apart: "alias vfio_pci:v000015B3d0000101Esv*… mlx5_vfio_pci". A kernel has a handful of such lines
+ * among twenty thousand. */
 
 #define VARIANTS_MAX 1024
 

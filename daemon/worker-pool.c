@@ -86,7 +86,6 @@ static void spare_failed(WorkerPool *pool, const char *why) {
 
 void worker_pool_note_ready(WorkerPool *pool) {
         pool->spare_failures = 0;
-        want_spare(pool);
 }
 
 static void on_spare_ready(void *userdata) {
@@ -237,7 +236,6 @@ static int start_run(WorkerPool *pool, WorkerRun *run, Fault *fault) {
 
         DL_APPEND(pool->running, run);
         pool->n_running++;
-        want_spare(pool);
         return 0;
 }
 
@@ -268,6 +266,8 @@ void worker_pool_finish(WorkerPool *pool, WorkerRun *run, bool stuck) {
         call_done(run);
 
         start_waiting(pool);
+        /* Not when it is taken: starting another would keep the answer of this one waiting. */
+        want_spare(pool);
         if (pool->draining)
                 do_later(pool);
 }

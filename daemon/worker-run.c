@@ -571,7 +571,7 @@ int worker_run_attach(WorkerRun *run, WorkerProcess *process, Fault *fault) {
         run->process = process;
         run->state = RUN_STARTING;
         worker_process_set_owner(process, &process_events, run);
-        set_timer(run, scaled(run, OBSERVE_TIMEOUT_MSEC));
+        set_timer(run, scaled(run, has_steps(run) ? OBSERVE_TIMEOUT_MSEC : run->timeout_msec));
         if (worker_process_is_ready(process))
                 on_ready(run);
         return 0;

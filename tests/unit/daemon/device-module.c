@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The module that the tests of loader and inventory load. What it does with a device is told by the device's `label`.
- * Built again with one of the macros for each thing that the loader refuses. */
+/* The module that the tests of loader and inventory load. What it does with a device is told by the
+ * device's `label`. Built again with one of the macros for each thing that the loader refuses. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,12 +45,14 @@ typedef enum Field {
 } Field;
 
 static const PtField FIELDS[] = {
-        [FIELD_ADDRESS] = { "address", NULL, "Where it is", PT_STRING, PT_FIELD_CONSTANT | PT_FIELD_MATCHABLE },
+        [FIELD_ADDRESS] = { "address", NULL, "Where it is", PT_STRING,
+                            PT_FIELD_CONSTANT | PT_FIELD_MATCHABLE },
         [FIELD_VENDOR] = { "vendor", NULL, "Vendor id", PT_UINT32, PT_FIELD_CONSTANT },
         [FIELD_NODE] = { "node", NULL, "NUMA node", PT_INT32, 0 },
         [FIELD_METHODS] = { "methods", NULL, "Reset methods", PT_STRV, 0 },
         [FIELD_LABEL] = { "label", NULL, "Label", PT_STRING, 0 },
-        [FIELD_DRIVER_MODULE] = { "driver-module", NULL, "Module of the driver", PT_STRING, PT_FIELD_VOLATILE },
+        [FIELD_DRIVER_MODULE] = { "driver-module", NULL, "Module of the driver", PT_STRING,
+                                  PT_FIELD_VOLATILE },
         [FIELD_REFUSALS] = { "refusals", NULL, "Calls that were refused, as they should", PT_UINT32, 0 },
         [FIELD_BOOT] = { "boot", NULL, "A boolean", PT_BOOL, 0 },
         [FIELD_BIG] = { "big", "B", "A large number", PT_UINT64, 0 },
@@ -67,8 +69,8 @@ static const PtField FIELDS[] = {
 static const char *const MODES[] = { "fast", "safe", NULL };
 
 static const PtSetting SETTINGS[] = {
-        { "mode", NULL, "How", PT_STRING, PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE, 0, 0, MODES,
-          "safe" },
+        { "mode", NULL, "How", PT_STRING, PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE, 0, 0,
+          MODES, "safe" },
         { "size", "MiB", "How much", PT_UINT32, PT_SETTING_GROUP, 1, 64, NULL, "8" },
         { 0 },
 };
@@ -90,10 +92,14 @@ static void count_entry(void *userdata, const char *entry) {
 
 /* Everything that must be refused, counted. */
 static unsigned count_refusals(PtContext *ctx, const PtDevice *device) {
-        static const char *const hanging[] = { "uevent", "driver_override", "sriov_numvfs", "config", "vpd",
-                                               "power/control", "../vendor", "current_link_speed" };
+        static const char *const hanging[] = { "uevent",       "driver_override",
+                                               "sriov_numvfs", "config",
+                                               "vpd",          "power/control",
+                                               "../vendor",    "current_link_speed" };
         const PtServices *s = ctx->services;
-        const PtDevice stranger = { .struct_size = sizeof(stranger), .id = "pci-ffff-00-00-0", .subsystem = "pci",
+        const PtDevice stranger = { .struct_size = sizeof(stranger),
+                                    .id = "pci-ffff-00-00-0",
+                                    .subsystem = "pci",
                                     .sysname = "ffff:00:00.0" };
         char text[64];
         unsigned refused = 0, entries = 0;
@@ -115,10 +121,10 @@ static unsigned count_refusals(PtContext *ctx, const PtDevice *device) {
         refused += s->put_field(ctx, FIELD_ADDRESS, &PT_VALUE_STRING(NULL)) == -EINVAL;
         refused += s->put_role(ctx, _PT_ROLE_MAX) == -EINVAL;
         refused += s->put_key(ctx, "x", true) == -EPERM;
-        refused += s->put_identity(ctx, &(PtIdentity) { .kind = "x", .condition = "y" }) == -EPERM;
-        refused += s->put_finding(ctx, &(PtFinding) { .code = "x", .text = "y" }) == -EPERM;
-        refused += s->put_step(ctx, &(PtStep) { .kind = PT_STEP_RESET }) == -EPERM;
-        refused += s->put_attachment(ctx, &(PtAttachment) { .device = "x" }) == -EPERM;
+        refused += s->put_identity(ctx, &(PtIdentity){ .kind = "x", .condition = "y" }) == -EPERM;
+        refused += s->put_finding(ctx, &(PtFinding){ .code = "x", .text = "y" }) == -EPERM;
+        refused += s->put_step(ctx, &(PtStep){ .kind = PT_STEP_RESET }) == -EPERM;
+        refused += s->put_attachment(ctx, &(PtAttachment){ .device = "x" }) == -EPERM;
         refused += s->put_observed(ctx, "x") == -EPERM;
         refused += !PT_HAS_SERVICE(s, read_slow) && !PT_HAS_SERVICE(s, write_attribute);
         return refused;
@@ -131,7 +137,8 @@ static int put_others(PtContext *ctx, const PtDevice *device, const char *label)
         char fact[128];
         int r;
 
-        (void) snprintf(fact, sizeof(fact), "driver-module:pci:%s", device->driver ? device->driver : "none");
+        (void) snprintf(fact, sizeof(fact), "driver-module:pci:%s",
+                        device->driver ? device->driver : "none");
         module = s->host_fact(ctx, fact);
         model = s->property(ctx, device, "ID_MODEL_FROM_DATABASE");
         /* Both pointers are to live until we return. */
@@ -156,7 +163,8 @@ static int describe(PtContext *ctx, const PtDevice *device) {
                 return -ENODEV;
         if ((r = put_text(ctx, FIELD_ADDRESS, "to be replaced")) < 0 ||
             (r = put_text(ctx, FIELD_ADDRESS, device->sysname)) < 0 ||
-            (r = s->put_field(ctx, FIELD_VENDOR, &PT_VALUE_UINT32((uint32_t) strtoul(text, NULL, 16)))) < 0 ||
+            (r = s->put_field(ctx, FIELD_VENDOR, &PT_VALUE_UINT32((uint32_t) strtoul(text, NULL, 16)))) <
+                    0 ||
             (r = s->put_field(ctx, FIELD_NODE, &PT_VALUE_INT32((int32_t) device->numa_node_plus_1 - 1))) < 0)
                 return r;
 
@@ -167,7 +175,8 @@ static int describe(PtContext *ctx, const PtDevice *device) {
                 return -ENODEV;
         if (strcmp(label, "fail") == 0)
                 return -EIO;
-        if (strcmp(label, "latin1") == 0 && (r = put_text(ctx, FIELD_LABEL, "caf\xe9 \xf0\x9f\x98\x80 \xe2\x82")) < 0)
+        if (strcmp(label, "latin1") == 0 &&
+            (r = put_text(ctx, FIELD_LABEL, "caf\xe9 \xf0\x9f\x98\x80 \xe2\x82")) < 0)
                 return r;
         if (strcmp(label, "log") == 0)
                 s->log(ctx, 3, "the module \xff speaks");
@@ -191,20 +200,24 @@ static int uses(PtContext *ctx, const PtDevice *device) {
         (void) ctx->services->read_attribute(ctx, device, "label", label, sizeof(label));
         if (strcmp(label, "fail-uses") == 0)
                 return -EIO;
-        if (ctx->services->put_key(ctx, "", true) != -EINVAL || ctx->services->put_key(ctx, "a\nb", true) != -EINVAL)
+        if (ctx->services->put_key(ctx, "", true) != -EINVAL ||
+            ctx->services->put_key(ctx, "a\nb", true) != -EINVAL)
                 return -EPROTO;
         return ctx->services->put_key(ctx, TYPE ":all", false);
 }
 
 static int identity(PtContext *ctx, const PtDevice *device) {
-        int r = ctx->services->put_identity(
-                ctx, &(PtIdentity) { .kind = "serial", .strength = 100, .condition = "serial = A", .breaks = "nothing" });
+        int r = ctx->services->put_identity(ctx, &(PtIdentity){ .kind = "serial",
+                                                                .strength = 100,
+                                                                .condition = "serial = A",
+                                                                .breaks = "nothing" });
 
         if (r < 0)
                 return r;
-        if (ctx->services->put_identity(ctx, &(PtIdentity) { .kind = "x", .condition = "y", .strength = 101 }) != -EINVAL)
+        if (ctx->services->put_identity(
+                    ctx, &(PtIdentity){ .kind = "x", .condition = "y", .strength = 101 }) != -EINVAL)
                 return -EPROTO;
-        return ctx->services->put_identity(ctx, &(PtIdentity) { .kind = "slot", .condition = "address = x" });
+        return ctx->services->put_identity(ctx, &(PtIdentity){ .kind = "slot", .condition = "address = x" });
 }
 
 static int check(PtContext *ctx, const PtDevice *device, const PtRequest *request) {
@@ -213,8 +226,9 @@ static int check(PtContext *ctx, const PtDevice *device, const PtRequest *reques
         PtValue vendor;
         int r;
 
-        r = s->put_finding(ctx, &(PtFinding) { .severity = PT_SEVERITY_NOTE, .code = "seen",
-                                               .text = request ? "asked \xff for" : "looked at" });
+        r = s->put_finding(ctx, &(PtFinding){ .severity = PT_SEVERITY_NOTE,
+                                              .code = "seen",
+                                              .text = request ? "asked \xff for" : "looked at" });
         if (r < 0)
                 return r;
         (void) s->read_attribute(ctx, device, "label", label, sizeof(label));
@@ -223,8 +237,11 @@ static int check(PtContext *ctx, const PtDevice *device, const PtRequest *reques
         if (s->get_field(ctx, device, "vendor", &vendor) < 0 || vendor.type != PT_UINT32)
                 return -EPROTO;
         if (s->get_field(ctx, device, "serial", &vendor) != -ENODATA)
-                return s->put_finding(ctx, &(PtFinding) { .severity = PT_SEVERITY_BLOCKER, .code = "serial-known",
-                                                          .text = vendor.s, .culprit = "c", .remedy = "r" });
+                return s->put_finding(ctx, &(PtFinding){ .severity = PT_SEVERITY_BLOCKER,
+                                                         .code = "serial-known",
+                                                         .text = vendor.s,
+                                                         .culprit = "c",
+                                                         .remedy = "r" });
         return 0;
 }
 
@@ -238,11 +255,13 @@ static int plan(PtContext *ctx, const PtRequest *request) {
         for (const PtDevice *const *d = request->bundle; *d; d++) {
                 int r;
 
-                (void) snprintf(sentence, sizeof(sentence), "%s %s, %u MiB, for %u:%u%s", mode.s, (*d)->sysname,
-                                size.u, request->uid, request->gid,
+                (void) snprintf(sentence, sizeof(sentence), "%s %s, %u MiB, for %u:%u%s", mode.s,
+                                (*d)->sysname, size.u, request->uid, request->gid,
                                 request->flags & PT_REQUEST_PARK_COMPANIONS ? ", parked" : "");
-                r = s->put_step(ctx, &(PtStep) { .kind = PT_STEP_SET_DRIVER, .device = (*d)->id, .value = "vfio-pci",
-                                                 .sentence = sentence });
+                r = s->put_step(ctx, &(PtStep){ .kind = PT_STEP_SET_DRIVER,
+                                                .device = (*d)->id,
+                                                .value = "vfio-pci",
+                                                .sentence = sentence });
                 if (r < 0)
                         return r;
         }
@@ -250,10 +269,15 @@ static int plan(PtContext *ctx, const PtRequest *request) {
 }
 
 static int guest(PtContext *ctx, const PtRequest *request) {
-        static const char *const nodes[] = { "/dev/vfio/1", NULL }, *const properties[] = { "rombar=0", NULL };
-        PtAttachment attachment = { .struct_size = sizeof(attachment), .device = request->device->id,
-                                    .driver = "vfio-pci", .libvirt_type = "pci", .address = request->device->sysname,
-                                    .nodes = nodes, .properties = properties };
+        static const char *const nodes[] = { "/dev/vfio/1", NULL }, *const properties[] = { "rombar=0",
+                                                                                            NULL };
+        PtAttachment attachment = { .struct_size = sizeof(attachment),
+                                    .device = request->device->id,
+                                    .driver = "vfio-pci",
+                                    .libvirt_type = "pci",
+                                    .address = request->device->sysname,
+                                    .nodes = nodes,
+                                    .properties = properties };
         PtAttachment wrong = attachment;
 
         wrong.address = "\xff";

@@ -15,7 +15,7 @@
 #include "lib/sysfs.h"
 
 typedef struct HostTree {
-        char root[sizeof("/tmp/test-host-XXXXXX")];
+        char root[sizeof("/dev/shm/test-host-XXXXXX")];
         Sysfs sysfs;
 } HostTree;
 
@@ -37,7 +37,7 @@ typedef struct PciSpec {
         const char *driver;
         const char *iommu_group;
         const char *numa_node;
-        const char *label;              /* tells the test module what to do */
+        const char *label; /* tells the test module what to do */
 } PciSpec;
 void tree_pci(HostTree *tree, const PciSpec *spec);
 void tree_pci_attribute(HostTree *tree, const char *address, const char *name, const char *value);

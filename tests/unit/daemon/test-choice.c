@@ -241,6 +241,20 @@ static void test_bundle(void **state) {
                 assert_choice(2, -1, last, "5e-00-0");
 }
 
+/* Also where its bundle is not the first, and two of its members were used. */
+static void test_bundle_used_last(void **state) {
+        static const char *const last[] = { "pci-0000-af-00-2", "pci-0000-af-00-1", NULL };
+
+        add("0000:3b:00.0", 7, 0);
+        add("0000:af:00.0", 8, 0);
+        add("0000:af:00.1", 8, 0);
+        add("0000:af:00.2", 8, 0);
+        for (group->choice = CHOICE_ORDER; group->choice < _CHOICE_MAX; group->choice++) {
+                assert_choice(1, 0, last, "af-00-2");
+                assert_choice(3, 0, last, "af-00-2 3b-00-0");
+        }
+}
+
 static void test_pack_and_spread(void **state) {
         json_t *candidates;
 
@@ -295,6 +309,11 @@ static void test_use_counts(void **state) {
         fake_set_iommu_group(twin, 2);
         claim(twin);
         claim(a);
+        /* The same function, as what another module offers. */
+        twin = fake_device(inventory, &fake_other, "pci", "0000:5e:00.2");
+        fake_set_iommu_group(twin, 2);
+        strcpy(twin->host->id, "pci-0000-5e-00-1");
+        claim(twin);
         group->choice = CHOICE_PACK;
 
         json_t *candidates = choose(1, -1, NULL, "5e-00-0");
@@ -346,6 +365,7 @@ int main(void) {
                 TEST(test_used_last),
                 TEST(test_used_last_is_quick),
                 TEST(test_bundle),
+                TEST(test_bundle_used_last),
                 TEST(test_pack_and_spread),
                 TEST(test_physical_slots),
                 TEST(test_use_counts),

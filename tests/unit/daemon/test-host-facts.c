@@ -186,7 +186,8 @@ static void test_variants(void **state) {
                   "alias fs-ext4 ext4\n");
         /* Fewest wildcards win. */
         assert_fact(rig, mlx5, "mlx5_vfio_pci");
-        assert_fact(rig, "vfio-variant:pci:v000015B3d00000001sv00000000sd00000000bc02sc00i00", "some_vfio_pci");
+        assert_fact(rig, "vfio-variant:pci:v000015B3d00000001sv00000000sd00000000bc02sc00i00",
+                    "some_vfio_pci");
         assert_fact(rig, "vfio-variant:pci:v00001234d00000001sv00000000sd00000000bc02sc00i00", "vfio_pci");
         assert_fact(rig, "vfio-variant:usb:v1234", NULL);
         assert_fact(rig, "vfio-variant:", NULL);

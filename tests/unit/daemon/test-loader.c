@@ -159,7 +159,8 @@ static void test_files_refused(void **state) {
         tree_file(tree, "modules/.hidden.so", "x");
 
         loader = load(tree, NULL, NULL);
-        assert_state(loader, "writable", "writable.so", "may be written by others than its owner (mode 0775)");
+        assert_state(loader, "writable", "writable.so",
+                     "may be written by others than its owner (mode 0775)");
         assert_state(loader, "everybody", "everybody.so", "may be written by others");
         assert_state(loader, "link", "link.so", "not a regular file");
         assert_state(loader, "folder", "folder.so", "not a regular file");
@@ -223,7 +224,9 @@ static void test_wants(void **state) {
         static PtFilter filters[3];
         const PtModule descriptor = { .filters = filters };
         Module module = { .state = MODULE_LOADED, .descriptor = &descriptor };
-        const HostDevice gpu = { .subsystem = "pci", .driver = "nvidia", .vendor = 0x10de, .class_code = 0x030200 };
+        const HostDevice gpu = {
+                .subsystem = "pci", .driver = "nvidia", .vendor = 0x10de, .class_code = 0x030200
+        };
         const HostDevice stick = { .subsystem = "usb", .devtype = "usb_device" };
         static const struct {
                 PtFilter filter;
@@ -246,7 +249,7 @@ static void test_wants(void **state) {
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 filters[0] = cases[i].filter;
-                filters[1] = (PtFilter) { 0 };
+                filters[1] = (PtFilter){ 0 };
                 assert_int_equal(module_wants(&module, &gpu), cases[i].gpu);
                 assert_int_equal(module_wants(&module, &stick), cases[i].stick);
         }
@@ -269,7 +272,8 @@ static void test_to_json(void **state) {
         assert_string_equal(json_string_value(json_object_get(json, "name")), "test");
         assert_string_equal(json_string_value(json_object_get(json, "state")), "loaded");
         assert_string_equal(json_string_value(json_object_get(json, "version")), "1.2");
-        assert_string_equal(json_string_value(json_object_get(json_object_get(json, "facts"), "title")), "Test device");
+        assert_string_equal(json_string_value(json_object_get(json_object_get(json, "facts"), "title")),
+                            "Test device");
         assert_false(json_boolean_value(json_object_get(json_object_get(json, "facts"), "shared")));
         assert_int_equal(json_array_size(json_object_get(json, "fields")), 12);
         assert_int_equal(json_array_size(json_object_get(json, "group-settings")), 2);

@@ -7,7 +7,7 @@ static void make_list(const char *text, KeyList *ret) {
         char *copy = strdup(text), *state = NULL;
 
         assert_non_null(copy);
-        *ret = (KeyList) { 0 };
+        *ret = (KeyList){ 0 };
         for (char *word = strtok_r(copy, " ", &state); word; word = strtok_r(NULL, " ", &state))
                 assert_int_equal(key_list_add(ret, word + 2, word[0] == 'x'), 0);
         free(copy);
@@ -108,7 +108,8 @@ typedef enum Hold { NONE, SHARED, EXCLUSIVE } Hold;
 static bool model_take(Hold model[HOLDERS][KEYS], unsigned holder, const Hold want[KEYS]) {
         for (unsigned k = 0; k < KEYS; k++)
                 for (unsigned h = 0; h < HOLDERS && want[k] != NONE; h++)
-                        if (h != holder && (model[h][k] == EXCLUSIVE || (model[h][k] == SHARED && want[k] == EXCLUSIVE)))
+                        if (h != holder &&
+                            (model[h][k] == EXCLUSIVE || (model[h][k] == SHARED && want[k] == EXCLUSIVE)))
                                 return false;
         for (unsigned k = 0; k < KEYS; k++)
                 model[holder][k] = MAX_OF(model[holder][k], want[k]);
@@ -137,8 +138,8 @@ static void test_against_model(void **state) {
                         for (unsigned k = 0; k < KEYS; k++) {
                                 want[k] = rand() % 3 == 0 ? (Hold) (rand() % 2 + 1) : NONE;
                                 if (want[k] != NONE)
-                                        (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%c:k%u ",
-                                                        want[k] == EXCLUSIVE ? 'x' : 's', k);
+                                        (void) snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                                                        "%c:k%u ", want[k] == EXCLUSIVE ? 'x' : 's', k);
                         }
                         possible = model_take(model, holder, want);
                         assert_int_equal(take(table, text, id, NULL), possible ? 0 : -EBUSY);
@@ -161,8 +162,8 @@ static void test_against_model(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_lists_merge), cmocka_unit_test(test_exclusive),
-                cmocka_unit_test(test_shared),      cmocka_unit_test(test_nothing_to_take),
+                cmocka_unit_test(test_lists_merge),   cmocka_unit_test(test_exclusive),
+                cmocka_unit_test(test_shared),        cmocka_unit_test(test_nothing_to_take),
                 cmocka_unit_test(test_against_model),
         };
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/finding.h"
 #include "daemon/settings.h"
 #include "host-tree.h"
 
 static const char *const modes[] = { "fast", "safe", NULL };
 
 static const PtSetting schema[] = {
-        { "mode", NULL, "How", PT_STRING, PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE, 0, 0, modes,
-          "safe" },
+        { "mode", NULL, "How", PT_STRING, PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE, 0, 0,
+          modes, "safe" },
         { "size", "MiB", "How much", PT_UINT32, PT_SETTING_GROUP, 1, 64, NULL, "8" },
         { "mac", NULL, "Address", PT_STRING, PT_SETTING_CONSUMER, 0, 0, NULL, "" },
         { "trust", NULL, "Whether", PT_BOOL, PT_SETTING_GROUP | PT_SETTING_OVERRIDE, 0, 0, NULL, "false" },
@@ -50,10 +49,12 @@ static void assert_json(json_t *json, const char *expected) {
 
 static void test_refusals(void **state) {
         assert_refused("[]", PT_SETTING_GROUP, FAULT_INVALID_ARGUMENT, "must be an object");
-        assert_refused("{\"mod\": \"fast\"}", PT_SETTING_GROUP, FAULT_UNKNOWN_SETTING, "did you mean \"mode\"");
+        assert_refused("{\"mod\": \"fast\"}", PT_SETTING_GROUP, FAULT_UNKNOWN_SETTING,
+                       "did you mean \"mode\"");
         assert_refused("{\"qqqqqqqq\": 1}", PT_SETTING_GROUP, FAULT_UNKNOWN_SETTING,
                        "there are: mode, size, mac, trust, weight");
-        assert_refused("{\"mac\": \"x\"}", PT_SETTING_GROUP, FAULT_UNKNOWN_SETTING, "belongs to the consumer's request");
+        assert_refused("{\"mac\": \"x\"}", PT_SETTING_GROUP, FAULT_UNKNOWN_SETTING,
+                       "belongs to the consumer's request");
         assert_refused("{\"size\": 3}", PT_SETTING_CONSUMER, FAULT_UNKNOWN_SETTING, "belongs to the group");
         assert_refused("{\"size\": 65}", PT_SETTING_GROUP, FAULT_INVALID_VALUE, "from 1 to 64 MiB");
         assert_refused("{\"size\": \"many\"}", PT_SETTING_GROUP, FAULT_INVALID_VALUE, "size");
@@ -82,8 +83,9 @@ static void test_values(void **state) {
         _cleanup_settings_ SettingValues values = { 0 };
         PtValue value;
 
-        assert_int_equal(from_text("{\"size\": \"16\", \"mode\": null, \"trust\": \"yes\"}", PT_SETTING_GROUP, &values,
-                                   NULL), 0);
+        assert_int_equal(from_text("{\"size\": \"16\", \"mode\": null, \"trust\": \"yes\"}",
+                                   PT_SETTING_GROUP, &values, NULL),
+                         0);
         assert_json(settings_to_json(&values), "{\"size\": 16, \"trust\": true}");
 
         assert_int_equal(settings_get(&values, "size", &value), 0);
@@ -163,14 +165,19 @@ static void test_schema_to_json(void **state) {
         json_t *group = settings_schema_to_json(schema, PT_SETTING_GROUP);
 
         assert_json(settings_schema_to_json(schema, PT_SETTING_CONSUMER),
-                    "[{\"name\": \"mode\", \"type\": \"s\", \"doc\": \"How\", \"default\": \"safe\", \"override\": true,"
+                    "[{\"name\": \"mode\", \"type\": \"s\", \"doc\": \"How\", \"default\": \"safe\", "
+                    "\"override\": true,"
                     "  \"choices\": [\"fast\", \"safe\"]},"
-                    " {\"name\": \"mac\", \"type\": \"s\", \"doc\": \"Address\", \"default\": \"\", \"override\": false},"
-                    " {\"name\": \"trust\", \"type\": \"b\", \"doc\": \"Whether\", \"default\": false, \"override\": true},"
-                    " {\"name\": \"weight\", \"type\": \"x\", \"doc\": \"Heavy\", \"default\": 0, \"override\": false,"
+                    " {\"name\": \"mac\", \"type\": \"s\", \"doc\": \"Address\", \"default\": \"\", "
+                    "\"override\": false},"
+                    " {\"name\": \"trust\", \"type\": \"b\", \"doc\": \"Whether\", \"default\": false, "
+                    "\"override\": true},"
+                    " {\"name\": \"weight\", \"type\": \"x\", \"doc\": \"Heavy\", \"default\": 0, "
+                    "\"override\": false,"
                     "  \"minimum\": -5, \"maximum\": 5}]");
         assert_json(json_incref(json_array_get(group, 1)),
-                    "{\"name\": \"size\", \"type\": \"u\", \"unit\": \"MiB\", \"doc\": \"How much\", \"default\": 8,"
+                    "{\"name\": \"size\", \"type\": \"u\", \"unit\": \"MiB\", \"doc\": \"How much\", "
+                    "\"default\": 8,"
                     " \"override\": false, \"minimum\": 1, \"maximum\": 64}");
         json_decref(group);
 }
@@ -190,36 +197,12 @@ static void test_fields_to_json(void **state) {
         assert_json(fields_to_json(NULL), "[]");
 }
 
-static void test_findings(void **state) {
-        _cleanup_findings_ FindingList list = { 0 };
-
-        assert_null(finding_first_blocker(&list));
-        assert_int_equal(finding_add(&list, PT_SEVERITY_NOTE, "a-note", NULL, NULL, "Note %d", 1), 0);
-        assert_int_equal(finding_add(&list, PT_SEVERITY_BLOCKER, "in-use", "eth0", "ip link set %s down", "Used by %s",
-                                     "eth0"), 0);
-        assert_int_equal(finding_add(&list, PT_SEVERITY_WARNING, "no-reset", NULL, NULL, "No reset"), 0);
-        assert_int_equal(finding_append(&list, &(PtFinding) { .severity = 9, .code = "x", .text = "y" }), -EINVAL);
-        assert_int_equal(finding_append(&list, &(PtFinding) { .code = "", .text = "y" }), -EINVAL);
-        assert_int_equal(finding_append(&list, &(PtFinding) { .code = "x" }), -EINVAL);
-        assert_true(finding_has(&list, "in-use"));
-        assert_false(finding_has(&list, "in"));
-        assert_string_equal(finding_first_blocker(&list)->culprit, "eth0");
-        assert_json(finding_list_to_json(&list),
-                    "[{\"severity\": \"blocker\", \"code\": \"in-use\", \"text\": \"Used by eth0\", \"culprit\": \"eth0\","
-                    "  \"remedy\": \"ip link set %s down\"},"
-                    " {\"severity\": \"warning\", \"code\": \"no-reset\", \"text\": \"No reset\"},"
-                    " {\"severity\": \"note\", \"code\": \"a-note\", \"text\": \"Note 1\"}]");
-        for (PtSeverity s = 0; s < _PT_SEVERITY_MAX; s++)
-                assert_int_equal(severity_from_string(severity_to_string(s)), s);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_refusals),       cmocka_unit_test(test_type_without_settings),
                 cmocka_unit_test(test_values),         cmocka_unit_test(test_nothing_given),
                 cmocka_unit_test(test_merge),          cmocka_unit_test(test_merge_without_consumer),
                 cmocka_unit_test(test_schema_to_json), cmocka_unit_test(test_fields_to_json),
-                cmocka_unit_test(test_findings),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

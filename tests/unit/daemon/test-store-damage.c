@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "private-mounts.h"
 #include "store-rig.h"
 
-#include <sched.h>
 #include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -544,8 +544,13 @@ static void give_back_on_full_disk(StoreRig *rig) {
         }
 }
 
+static void keep_result(void *userdata, int result, const Fault *fault) {
+        *(int *) userdata = result;
+}
+
 static void test_full_disk(void **state) {
         StoreRig *rig = *state;
+        int results[2] = { 1, 1 };
         _cleanup_free_ char *text = repeat('x', 4000);
         json_t *body;
         unsigned written = 0;
@@ -576,7 +581,6 @@ static void test_full_disk(void **state) {
 
         /* With room for one of them, one that is too large does not take the other with it. */
         empty(rig->state_directory);
-        rig->completed = 0;
         body = json_string(text);
         for (int i = 0; i < 2; i++) {
                 txn = store_begin(rig->store, STORE_STATE);
@@ -584,13 +588,13 @@ static void test_full_disk(void **state) {
                         snprintf(key, sizeof(key), "%s-%d", i == 0 ? "large" : "fits", k);
                         store_put(txn, TABLE_SETTINGS, key, NULL, body);
                 }
-                assert_int_equal(store_commit(txn, rig_done, rig), 0);
+                assert_int_equal(store_commit(txn, keep_result, &results[i]), 0);
         }
         json_decref(body);
-        rig_wait(rig, 1);
-        assert_int_equal(rig->result, -ENOSPC);
-        rig_wait(rig, 2);
-        assert_int_equal(rig->result, 0);
+        while (results[1] == 1)
+                assert_true(sd_event_run(rig->event, UINT64_MAX) >= 0);
+        assert_int_equal(results[0], -ENOSPC);
+        assert_int_equal(results[1], 0);
         assert_int_equal(count_records(rig, TABLE_SETTINGS), 1);
 
         rig_reopen(rig);
@@ -638,31 +642,6 @@ static void test_full_at_start(void **state) {
         assert_int_equal(umount(rig->state_directory), 0);
 }
 
-static void write_line(const char *path, const char *line) {
-        FILE *file = fopen(path, "we");
-
-        assert_non_null(file);
-        fputs(line, file);
-        fclose(file);
-}
-
-/* Mounts that nobody else sees; without root in a user namespace of our own. */
-static void enter_namespaces(void) {
-        uid_t uid = getuid();
-        gid_t gid = getgid();
-        char line[64];
-
-        if (unshare(CLONE_NEWNS) < 0) {
-                assert_int_equal(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
-                write_line("/proc/self/setgroups", "deny");
-                snprintf(line, sizeof(line), "0 %u 1", uid);
-                write_line("/proc/self/uid_map", line);
-                snprintf(line, sizeof(line), "0 %u 1", gid);
-                write_line("/proc/self/gid_map", line);
-        }
-        assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_truncated, rig_set_up, rig_tear_down),
@@ -685,6 +664,6 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_full_at_start, rig_set_up, rig_tear_down),
         };
 
-        enter_namespaces();
+        private_mounts();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

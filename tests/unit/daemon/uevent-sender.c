@@ -46,6 +46,23 @@ int uevent_socket(void) {
         return fd;
 }
 
+void uevent_shrink_buffers(int size) {
+        unsigned shrunk = 0;
+
+        for (int fd = 3; fd < 1024; fd++) {
+                struct sockaddr_nl address;
+                socklen_t length = sizeof(address);
+
+                if (getsockname(fd, (struct sockaddr *) &address, &length) < 0 ||
+                    length != sizeof(address) || address.nl_family != AF_NETLINK ||
+                    address.nl_groups != GROUP_UDEV)
+                        continue;
+                assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+                shrunk++;
+        }
+        assert_true(shrunk > 0);
+}
+
 /* MurmurHash2, in the public domain. */
 static uint32_t murmur(const char *text) {
         const uint32_t m = 0x5bd1e995;
@@ -74,8 +91,9 @@ int uevent_send(int fd, const char *action, const char *subsystem, const char *d
         char text[2048];
         size_t n;
 
-        n = (size_t) snprintf(text, sizeof(text), "ACTION=%s%cDEVPATH=%s%cSUBSYSTEM=%s%cSEQNUM=%u%cUSEC_INITIALIZED=1%c",
-                              action, 0, devpath, 0, subsystem, 0, ++sequence, 0, 0);
+        n = (size_t) snprintf(text, sizeof(text),
+                              "ACTION=%s%cDEVPATH=%s%cSUBSYSTEM=%s%cSEQNUM=%u%cUSEC_INITIALIZED=1%c", action,
+                              0, devpath, 0, subsystem, 0, ++sequence, 0, 0);
         if (devtype)
                 n += (size_t) snprintf(text + n, sizeof(text) - n, "DEVTYPE=%s%c", devtype, 0);
         if (extra)
@@ -91,7 +109,9 @@ int uevent_send(int fd, const char *action, const char *subsystem, const char *d
                 .devtype_hash = devtype ? htonl(murmur(devtype)) : 0,
         };
         struct iovec parts[] = { { &header, sizeof(header) }, { text, n } };
-        struct msghdr message = { .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = parts, .msg_iovlen = 2 };
+        struct msghdr message = {
+                .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = parts, .msg_iovlen = 2
+        };
 
         /* ECONNREFUSED: nobody listens. */
         if (sendmsg(fd, &message, 0) < 0 && errno != ECONNREFUSED)

@@ -105,6 +105,14 @@ static uint32_t count_refusals(PtContext *ctx, const PtDevice *device) {
                            (s->property(ctx, &stranger, "ID_MODEL") == NULL));
 }
 
+/* More than a message can carry. */
+static int put_long(PtContext *ctx) {
+        static char text[2 * 1024 * 1024];
+
+        (void) memset(text, 'x', sizeof(text) - 1);
+        return put_string(ctx, FIELD_SERIAL, text);
+}
+
 static int observe(PtContext *ctx, const PtDevice *device) {
         const PtServices *s = ctx->services;
         char serial[64], group[16];
@@ -115,6 +123,8 @@ static int observe(PtContext *ctx, const PtDevice *device) {
 
         if (!PT_HAS_SERVICE(s, set_error))
                 return -ENOSYS;
+        if (s->read_attribute(ctx, device, "talkative", serial, sizeof(serial)) >= 0)
+                return put_long(ctx);
 
         length = s->read_slow(ctx, device, "vpd", serial, sizeof(serial) - 1, 2);
         if (length < 0) {

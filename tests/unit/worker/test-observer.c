@@ -102,6 +102,9 @@ static void test_failures(void **state) {
         request = observe_message("test-module.so", TEST_MODULE_DIR);
         (void) json_object_del(json_array_get(json_object_get(request, "devices"), 0), "module");
         assert_fails(rig, request, -EINVAL, "No module is named");
+        fake_write_file(&rig->host, ATTRIBUTE("talkative"), "yes");
+        assert_fails(rig, observe_message("test-module.so", TEST_MODULE_DIR), -EMSGSIZE,
+                     "too long to be sent");
         fake_remove_file(&rig->host, "sys/bus/pci/devices/" FAKE_NIC);
         assert_fails(rig, observe_message("test-module.so", TEST_MODULE_DIR), -ENODEV, "is gone");
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/macro.h"
@@ -201,6 +202,41 @@ static void test_real_device_number(void **state) {
         json_decref(steps);
 }
 
+/* udev applies its rules a moment after the kernel made the node: what it sets is what is found, and is not lost. */
+static void test_waits_for_udev(void **state) {
+        Rig *rig = *state;
+        json_t *steps = node_steps(FAKE_NIC_ID, "vfio/17");
+        Report report;
+        pid_t udev;
+
+        SKIP_UNLESS_ROOT();
+        if (mknod(node_path(rig, "vfio/17"), S_IFCHR | 0600, makedev(511, 17)) < 0)
+                skip();
+        fake_write_file(&rig->host, "sys/class/vfio/17/dev", "511:17");
+        fake_make_directory(&rig->host, "run/udev/data");
+        fake_write_file(&rig->host, "run/udev/control", "");
+
+        udev = fork();
+        assert_return_code(udev, errno);
+        if (udev == 0) {
+                (void) usleep(100 * 1000);
+                if (chown(node_path(rig, "vfio/17"), 0, 36) < 0 ||
+                    chmod(node_path(rig, "vfio/17"), 0640) < 0)
+                        _exit(1);
+                fake_write_file(&rig->host, "run/udev/data/c511:17", "I:1");
+                _exit(0);
+        }
+        report = rig_execute(rig, steps);
+        assert_int_equal(waitpid(udev, NULL, 0), udev);
+        assert_int_equal(report.result, 0);
+        assert_string_equal(report_observed(&report, 0, "gid"), "36");
+        assert_string_equal(report_observed(&report, 0, "mode"), "416");
+        assert_owner(rig, "vfio/17", 64055, 108, 0660);
+
+        report_done(&report);
+        json_decref(steps);
+}
+
 static void test_damaged_records(void **state) {
         static const char *const records[] = {
                 "{}",
@@ -229,8 +265,9 @@ static void test_damaged_records(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         static const struct CMUnitTest tests[] = {
-                TEST(test_group_node),  TEST(test_usb_node),           TEST(test_cdev_node),
-                TEST(test_wrong_nodes), TEST(test_real_device_number), TEST(test_damaged_records),
+                TEST(test_group_node),      TEST(test_usb_node),           TEST(test_cdev_node),
+                TEST(test_wrong_nodes),     TEST(test_real_device_number), TEST(test_waits_for_udev),
+                TEST(test_damaged_records),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What differs between the simulated host and the VM: plugging, holding a device open, being slow."""
+import os
+import subprocess
+
+from passthrough import SYS, node, wait_until
+
+IN_VM = os.environ.get("PT_PLACE") == "vm"
+
+# The VM's names of what sits behind hotplug-capable ports (tests/vm/hardware.py), and how to plug it again.
+VM_DEVICES = {
+    "0000:01:00.0": ("nic0", "e1000e,id=nic0,bus=rp1"),
+    "0000:02:00.0": ("nic1", "e1000e,id=nic1,bus=rp2"),
+    "0000:03:00.0": ("nvme0", "nvme,id=nvme0,bus=rp3,serial=PTNVME0,drive=nvme0-data"),
+}
+
+
+def ctl(*arguments):
+    """An order to the fake kernel."""
+    return subprocess.run([os.environ["PT_SIMHOST"], "ctl", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def unplug(slot):
+    if IN_VM:
+        subprocess.run(["vm-hmp", "device_del", VM_DEVICES[slot][0]], check=True)
+    else:
+        ctl("unplug", slot)
+
+
+def plug(slot):
+    if IN_VM:
+        subprocess.run(["vm-hmp", "device_add", VM_DEVICES[slot][1]], check=True)
+    else:
+        ctl("plug", slot)
+    wait_until(lambda: (SYS / slot).exists(), 20, f"{slot} to appear")
+
+
+class Holder:
+    """Somebody who has the device open: a VFIO client in the VM, an open node on the simulated host."""
+
+    def __init__(self, slot, uid=0):
+        path = node(slot)
+        command = (["vfio-probe", "--hold", os.path.basename(path), slot] if IN_VM
+                   else ["/bin/sh", "-c", f"exec 3<>{path}; echo held; exec cat"])
+        if uid:
+            command = ["setpriv", f"--reuid={uid}", "--clear-groups", *command]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.output = []
+        for line in self.process.stdout:
+            self.output.append(line.strip())
+            if line.startswith("held"):
+                return
+        raise AssertionError(f"{command}: ended with {self.process.wait()}: {self.output}")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(20)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.close()
