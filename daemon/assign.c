@@ -186,16 +186,21 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                                         "the module of type '%s' is not loaded", group->type);
 
         Chooser chooser = { m, holder, &plan };
-        r = choice_make(m->inventory,
-                        &(ChoiceRequest) {
-                                .group = group,
-                                .count = request->count,
-                                .numa_node = -1,
-                                .last = (const char *const *) request->last,
-                                .eligible = chooser_eligible,
-                                .userdata = &chooser,
-                        },
-                        &chosen, &n, &candidates, fault);
+        const ChoiceRequest wanted = {
+                .group = group,
+                .count = request->count,
+                .numa_node = -1,
+                .last = (const char *const *) request->last,
+                .eligible = chooser_eligible,
+                .userdata = &chooser,
+        };
+        /* Every candidate is looked at only where somebody reads about it: in a plan, or to say why none was found. */
+        r = choice_make(m->inventory, &wanted, &chosen, &n, list->explain ? &candidates : NULL, fault);
+        if (r >= 0 && n < request->count && !candidates) {
+                free(chosen);
+                chosen = NULL;
+                r = choice_make(m->inventory, &wanted, &chosen, &n, &candidates, fault);
+        }
         if (r < 0)
                 return r;
         if (n < request->count)
@@ -205,8 +210,9 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 if (r < 0)
                         return r;
         }
-        json_array_append_new(list->choices, json_pack("{s:s, s:s, s:O}", "request", request->id, "group", group->id,
-                                                       "candidates", candidates));
+        if (list->explain)
+                json_array_append_new(list->choices, json_pack("{s:s, s:s, s:O}", "request", request->id, "group",
+                                                               group->id, "candidates", candidates));
         return 0;
 }
 
@@ -258,8 +264,9 @@ static int assign_request(Manager *m, Allocation *a, size_t index, const char *h
         return 0;
 }
 
-int assign_devices(Manager *m, Allocation *allocation, const char *holder, AssignmentList *ret, Fault *fault) {
-        AssignmentList list = { .choices = json_array() };
+int assign_devices(Manager *m, Allocation *allocation, const char *holder, bool explain, AssignmentList *ret,
+                   Fault *fault) {
+        AssignmentList list = { .choices = json_array(), .explain = explain };
         int r = list.choices ? 0 : fault_oom(fault);
 
         for (size_t i = 0; i < allocation->n_requests && r >= 0; i++)

@@ -48,6 +48,7 @@ struct Breadcrumb {
 
 /* A handler has nowhere else to look. One service is one process is one breadcrumb. */
 static Trail *watched_trail;
+static pid_t watched_thread;
 
 static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
 static struct sigaction previous_actions[ELEMENTSOF(fatal_signals)];
@@ -66,7 +67,9 @@ static void mark_crash(int cause) {
 static void on_fatal_signal(int number, siginfo_t *info, void *context) {
         int saved_errno = errno;
 
-        mark_crash(number);
+        /* Another thread's fault is no module's; what was sent (the watchdog's SIGABRT) may arrive on any. */
+        if (info->si_code <= 0 || gettid() == watched_thread)
+                mark_crash(number);
         for (size_t i = 0; i < ELEMENTSOF(fatal_signals); i++)
                 if (fatal_signals[i] == number)
                         (void) sigaction(number, &previous_actions[i], NULL);
@@ -92,6 +95,7 @@ static void watch_for_crashes(Trail *trail) {
                                           .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
         watched_trail = trail;
+        watched_thread = gettid();
         if (first)
                 (void) atexit(on_exit_in_call);
         first = false;

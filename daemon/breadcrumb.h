@@ -2,15 +2,17 @@
 #pragma once
 
 /* A module that crashes takes the service down with it. Before each call of a module op its name, the op and the device are
- * written to a small mapped file in the runtime directory (a few stores, no system call) and cleared after. At start a file
- * that still names a call is evidence of a crash: counted, and after MODULE_CRASHES_MAX with the same module the module is
- * refused until the machine boots again or the file is removed. */
+ * written to a small mapped file in the runtime directory (a few stores, no system call) and cleared after. A fatal signal or
+ * an exit() in the middle of a call leaves its mark there. At start a mark is counted, and after MODULE_CRASHES_MAX with the
+ * same module the module is refused until the machine boots again or the file is removed. A service that was merely killed
+ * leaves no mark: an administrator's SIGKILL says nothing about the module that happened to be at work. */
 
 #include "lib/macro.h"
 
 typedef struct Breadcrumb Breadcrumb;
 
-/* Opens (creates) `directory`/breadcrumb and settles what the last run left. */
+/* Opens (creates) `directory`/breadcrumb, settles what the last run left, and installs handlers for fatal signals, which
+ * leave them to what was installed before. To be called on the thread that calls the modules. */
 int breadcrumb_open(const char *directory, Breadcrumb **ret);
 Breadcrumb *breadcrumb_close(Breadcrumb *breadcrumb);
 DEFINE_CLEANUP(Breadcrumb *, breadcrumb_close)

@@ -24,6 +24,8 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
         const char **ids;
         int r;
 
+        if (bus_asks_below(OBJECT_DEVICE, prefix))
+                return 0;
         if (total > MANAGED_OBJECTS_MAX)
                 return sd_bus_error_setf(error, BUS_ERROR_PREFIX "TooManyObjects",
                                          "%zu devices are too many for one answer; use ListDevices", total);

@@ -71,6 +71,9 @@ void bus_jobs_settle(Bus *b, const Job *job);
 void bus_jobs_free(Bus *b);
 /* Reads an a{sv} that must be empty. */
 int bus_no_options(sd_bus_message *m, const char *what, sd_bus_error *error);
+/* Whether `path`, for which an enumerator is called, lies below those objects' prefix: an object has no children, but sd-bus
+ * asks all the same when somebody introspects it. */
+bool bus_asks_below(ObjectKind kind, const char *path);
 /* Node enumerators: paths of `n` ids. */
 int bus_nodes(ObjectKind kind, const char *const *ids, size_t n, char ***ret);
 /* bus-device-type.c */

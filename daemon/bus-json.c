@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus-json.h"
 
+#include <math.h>
+
 #define DEPTH_MAX 8
 
 static int read_value(sd_bus_message *m, char type, const char *contents, unsigned depth, json_t **ret);
@@ -57,6 +59,8 @@ static int read_basic(sd_bus_message *m, char type, json_t **ret) {
                 break;
         case 'd':
                 r = sd_bus_message_read_basic(m, type, &d);
+                if (r >= 0 && !isfinite(d))
+                        return -EPROTOTYPE;
                 *ret = r < 0 ? NULL : json_real(d);
                 break;
         case 's':
@@ -66,7 +70,7 @@ static int read_basic(sd_bus_message *m, char type, json_t **ret) {
                 *ret = r < 0 ? NULL : json_string(text);
                 break;
         case 'h':
-                return -EINVAL;
+                return -EPROTOTYPE;
         default:
                 return read_integer(m, type, ret);
         }
@@ -123,7 +127,7 @@ static int read_array(sd_bus_message *m, const char *contents, unsigned depth, j
         if (!array)
                 return -ENOMEM;
         if (dict && strcmp(contents, "{sv}") != 0)
-                return -EINVAL;
+                return -EPROTOTYPE;
         r = sd_bus_message_enter_container(m, 'a', contents);
         if (r < 0)
                 return r;

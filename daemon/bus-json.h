@@ -9,7 +9,8 @@
 
 #include "lib/fault.h"
 
-/* Reads what comes next in the message. Object paths become their texts. */
+/* Reads what comes next in the message. Object paths become their texts. -ELOOP: nested too deeply; -EPROTOTYPE: a type that
+ * no option has. */
 int bus_read_dict(sd_bus_message *m, json_t **ret);         /* a{sv} */
 int bus_read_dict_list(sd_bus_message *m, json_t **ret);    /* aa{sv} */
 int bus_read_conditions(sd_bus_message *m, json_t **ret);   /* a(sss) */

@@ -54,6 +54,12 @@ int bus_append_paths(sd_bus_message *m, ObjectKind kind, const char *const *ids)
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+bool bus_asks_below(ObjectKind kind, const char *path) {
+        const char *rest = startswith(path, kinds[kind].prefix);
+
+        return rest && rest[0] == '/';
+}
+
 int bus_nodes(ObjectKind kind, const char *const *ids, size_t n, char ***ret) {
         char **nodes = calloc(n + 1, sizeof(char *));
 

@@ -21,6 +21,8 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
         const char **ids;
         int r;
 
+        if (bus_asks_below(OBJECT_RULE, prefix))
+                return 0;
         if (total > MANAGED_OBJECTS_MAX)
                 return sd_bus_error_setf(error, BUS_ERROR_PREFIX "TooManyObjects",
                                          "%zu rules are too many for one answer; use Export", total);

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-/* A name that devices share ("iommu:17", "card:0000:3b:00", "below:/devices/pci0000:3a"), or that of one device alone, and
- * how many devices in use have it. */
+/* A name that devices share ("iommu:17", "card:0000:3b:00", "below:/devices/pci0000:3a"), or that of one
+ * device alone, and how many devices in use have it. */
 typedef struct Use {
         unsigned count;
         UT_hash_handle hh;
@@ -32,7 +32,8 @@ static int length_before(const char *text, char last) {
         return (int) (end ? (size_t) (end - text) : strlen(text));
 }
 
-/* Writes the name; false where the device has no such relation. A path too long for the buffer counts as none. */
+/* Writes the name; false where the device has no such relation. A path too long for the buffer counts as
+ * none. */
 static bool name_of(const HostDevice *host, Relation relation, char name[static NAME_SIZE]) {
         int n = -1;
 
@@ -48,11 +49,13 @@ static bool name_of(const HostDevice *host, Relation relation, char name[static 
                 if (host->slot)
                         n = snprintf(name, NAME_SIZE, "slot:%s", host->slot);
                 else if (streq(host->subsystem, "pci"))
-                        n = snprintf(name, NAME_SIZE, "card:%.*s", length_before(host->sysname, '.'), host->sysname);
+                        n = snprintf(name, NAME_SIZE, "card:%.*s", length_before(host->sysname, '.'),
+                                     host->sysname);
                 break;
         case RELATION_PARENT:
                 if (host->syspath)
-                        n = snprintf(name, NAME_SIZE, "below:%.*s", length_before(host->syspath, '/'), host->syspath);
+                        n = snprintf(name, NAME_SIZE, "below:%.*s", length_before(host->syspath, '/'),
+                                     host->syspath);
                 break;
         case _RELATION_MAX:
                 break;
@@ -60,7 +63,8 @@ static bool name_of(const HostDevice *host, Relation relation, char name[static 
         return n >= 0 && n < NAME_SIZE;
 }
 
-/* The entry of the device's relation, made when there is none yet; NULL where the device has no such relation. */
+/* The entry of the device's relation, made when there is none yet; NULL where the device has no such
+ * relation. */
 static int find_use(UseTable *table, const HostDevice *host, Relation relation, Use **ret) {
         char name[NAME_SIZE];
         size_t n;
@@ -114,7 +118,7 @@ UseTable *use_table_free(UseTable *table) {
 
         if (!table)
                 return NULL;
-        HASH_ITER (hh, table->uses, use, next) {
+        HASH_ITER(hh, table->uses, use, next) {
                 HASH_DEL(table->uses, use);
                 free(use);
         }

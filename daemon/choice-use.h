@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What is in use near a device: in the same IOMMU group, on the same card, below the same bridge or hub. Counted once for
- * the whole host; a candidate then looks at three counters. */
+/* What is in use near a device: in the same IOMMU group, on the same card, below the same bridge or hub.
+ * Counted once for the whole host; a candidate then looks at three counters. */
 
 #include "inventory.h"
 

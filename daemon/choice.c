@@ -14,7 +14,8 @@
 #define POINTS_PARENT 1
 #define NEAR_MAX 99u
 #define POINTS_SPREAD 999999 /* with nothing in use nearby */
-/* Distances as the firmware's tables have them: 10 to itself, 20 and more to others; in between, where no node is stated. */
+/* Distances as the firmware's tables have them: 10 to itself, 20 and more to others; in between, where no
+ * node is stated. */
 #define POINTS_NUMA 255
 #define DISTANCE_SAME 10
 #define DISTANCE_UNKNOWN 15
@@ -29,7 +30,7 @@ typedef struct Candidate {
         Nearness near;
         int64_t score;
         bool asked, eligible;
-        size_t turn;    /* chosen as which, from 1; 0: was not */
+        size_t turn; /* chosen as which, from 1; 0: was not */
         FindingList why_not;
 } Candidate;
 
@@ -55,7 +56,7 @@ typedef struct Choice {
 static void choice_forget_bundles(Choice *choice) {
         Bundle *bundle, *next;
 
-        HASH_ITER (hh, choice->bundles, bundle, next) {
+        HASH_ITER(hh, choice->bundles, bundle, next) {
                 HASH_DEL(choice->bundles, bundle);
                 free(bundle);
         }
@@ -121,8 +122,9 @@ static int choice_consider(Choice *choice, Device *device) {
         return 0;
 }
 
-/* What nobody wants explained is found without looking at the whole group: a consumer gets back what it had, and in order of
- * place the first that can be had is the answer. Returns 0 where the group must be looked at after all. */
+/* What nobody wants explained is found without looking at the whole group: a consumer gets back what it
+ * had, and in order of place the first that can be had is the answer. Returns 0 where the group must be
+ * looked at after all. */
 static int choice_make_quickly(Choice *choice) {
         const ChoiceRequest *request = choice->request;
         Device *const *members;
@@ -130,7 +132,8 @@ static int choice_make_quickly(Choice *choice) {
         for (size_t i = 0; request->last && request->last[i]; i++) {
                 Device *device = inventory_find(choice->inventory, request->last[i]);
 
-                if (device && group_has_member(request->group, device) && choice_consider(choice, device) < 0)
+                if (device && group_has_member(request->group, device) &&
+                    choice_consider(choice, device) < 0)
                         return -ENOMEM;
         }
         if (is_complete(choice))
@@ -156,8 +159,8 @@ static size_t used_last(const ChoiceRequest *request, const Device *device) {
         return 0;
 }
 
-/* Adds the member to its bundle's candidate. The first to come stands for the bundle, until one comes that was used before:
- * the consumer knows that one. */
+/* Adds the member to its bundle's candidate. The first to come stands for the bundle, until one comes that
+ * was used before: the consumer knows that one. */
 static int choice_add_member(Choice *choice, Device *device) {
         size_t last = used_last(choice->request, device);
         Bundle *bundle = choice_find_bundle(choice, device);
@@ -318,7 +321,8 @@ static int PRINTF_LIKE(2, 3) add_reason(json_t *reasons, const char *format, ...
 static int add_use_reason(json_t *reasons, unsigned n, const char *where) {
         if (n == 0)
                 return 0;
-        return add_reason(reasons, "%u %s %s %s in use", n, n == 1 ? "device" : "devices", where, n == 1 ? "is" : "are");
+        return add_reason(reasons, "%u %s %s %s in use", n, n == 1 ? "device" : "devices", where,
+                          n == 1 ? "is" : "are");
 }
 
 static int add_use_reasons(json_t *reasons, const Nearness *near) {
@@ -388,8 +392,8 @@ static int candidate_to_json(const Choice *choice, const Candidate *c, json_t **
         if (r < 0)
                 return r;
         json = json_pack("{ss sO sI sb sO so}", "device", c->device->id, "companions", companions, "score",
-                         (json_int_t) c->score, "chosen", (int) (c->turn > 0), "reasons", reasons, "blockers",
-                         finding_list_to_json(&c->why_not));
+                         (json_int_t) c->score, "chosen", (int) (c->turn > 0), "reasons", reasons,
+                         "blockers", finding_list_to_json(&c->why_not));
         if (!json)
                 return -ENOMEM;
         *ret = json;
@@ -445,8 +449,8 @@ static int choice_run(Choice *choice, json_t **ret_candidates) {
         return ret_candidates ? choice_explain(choice, ret_candidates) : 0;
 }
 
-int choice_make(Inventory *inventory, const ChoiceRequest *request, Device ***ret, size_t *ret_n, json_t **ret_candidates,
-                Fault *fault) {
+int choice_make(Inventory *inventory, const ChoiceRequest *request, Device ***ret, size_t *ret_n,
+                json_t **ret_candidates, Fault *fault) {
         _cleanup_(choice_done) Choice choice = { .request = request, .inventory = inventory };
         size_t n = MIN_OF((size_t) request->count, request->group->n_members);
         int r;
@@ -457,7 +461,8 @@ int choice_make(Inventory *inventory, const ChoiceRequest *request, Device ***re
                 return fault_oom(fault);
         if (r < 0)
                 return fault_set_object(fault, r, FAULT_INTERNAL, request->group->id,
-                                        "The bundles of the group %s cannot be told: %s", request->group->id, strerror(-r));
+                                        "The bundles of the group %s cannot be told: %s", request->group->id,
+                                        strerror(-r));
         *ret_n = choice.n_chosen;
         *ret = TAKE_PTR(choice.chosen);
         return 0;

@@ -4,8 +4,9 @@
 #include "condition-internal.h"
 #include "excerpt.h"
 
-/* Conditions that can never hold together. Looked for pair by pair: that finds what people write by mistake, and says which
- * two are at fault. A rule with a contradiction is valid, it only matches nothing. */
+/* Conditions that can never hold together. Looked for pair by pair: that finds what people write by
+ * mistake, and says which two are at fault. A rule with a contradiction is valid, it only matches nothing.
+ */
 
 /* The numbers that fit a condition; all integer types fit into 128 bits. */
 typedef struct Range {
@@ -46,13 +47,13 @@ static Range range_of(const Condition *c) {
         Range range = range_of_type(c->type);
         __int128 number = number_of(c);
 
-        if (c->operator == OPERATOR_EQ || c->operator == OPERATOR_GE)
+        if (c->op == OPERATOR_EQ || c->op == OPERATOR_GE)
                 range.low = number;
-        if (c->operator == OPERATOR_EQ || c->operator == OPERATOR_LE)
+        if (c->op == OPERATOR_EQ || c->op == OPERATOR_LE)
                 range.high = number;
-        if (c->operator == OPERATOR_GT)
+        if (c->op == OPERATOR_GT)
                 range.low = number + 1;
-        if (c->operator == OPERATOR_LT)
+        if (c->op == OPERATOR_LT)
                 range.high = number - 1;
         return range;
 }
@@ -63,16 +64,16 @@ static bool numbers_exclude(const Condition *a, const Condition *b) {
         if (MAX_OF(first.low, second.low) > MIN_OF(first.high, second.high))
                 return true;
         /* `ne` leaves a hole; it matters only where nothing else is left. */
-        if (a->operator == OPERATOR_NE && b->operator == OPERATOR_EQ)
+        if (a->op == OPERATOR_NE && b->op == OPERATOR_EQ)
                 return number_of(a) == number_of(b);
-        return b->operator == OPERATOR_NE && a->operator == OPERATOR_EQ && number_of(a) == number_of(b);
+        return b->op == OPERATOR_NE && a->op == OPERATOR_EQ && number_of(a) == number_of(b);
 }
 
 static bool truths_exclude(const Condition *a, const Condition *b) {
         /* Two `ne` both fit a device that does not have the field. */
-        if (a->operator == OPERATOR_NE && b->operator == OPERATOR_NE)
+        if (a->op == OPERATOR_NE && b->op == OPERATOR_NE)
                 return false;
-        return (a->operator == b->operator) != (a->number.b == b->number.b);
+        return (a->op == b->op) != (a->number.b == b->number.b);
 }
 
 static bool beginnings_exclude(const Condition *a, const Condition *b) {
@@ -86,27 +87,28 @@ static bool ends_exclude(const Condition *a, const Condition *b) {
 }
 
 static bool is_upper_bound(const Condition *c) {
-        return c->operator == OPERATOR_LT || c->operator == OPERATOR_LE;
+        return c->op == OPERATOR_LT || c->op == OPERATOR_LE;
 }
 
 /* Nothing is above the one and below the other. */
 static bool bounds_exclude(const Condition *lower, const Condition *upper) {
         int order = strcmp(lower->value, upper->value);
 
-        return order > 0 || (order == 0 && (lower->operator == OPERATOR_GT || upper->operator == OPERATOR_LT));
+        return order > 0 || (order == 0 && (lower->op == OPERATOR_GT || upper->op == OPERATOR_LT));
 }
 
 static bool texts_exclude(Condition *a, Condition *b) {
-        /* The only text that fits one of them is tried on the other; what came to a limit is not known to fail. */
-        if (a->operator == OPERATOR_EQ)
+        /* The only text that fits one of them is tried on the other; what came to a limit is not known to
+         * fail. */
+        if (a->op == OPERATOR_EQ)
                 return condition_match_text(b, a->value) == MATCH_NO;
-        if (b->operator == OPERATOR_EQ)
+        if (b->op == OPERATOR_EQ)
                 return condition_match_text(a, b->value) == MATCH_NO;
-        if (a->operator == OPERATOR_BEGINS && b->operator == OPERATOR_BEGINS)
+        if (a->op == OPERATOR_BEGINS && b->op == OPERATOR_BEGINS)
                 return beginnings_exclude(a, b);
-        if (a->operator == OPERATOR_ENDS && b->operator == OPERATOR_ENDS)
+        if (a->op == OPERATOR_ENDS && b->op == OPERATOR_ENDS)
                 return ends_exclude(a, b);
-        if (operator_is_ordering(a->operator) && operator_is_ordering(b->operator) &&
+        if (operator_is_ordering(a->op) && operator_is_ordering(b->op) &&
             is_upper_bound(a) != is_upper_bound(b))
                 return is_upper_bound(a) ? bounds_exclude(b, a) : bounds_exclude(a, b);
         return false;
@@ -114,8 +116,8 @@ static bool texts_exclude(Condition *a, Condition *b) {
 
 /* Different elements of a list may fit different conditions. */
 static bool lists_exclude(const Condition *a, const Condition *b) {
-        bool opposite = (a->operator == OPERATOR_EQ && b->operator == OPERATOR_NE) ||
-                        (a->operator == OPERATOR_NE && b->operator == OPERATOR_EQ);
+        bool opposite = (a->op == OPERATOR_EQ && b->op == OPERATOR_NE) ||
+                        (a->op == OPERATOR_NE && b->op == OPERATOR_EQ);
 
         return opposite && streq(a->value, b->value);
 }
@@ -142,8 +144,8 @@ static bool is_impossible(const Condition *c) {
 static void describe(const Condition *c, char *buffer, size_t size) {
         char value[EXCERPT_SIZE];
 
-        (void) snprintf(buffer, size, "%s %s %s", c->field, operator_sign(c->operator) ?: operator_to_string(c->operator),
-                        excerpt(c->value, value));
+        (void) snprintf(buffer, size, "%s %s %s", c->field,
+                        operator_sign(c->op) ?: operator_to_string(c->op), excerpt(c->value, value));
 }
 
 char *conditions_contradiction(const ConditionList *list) {

@@ -12,10 +12,10 @@
 
 /* What matching looks at comes first: with a hundred rules the caches decide. */
 struct Condition {
-        uint8_t index;    /* of the field in the module's table */
+        uint8_t index; /* of the field in the module's table */
         bool slow;
         uint8_t position; /* as it was written */
-        Operator operator;
+        Operator op;
         uint32_t type;    /* PtType of the field; PT_NONE without module */
         FieldData number; /* the value of a field that is a number or a truth */
         char *value;      /* value and field as they were written */
@@ -28,20 +28,20 @@ struct Condition {
 struct ConditionList {
         const Module *module; /* NULL: kept as text, matches nothing */
         size_t n_items;
-        Condition *items;     /* cheap ones first */
-        uint64_t fields;      /* bit per field that is named */
+        Condition *items; /* cheap ones first */
+        uint64_t fields;  /* bit per field that is named */
         bool slow;
         char *error;
 };
 
 /* Where the parts of a condition stand, for messages. */
 typedef struct ConditionWords {
-        const char *field, *operator, *value;
-        size_t number;           /* of the condition, from 1 */
-        const char *text;        /* the text form it was read from; NULL: a triple */
-        size_t field_at;         /* offsets in `text` */
+        const char *field, *op, *value;
+        size_t number;    /* of the condition, from 1 */
+        const char *text; /* the text form it was read from; NULL: a triple */
+        size_t field_at;  /* offsets in `text` */
         size_t operator_at;
-        size_t value_at;         /* of the opening quote where there is one */
+        size_t value_at; /* of the opening quote where there is one */
 } ConditionWords;
 
 int condition_list_new(const Module *module, ConditionList **ret);
@@ -55,8 +55,8 @@ Condition *condition_list_at(const ConditionList *list, size_t position);
 /* Number of the character at this offset, from 1. */
 size_t character_number(const char *text, size_t offset);
 
-bool operator_is_ordering(Operator operator);
-const char *operator_sign(Operator operator); /* NULL for those that are words only */
+bool operator_is_ordering(Operator op);
+const char *operator_sign(Operator op); /* NULL for those that are words only */
 
 /* Whether a text satisfies a condition on a text field. */
 Match condition_match_text(Condition *condition, const char *text);

@@ -15,8 +15,8 @@ static bool ends_with(const char *text, const char *end, size_t length) {
 }
 
 /* `order`: below, at or above 0 as the device's value is to the condition's. */
-static bool order_fits(Operator operator, int order) {
-        switch (operator) {
+static bool order_fits(Operator op, int order) {
+        switch (op) {
         case OPERATOR_EQ:
                 return order == 0;
         case OPERATOR_NE:
@@ -57,7 +57,7 @@ static Match search(Condition *c, const char *text) {
 }
 
 Match condition_match_text(Condition *c, const char *text) {
-        switch (c->operator) {
+        switch (c->op) {
         case OPERATOR_EQ:
                 return match_from_bool(streq(text, c->value));
         case OPERATOR_NE:
@@ -66,7 +66,7 @@ Match condition_match_text(Condition *c, const char *text) {
         case OPERATOR_LE:
         case OPERATOR_GT:
         case OPERATOR_GE:
-                return match_from_bool(order_fits(c->operator, strcmp(text, c->value)));
+                return match_from_bool(order_fits(c->op, strcmp(text, c->value)));
         case OPERATOR_BEGINS:
                 return match_from_bool(strncmp(text, c->value, c->length) == 0);
         case OPERATOR_ENDS:
@@ -86,7 +86,7 @@ Match condition_match_text(Condition *c, const char *text) {
 static Match match_list(Condition *c, char *const *strv) {
         Match match = MATCH_NO;
 
-        if (c->operator == OPERATOR_NE) {
+        if (c->op == OPERATOR_NE) {
                 for (size_t i = 0; strv[i]; i++)
                         if (streq(strv[i], c->value))
                                 return MATCH_NO;
@@ -120,9 +120,9 @@ static int order_of(uint32_t type, const FieldData *a, const FieldData *b) {
 
 /* The device does not have it, and that is known. */
 static Match match_absent(Condition *c) {
-        if (c->operator == OPERATOR_NE && (c->type != PT_STRING && c->type != PT_STRV))
+        if (c->op == OPERATOR_NE && (c->type != PT_STRING && c->type != PT_STRV))
                 return MATCH_YES;
-        if (operator_is_ordering(c->operator) || (c->type != PT_STRING && c->type != PT_STRV))
+        if (operator_is_ordering(c->op) || (c->type != PT_STRING && c->type != PT_STRV))
                 return MATCH_NO;
         return condition_match_text(c, "");
 }
@@ -136,7 +136,7 @@ Match condition_match(Condition *c, const Device *device) {
                 return data->s ? condition_match_text(c, data->s) : match_absent(c);
         if (c->type == PT_STRV)
                 return data->strv && data->strv[0] ? match_list(c, data->strv) : match_absent(c);
-        return match_from_bool(order_fits(c->operator, order_of(c->type, data, &c->number)));
+        return match_from_bool(order_fits(c->op, order_of(c->type, data, &c->number)));
 }
 
 /* Says once that an expression came to its limits. */
@@ -146,7 +146,8 @@ static void note_limit(ConditionList *list, const Condition *c) {
         if (list->error || !c->pattern)
                 return;
         if (asprintf(&list->error,
-                     "The regular expression \"%s\" on the field %s takes too long and was given up; write it without nested repetitions",
+                     "The regular expression \"%s\" on the field %s takes too long and was given up; write "
+                     "it without nested repetitions",
                      excerpt(c->value, value), c->field) < 0)
                 list->error = NULL;
 }

@@ -25,7 +25,8 @@ size_t character_number(const char *text, size_t offset) {
         return n;
 }
 
-/* Offset in the text form of the character at `offset` of the value: behind a quote there may be backslashes. */
+/* Offset in the text form of the character at `offset` of the value: behind a quote there may be
+ * backslashes. */
 static size_t offset_in_text(const ConditionWords *words, size_t offset) {
         const char *p = words->text + words->value_at;
 
@@ -37,9 +38,10 @@ static size_t offset_in_text(const ConditionWords *words, size_t offset) {
         return (size_t) (p - words->text);
 }
 
-/* "At character 17 of the conditions" or "In condition 3", then what is wrong there. `offset`: into the value, where known. */
-static int PRINTF_LIKE(6, 7) refuse(const ConditionWords *words, Part part, size_t offset, FaultCode code, Fault *fault,
-                                    const char *format, ...) {
+/* "At character 17 of the conditions" or "In condition 3", then what is wrong there. `offset`: into the
+ * value, where known. */
+static int PRINTF_LIKE(6, 7) refuse(const ConditionWords *words, Part part, size_t offset, FaultCode code,
+                                    Fault *fault, const char *format, ...) {
         _cleanup_free_ char *message = NULL;
         int error = code == FAULT_TOO_LARGE ? -E2BIG : -EINVAL;
         size_t at = part == PART_FIELD ? words->field_at : words->operator_at;
@@ -57,11 +59,12 @@ static int PRINTF_LIKE(6, 7) refuse(const ConditionWords *words, Part part, size
         if (words->text) {
                 if (part == PART_VALUE)
                         at = offset > 0 ? offset_in_text(words, offset) : words->value_at;
-                return fault_set(fault, error, code, "At character %zu: %s", character_number(words->text, at), message);
+                return fault_set(fault, error, code, "At character %zu: %s",
+                                 character_number(words->text, at), message);
         }
         if (offset > 0)
-                return fault_set(fault, error, code, "Condition %zu, at character %zu of its value: %s", words->number,
-                                 character_number(words->value, offset), message);
+                return fault_set(fault, error, code, "Condition %zu, at character %zu of its value: %s",
+                                 words->number, character_number(words->value, offset), message);
         return fault_set(fault, error, code, "Condition %zu: %s", words->number, message);
 }
 
@@ -116,16 +119,18 @@ static int find_field(const Module *module, const ConditionWords *words, Fault *
                 return fault_oom(fault);
         if (i >= 0)
                 return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault,
-                              "The field \"%s\" cannot be used in conditions; those of type %s that can: %s", fields[i].name,
-                              module->name, names);
+                              "The field \"%s\" cannot be used in conditions; those of type %s that can: %s",
+                              fields[i].name, module->name, names);
         if (startswith(words->field, PROVIDER_PREFIX))
                 return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault,
-                              "\"%s\" asks for a field of the device's provider, but devices of type %s have none; fields of the device: %s",
+                              "\"%s\" asks for a field of the device's provider, but devices of type %s "
+                              "have none; fields of the device: %s",
                               excerpt(words->field, name), module->name, names);
         nearest = nearest_field(fields, words->field);
         return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault,
-                      "There is no field \"%s\" of type %s%s%s%s; valid fields: %s", excerpt(words->field, name),
-                      module->name, nearest ? ", did you mean \"" : "", strempty(nearest), nearest ? "\"?" : "", names);
+                      "There is no field \"%s\" of type %s%s%s%s; valid fields: %s",
+                      excerpt(words->field, name), module->name, nearest ? ", did you mean \"" : "",
+                      strempty(nearest), nearest ? "\"?" : "", names);
 }
 
 /* Which operators the type of a field has, for people. */
@@ -139,32 +144,33 @@ static const char *operators_of(uint32_t type) {
         case PT_UINT64:
                 return "eq (=), ne (!=), lt (<), le (<=), gt (>), ge (>=)";
         default:
-                return "eq (=), ne (!=), lt (<), le (<=), gt (>), ge (>=), begins (^=), ends ($=), contains (*=), icontains, regex (~)";
+                return "eq (=), ne (!=), lt (<), le (<=), gt (>), ge (>=), begins (^=), ends ($=), contains "
+                       "(*=), icontains, regex (~)";
         }
 }
 
-static bool type_has_operator(uint32_t type, Operator operator) {
+static bool type_has_operator(uint32_t type, Operator op) {
         if (type == PT_STRING || type == PT_STRV || type == PT_NONE)
                 return true;
         if (type == PT_BOOL)
-                return operator == OPERATOR_EQ || operator == OPERATOR_NE;
-        return operator <= OPERATOR_GE;
+                return op == OPERATOR_EQ || op == OPERATOR_NE;
+        return op <= OPERATOR_GE;
 }
 
 static int set_operator(Condition *c, const ConditionWords *words, Fault *fault) {
         char name[EXCERPT_SIZE];
-        Operator operator = operator_parse(words->operator);
+        Operator op = operator_parse(words->op);
 
-        if (operator < 0)
+        if (op < 0)
                 return refuse(words, PART_OPERATOR, 0, FAULT_UNKNOWN_OPERATOR, fault,
-                              "There is no operator \"%s\"; valid for %s: %s", excerpt(words->operator, name), words->field,
-                              operators_of(c->type));
-        if (!type_has_operator(c->type, operator))
+                              "There is no operator \"%s\"; valid for %s: %s", excerpt(words->op, name),
+                              words->field, operators_of(c->type));
+        if (!type_has_operator(c->type, op))
                 return refuse(words, PART_OPERATOR, 0, FAULT_UNKNOWN_OPERATOR, fault,
                               "The field %s is %s, the operator %s is for texts%s; valid: %s", words->field,
-                              type_title(c->type), operator_to_string(operator),
+                              type_title(c->type), operator_to_string(op),
                               c->type == PT_BOOL ? " or numbers" : "", operators_of(c->type));
-        c->operator = operator;
+        c->op = op;
         return 0;
 }
 
@@ -203,7 +209,8 @@ static int set_pattern(Condition *c, const ConditionWords *words, bool literal, 
 
         if (c->length > REGEX_MAX_BYTES)
                 return refuse(words, PART_VALUE, 0, FAULT_TOO_LARGE, fault,
-                              "The regular expression has %zu bytes; at most %u are allowed", c->length, REGEX_MAX_BYTES);
+                              "The regular expression has %zu bytes; at most %u are allowed", c->length,
+                              REGEX_MAX_BYTES);
         r = pattern_new(words->value, literal, &c->pattern, &offset, message);
         if (r == -ENOMEM)
                 return fault_oom(fault);
@@ -213,20 +220,14 @@ static int set_pattern(Condition *c, const ConditionWords *words, bool literal, 
         return 0;
 }
 
-static bool is_ascii(const char *text) {
-        for (; *text; text++)
-                if ((unsigned char) *text >= 0x80)
-                        return false;
-        return true;
-}
-
 static int set_text(Condition *c, const ConditionWords *words, Fault *fault) {
-        if (c->length == 0 && c->operator >= OPERATOR_BEGINS)
+        if (c->length == 0 && c->op >= OPERATOR_BEGINS)
                 return refuse(words, PART_VALUE, 0, FAULT_INVALID_VALUE, fault,
-                              "The value is empty: \"%s\" would fit every device", operator_to_string(c->operator));
-        if (c->operator == OPERATOR_REGEX)
+                              "The value is empty: \"%s\" would fit every device",
+                              operator_to_string(c->op));
+        if (c->op == OPERATOR_REGEX)
                 return set_pattern(c, words, false, fault);
-        if (c->operator == OPERATOR_ICONTAINS && !is_ascii(words->value))
+        if (c->op == OPERATOR_ICONTAINS && !text_is_ascii(words->value))
                 return set_pattern(c, words, true, fault);
         return 0;
 }
@@ -234,12 +235,15 @@ static int set_text(Condition *c, const ConditionWords *words, Fault *fault) {
 static int check_words(const ConditionWords *words, Fault *fault) {
         if (strnlen(words->value, TEXT_MAX_BYTES + 1) > TEXT_MAX_BYTES)
                 return refuse(words, PART_VALUE, 0, FAULT_TOO_LARGE, fault,
-                              "The value has %zu bytes; at most %u are allowed", strlen(words->value), TEXT_MAX_BYTES);
+                              "The value has %zu bytes; at most %u are allowed", strlen(words->value),
+                              TEXT_MAX_BYTES);
         if (!text_is_clean(words->value, TEXT_MAX_BYTES))
                 return refuse(words, PART_VALUE, 0, FAULT_INVALID_VALUE, fault,
-                              "The value is not plain text: control characters and what is not UTF-8 are not allowed");
+                              "The value is not plain text: control characters and what is not UTF-8 are "
+                              "not allowed");
         if (words->field[0] == '\0')
-                return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault, "The name of the field is empty");
+                return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault,
+                              "The name of the field is empty");
         return 0;
 }
 
@@ -247,7 +251,8 @@ static int check_words(const ConditionWords *words, Fault *fault) {
 static int check_field_name(const ConditionWords *words, Fault *fault) {
         char name[EXCERPT_SIZE];
 
-        if (strlen(words->field) <= 2 * ID_MAX && words->field[strspn(words->field, FIELD_CHARACTERS)] == '\0')
+        if (strlen(words->field) <= 2 * ID_MAX &&
+            words->field[strspn(words->field, FIELD_CHARACTERS)] == '\0')
                 return 0;
         return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault, "\"%s\" is no name of a field",
                       excerpt(words->field, name));
@@ -282,7 +287,8 @@ static int condition_fill(Condition *c, const Module *module, const ConditionWor
         c->length = strlen(c->value);
         if (c->type == PT_NONE)
                 return 0;
-        return c->type == PT_STRING || c->type == PT_STRV ? set_text(c, words, fault) : set_number(c, words, fault);
+        return c->type == PT_STRING || c->type == PT_STRV ? set_text(c, words, fault)
+                                                          : set_number(c, words, fault);
 }
 
 int condition_list_append(ConditionList *list, const ConditionWords *words, Fault *fault) {
@@ -308,7 +314,8 @@ int condition_list_append(ConditionList *list, const ConditionWords *words, Faul
         return 0;
 }
 
-/* The text of an element of a triple; numbers and truths are fine as values, because callers send what their language has. */
+/* The text of an element of a triple; numbers and truths are fine as values, because callers send what
+ * their language has. */
 static int read_element(json_t *element, bool value, char *buffer, size_t size, const char **ret) {
         if (json_is_string(element)) {
                 const char *text = json_string_value(element);
@@ -335,20 +342,21 @@ static int read_triple(json_t *triple, size_t number, ConditionList *list, Fault
 
         if (!json_is_array(triple) || json_array_size(triple) != ELEMENTSOF(parts))
                 return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
-                                 "Condition %zu: It must be a list of three texts: field, operator, value", number);
+                                 "Condition %zu: It must be a list of three texts: field, operator, value",
+                                 number);
         for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
                 int r = read_element(json_array_get(triple, i), i == 2, buffer, sizeof(buffer), &texts[i]);
                 if (r == -EILSEQ)
-                        return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE, "Condition %zu: The %s contains a NUL character",
-                                         number, parts[i]);
+                        return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
+                                         "Condition %zu: The %s contains a NUL character", number, parts[i]);
                 if (r < 0)
-                        return fault_set(fault, r, FAULT_INVALID_VALUE, "Condition %zu: The %s must be a text", number,
-                                         parts[i]);
+                        return fault_set(fault, r, FAULT_INVALID_VALUE,
+                                         "Condition %zu: The %s must be a text", number, parts[i]);
         }
         return condition_list_append(list,
                                      &(ConditionWords){
                                              .field = texts[0],
-                                             .operator = texts[1],
+                                             .op = texts[1],
                                              .value = texts[2],
                                              .number = number,
                                      },
@@ -365,7 +373,8 @@ int conditions_from_json(json_t *triples, const Module *module, ConditionList **
                 return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
                                  "Conditions must be a list of triples: field, operator, value");
         if (json_array_size(triples) > CONDITIONS_MAX)
-                return fault_set(fault, -E2BIG, FAULT_TOO_LARGE, "There are %zu conditions; at most %u are allowed",
+                return fault_set(fault, -E2BIG, FAULT_TOO_LARGE,
+                                 "There are %zu conditions; at most %u are allowed",
                                  json_array_size(triples), CONDITIONS_MAX);
         if (module && !module->descriptor)
                 module = NULL;
@@ -387,6 +396,7 @@ int conditions_from_body(json_t *where, const Module *module, ConditionList **re
         if (!text)
                 return conditions_from_json(where, module, ret, fault);
         if (strlen(text) != json_string_length(where))
-                return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE, "The conditions contain a NUL character");
+                return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
+                                 "The conditions contain a NUL character");
         return conditions_from_text(text, module, ret, fault);
 }

@@ -14,8 +14,9 @@
  *   operator   = a sign, or a word between blanks
  *   value      = characters without blanks, or '"' characters, \" and \\ '"'
  *
- * Signs need no blanks around them. The value of `~` may follow it at once; behind the other signs a value that itself
- * begins with a sign needs a blank before it, so that `=~` and `==` are errors and not surprises. */
+ * Signs need no blanks around them. The value of `~` may follow it at once; behind the other signs a value
+ * that itself begins with a sign needs a blank before it, so that `=~` and `==` are errors and not
+ * surprises. */
 
 #define BLANKS " \t\r\n"
 #define SIGNS "=!<>^$*~"
@@ -27,7 +28,8 @@ typedef struct Reader {
 } Reader;
 
 static int reader_refuse(const Reader *reader, size_t at, FaultCode code, const char *message) {
-        return fault_set(reader->fault, -EINVAL, code, "At character %zu: %s", character_number(reader->text, at), message);
+        return fault_set(reader->fault, -EINVAL, code, "At character %zu: %s",
+                         character_number(reader->text, at), message);
 }
 
 static const char *rest(const Reader *reader) {
@@ -67,7 +69,8 @@ static int read_operator(Reader *reader, char **ret) {
         if (length == 0)
                 length = strcspn(rest(reader), BLANKS);
         if (length == 0)
-                return reader_refuse(reader, reader->at, FAULT_UNKNOWN_OPERATOR, "The text ends where an operator is expected");
+                return reader_refuse(reader, reader->at, FAULT_UNKNOWN_OPERATOR,
+                                     "The text ends where an operator is expected");
         return take(reader, length, ret);
 }
 
@@ -84,11 +87,13 @@ static int read_quoted(Reader *reader, char **ret) {
                         c = rest(reader)[1];
                         if (c != '"' && c != '\\')
                                 return reader_refuse(reader, reader->at, FAULT_INVALID_VALUE,
-                                                     "In double quotes a backslash is written as \\\\ and a quote as \\\"");
+                                                     "In double quotes a backslash is written as \\\\ and a "
+                                                     "quote as \\\"");
                         reader->at++;
                 }
                 if (c == '\0')
-                        return reader_refuse(reader, start, FAULT_INVALID_VALUE, "The closing quote of this value is missing");
+                        return reader_refuse(reader, start, FAULT_INVALID_VALUE,
+                                             "The closing quote of this value is missing");
                 value[n++] = c;
         }
         reader->at++;
@@ -102,18 +107,21 @@ static int read_value(Reader *reader, char **ret) {
         const char *quote;
 
         if (length == 0)
-                return reader_refuse(reader, reader->at, FAULT_INVALID_VALUE,
-                                     "The text ends where a value is expected; an empty one is written as \"\"");
+                return reader_refuse(
+                        reader, reader->at, FAULT_INVALID_VALUE,
+                        "The text ends where a value is expected; an empty one is written as \"\"");
         if (*rest(reader) == '"')
                 return read_quoted(reader, ret);
 
         quote = memchr(rest(reader), '"', length);
         if (quote)
-                return reader_refuse(reader, (size_t) (quote - reader->text), FAULT_INVALID_VALUE,
-                                     "A value with a quote in it is written in double quotes, the quote inside as \\\"");
+                return reader_refuse(
+                        reader, (size_t) (quote - reader->text), FAULT_INVALID_VALUE,
+                        "A value with a quote in it is written in double quotes, the quote inside as \\\"");
         if (length == 3 && startswith(rest(reader), "and"))
                 return reader_refuse(reader, reader->at, FAULT_INVALID_VALUE,
-                                     "A value is missing before \"and\"; as a value the word is written in double quotes");
+                                     "A value is missing before \"and\"; as a value the word is written in "
+                                     "double quotes");
         return take(reader, length, ret);
 }
 
@@ -133,20 +141,23 @@ static int read_conjunction(Reader *reader, bool *ret_end) {
 
         length = strcspn(rest(reader), BLANKS);
         if (before == reader->at)
-                return reader_refuse(reader, reader->at, FAULT_INVALID_ARGUMENT, "A blank is expected behind the value");
+                return reader_refuse(reader, reader->at, FAULT_INVALID_ARGUMENT,
+                                     "A blank is expected behind the value");
         if (is_disjunction(rest(reader), length))
                 return reader_refuse(reader, reader->at, FAULT_INVALID_ARGUMENT,
-                                     "All conditions of a rule must hold; for \"or\" write another rule of the same group");
+                                     "All conditions of a rule must hold; for \"or\" write another rule of "
+                                     "the same group");
         if (length != 3 || !startswith(rest(reader), "and"))
                 return reader_refuse(reader, reader->at, FAULT_INVALID_ARGUMENT,
-                                     "\"and\" or the end is expected here; a value with blanks is written in double quotes");
+                                     "\"and\" or the end is expected here; a value with blanks is written "
+                                     "in double quotes");
         reader->at += length;
         skip_blanks(reader);
         return 0;
 }
 
 static int read_condition(Reader *reader, ConditionList *list) {
-        _cleanup_free_ char *field = NULL, *operator = NULL, *value = NULL;
+        _cleanup_free_ char *field = NULL, *op = NULL, *value = NULL;
         ConditionWords words = { .text = reader->text, .number = list->n_items + 1 };
         int r;
 
@@ -156,7 +167,7 @@ static int read_condition(Reader *reader, ConditionList *list) {
                 return r;
         skip_blanks(reader);
         words.operator_at = reader->at;
-        r = read_operator(reader, &operator);
+        r = read_operator(reader, &op);
         if (r < 0)
                 return r;
         skip_blanks(reader);
@@ -166,7 +177,7 @@ static int read_condition(Reader *reader, ConditionList *list) {
                 return r;
 
         words.field = field;
-        words.operator = operator;
+        words.op = op;
         words.value = value;
         return condition_list_append(list, &words, reader->fault);
 }
@@ -223,7 +234,7 @@ int conditions_to_text(const ConditionList *list, char **ret) {
                 const Condition *c = condition_list_at(list, i);
 
                 (void) fprintf(f, "%s%s %s ", i > 0 ? " and " : "", c->field,
-                               operator_sign(c->operator) ?: operator_to_string(c->operator));
+                               operator_sign(c->op) ?: operator_to_string(c->op));
                 write_value(f, c->value);
         }
         if (fclose(f) != 0) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "condition.h"
 
+#include <assert.h>
+
 #include "condition-internal.h"
 
 static const char *const operator_words[_OPERATOR_MAX] = {
@@ -20,35 +22,28 @@ static const char *const operator_words[_OPERATOR_MAX] = {
 DEFINE_STRING_TABLE(operator, Operator, operator_words)
 
 static const char *const operator_signs[_OPERATOR_MAX] = {
-        [OPERATOR_EQ] = "=",
-        [OPERATOR_NE] = "!=",
-        [OPERATOR_LT] = "<",
-        [OPERATOR_LE] = "<=",
-        [OPERATOR_GT] = ">",
-        [OPERATOR_GE] = ">=",
-        [OPERATOR_BEGINS] = "^=",
-        [OPERATOR_ENDS] = "$=",
-        [OPERATOR_CONTAINS] = "*=",
-        [OPERATOR_REGEX] = "~",
+        [OPERATOR_EQ] = "=",        [OPERATOR_NE] = "!=",   [OPERATOR_LT] = "<",      [OPERATOR_LE] = "<=",
+        [OPERATOR_GT] = ">",        [OPERATOR_GE] = ">=",   [OPERATOR_BEGINS] = "^=", [OPERATOR_ENDS] = "$=",
+        [OPERATOR_CONTAINS] = "*=", [OPERATOR_REGEX] = "~",
 };
 
-const char *operator_sign(Operator operator) {
-        return operator_signs[operator];
+const char *operator_sign(Operator op) {
+        return operator_signs[op];
 }
 
 Operator operator_parse(const char *text) {
-        Operator operator = operator_from_string(text);
+        Operator op = operator_from_string(text);
 
-        if (operator >= 0)
-                return operator;
+        if (op >= 0)
+                return op;
         for (size_t i = 0; text && i < ELEMENTSOF(operator_signs); i++)
                 if (operator_signs[i] && streq(operator_signs[i], text))
                         return (Operator) i;
         return _OPERATOR_INVALID;
 }
 
-bool operator_is_ordering(Operator operator) {
-        return operator >= OPERATOR_LT && operator <= OPERATOR_GE;
+bool operator_is_ordering(Operator op) {
+        return op >= OPERATOR_LT && op <= OPERATOR_GE;
 }
 
 int condition_list_new(const Module *module, ConditionList **ret) {
@@ -87,7 +82,7 @@ static unsigned cost_of(const Condition *c) {
         };
         unsigned cost = c->type == PT_STRV ? 2 : c->type == PT_STRING ? 1 : 0;
 
-        return cost + 2 * costs[c->operator];
+        return cost + 2 * costs[c->op];
 }
 
 static int compare_costs(const void *a, const void *b) {
@@ -103,10 +98,12 @@ void condition_list_finish(ConditionList *list) {
 }
 
 Condition *condition_list_at(const ConditionList *list, size_t position) {
-        for (size_t i = 0; i < list->n_items; i++)
-                if (list->items[i].position == position)
-                        return &list->items[i];
-        return NULL;
+        size_t i = 0;
+
+        assert(position < list->n_items);
+        while (list->items[i].position != position)
+                i++;
+        return &list->items[i];
 }
 
 size_t conditions_count(const ConditionList *list) {
@@ -130,7 +127,7 @@ void conditions_get(const ConditionList *list, size_t index, const char **ret_fi
         const Condition *c = condition_list_at(list, index);
 
         *ret_field = c->field;
-        *ret_operator = c->operator;
+        *ret_operator = c->op;
         *ret_value = c->value;
 }
 
@@ -140,7 +137,7 @@ json_t *conditions_to_json(const ConditionList *list) {
         for (size_t i = 0; triples && i < list->n_items; i++) {
                 const Condition *c = condition_list_at(list, i);
 
-                if (json_array_append_new(triples, json_pack("[sss]", c->field, operator_to_string(c->operator),
+                if (json_array_append_new(triples, json_pack("[sss]", c->field, operator_to_string(c->op),
                                                              c->value)) < 0) {
                         json_decref(triples);
                         return NULL;

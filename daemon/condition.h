@@ -2,12 +2,13 @@
 #pragma once
 
 /* Conditions over the typed fields of one type: (field, operator, value). Text on the bus and in files:
- * `vendor-id = 10de`, `name ~ ^NVIDIA.*A100`, `numa-node <= 1`, joined by `and`; values with blanks or the word `and` are
- * written in double quotes with \" and \\ inside.
+ * `vendor-id = 10de`, `name ~ ^NVIDIA.*A100`, `numa-node <= 1`, joined by `and`; values with blanks or the
+ * word `and` are written in double quotes with \" and \\ inside.
  *
- * Texts take all operators and are compared byte by byte; numbers take the comparisons, truths `eq` and `ne`. A list of
- * texts fits when one of its elements does, and fits `ne` when none is equal. What a device does not have reads as "" where
- * the field is a text or a list, fits `ne` and no comparison by size: `driver = ""` finds devices without a driver. */
+ * Texts take all operators and are compared byte by byte; numbers take the comparisons, truths `eq` and
+ * `ne`. A list of texts fits when one of its elements does, and fits `ne` when none is equal. What a device
+ * does not have reads as "" where the field is a text or a list, fits `ne` and no comparison by size:
+ * `driver = ""` finds devices without a driver. */
 
 #include <jansson.h>
 
@@ -37,15 +38,16 @@ Operator operator_parse(const char *text);
 typedef enum Match {
         MATCH_NO,
         MATCH_YES,
-        MATCH_UNKNOWN, /* cannot be said: a slow field was not read yet, or a regular expression came to its limits */
+        MATCH_UNKNOWN, /* cannot be said: a slow field was not read yet, or an expression came to its limits */
 } Match;
 
 typedef struct Condition Condition;
 typedef struct ConditionList ConditionList;
 
-/* From [[field, operator, value]…]. Unknown fields and operators, values of the wrong type, operators that the field's type
- * does not have and regular expressions that do not compile are refused with the position and the valid choices; fields
- * that are not matchable too. `module` NULL (refused or missing type): kept as text, matches nothing. */
+/* From [[field, operator, value]…]. Unknown fields and operators, values of the wrong type, operators that
+ * the field's type does not have and regular expressions that do not compile are refused with the position
+ * and the valid choices; fields that are not matchable too. `module` NULL (refused or missing type): kept
+ * as text, matches nothing. */
 int conditions_from_json(json_t *triples, const Module *module, ConditionList **ret, Fault *fault);
 int conditions_from_text(const char *text, const Module *module, ConditionList **ret, Fault *fault);
 /* Either of them, as a body has it. */
@@ -57,7 +59,8 @@ int conditions_to_text(const ConditionList *list, char **ret);
 size_t conditions_count(const ConditionList *list);
 /* All must hold. `ret_failed` (may be NULL): index of the first that does not. */
 Match conditions_match(ConditionList *list, const Device *device, size_t *ret_failed);
-/* Every condition that fails, for near misses: fills `failed` (conditions_count() entries), returns how many. */
+/* Every condition that fails, for near misses: fills `failed` (conditions_count() entries), returns how
+ * many. */
 size_t conditions_failures(ConditionList *list, const Device *device, bool *failed);
 /* Whether a condition names a slow field. */
 bool conditions_need_slow(const ConditionList *list);
@@ -68,5 +71,6 @@ void conditions_get(const ConditionList *list, size_t index, const char **ret_fi
                     const char **ret_value);
 /* Set when a match hit the limits of a regular expression: the text of what to say, NULL otherwise. */
 const char *conditions_error(const ConditionList *list);
-/* Pairs that can never hold together ("numa-node < 1 and numa-node > 3"): text for a warning, NULL for none; new memory. */
+/* Pairs that can never hold together ("numa-node < 1 and numa-node > 3"): text for a warning, NULL for
+ * none; new memory. */
 char *conditions_contradiction(const ConditionList *list);

@@ -96,7 +96,8 @@ static int parse_switch(const Key *key, const char *text, void *member) {
 }
 
 static const Key keys[] = {
-        { "Service", "Node", parse_node, offsetof(Config, node), NULL, 0, "a name without blanks and slashes" },
+        { "Service", "Node", parse_node, offsetof(Config, node), NULL, 0,
+          "a name without blanks and slashes" },
         { "Service", "ModuleDirectory", parse_path, offsetof(Config, module_directory), MODULE_DIRECTORY, 0,
           "an absolute path without \"..\"" },
         { "Service", "Worker", parse_path, offsetof(Config, worker), WORKER_PATH, 0,
@@ -176,11 +177,13 @@ static void list_valid(const char *section, char *buffer, size_t size) {
 
                 if (section ? !streq(keys[i].section, section) : i > 0 && streq(keys[i - 1].section, word))
                         continue;
-                length += (size_t) snprintf(buffer + length, size - length, "%s%s", length > 0 ? ", " : "", word);
+                length += (size_t) snprintf(buffer + length, size - length, "%s%s", length > 0 ? ", " : "",
+                                            word);
         }
 }
 
-/* One file as inih reads it: line by line through read_line(), which is where the number of a line is known. */
+/* One file as inih reads it: line by line through read_line(), which is where the number of a line is
+ * known. */
 typedef struct Reading {
         Config *config;
         const char *path;
@@ -207,11 +210,12 @@ static void unknown_key(Reading *reading, const char *section, const char *name)
 
         list_valid(known ? section : NULL, valid, sizeof(valid));
         if (section[0] == '\0')
-                note(reading, add_problem(reading->config, "%s:%u: '%s' stands before any section (valid: %s)",
-                                          reading->path, reading->line, name, valid));
+                note(reading,
+                     add_problem(reading->config, "%s:%u: '%s' stands before any section (valid: %s)",
+                                 reading->path, reading->line, name, valid));
         else if (!known)
-                note(reading, add_problem(reading->config, "%s:%u: unknown section [%s] (valid: %s)", reading->path,
-                                          reading->line, section, valid));
+                note(reading, add_problem(reading->config, "%s:%u: unknown section [%s] (valid: %s)",
+                                          reading->path, reading->line, section, valid));
         else
                 note(reading, add_problem(reading->config, "%s:%u: unknown key '%s' in [%s] (valid: %s)",
                                           reading->path, reading->line, name, section, valid));
@@ -219,8 +223,8 @@ static void unknown_key(Reading *reading, const char *section, const char *name)
 
 static int bad_value(Reading *reading, const Key *key, const char *value) {
         if (key->valid)
-                return add_problem(reading->config, "%s:%u: '%s' is no value for %s= (valid: %s)", reading->path,
-                                   reading->line, value, key->name, key->valid);
+                return add_problem(reading->config, "%s:%u: '%s' is no value for %s= (valid: %s)",
+                                   reading->path, reading->line, value, key->name, key->valid);
         return add_problem(reading->config, "%s:%u: '%s' is no value for %s= (valid: a number from 1 to %u)",
                            reading->path, reading->line, value, key->name, key->maximum);
 }
@@ -250,16 +254,16 @@ static int handle_pair(void *userdata, const char *section, const char *name, co
                 return 1;
         }
 
-        r = value[0] == '\0' ? set_default(reading->config, key) :
-                               key->parse(key, value, member_of(reading->config, key->offset));
+        r = value[0] == '\0' ? set_default(reading->config, key)
+                             : key->parse(key, value, member_of(reading->config, key->offset));
         if (r == -EINVAL || r == -ERANGE)
                 r = bad_value(reading, key, value);
         note(reading, r);
         return 1;
 }
 
-/* Reads one line as fgets() does, but never a part of one, and without the blanks at its beginning: inih would take the line
- * for more of the value above it. */
+/* Reads one line as fgets() does, but never a part of one, and without the blanks at its beginning: inih
+ * would take the line for more of the value above it. */
 static char *read_line(char *buffer, int size, void *userdata) {
         Reading *reading = userdata;
         size_t length, blanks;
@@ -291,15 +295,17 @@ static int read_file(Config *config, const char *path, bool required) {
 
         reading.file = fopen(path, "re");
         if (!reading.file)
-                return errno == ENOENT && !required ? 0 : add_problem(config, "%s: cannot be read: %s", path,
-                                                                      strerrordesc_np(errno));
+                return errno == ENOENT && !required
+                               ? 0
+                               : add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno));
 
         /* The number of the first line that is neither a section, a pair nor a comment. */
         r = ini_parse_stream(read_line, &reading, handle_pair, &reading);
         if (r == -2)
                 note(&reading, -ENOMEM);
         else if (r > 0)
-                note(&reading, add_problem(config, "%s:%d: neither [Section], Key=value nor a comment", path, r));
+                note(&reading,
+                     add_problem(config, "%s:%d: neither [Section], Key=value nor a comment", path, r));
         if (ferror(reading.file))
                 note(&reading, add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno)));
         fclose(reading.file);
@@ -310,7 +316,8 @@ static int read_file(Config *config, const char *path, bool required) {
 static int is_drop_in(const struct dirent *entry) {
         size_t length = strlen(entry->d_name), suffix = strlen(DROP_IN_SUFFIX);
 
-        return entry->d_name[0] != '.' && length > suffix && streq(entry->d_name + length - suffix, DROP_IN_SUFFIX);
+        return entry->d_name[0] != '.' && length > suffix &&
+               streq(entry->d_name + length - suffix, DROP_IN_SUFFIX);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
@@ -327,8 +334,9 @@ static int read_drop_ins(Config *config, const char *directory) {
 
         n = scandir(path, &entries, is_drop_in, by_name);
         if (n < 0)
-                return errno == ENOENT ? 0 : add_problem(config, "%s: cannot be read: %s", path,
-                                                         strerrordesc_np(errno));
+                return errno == ENOENT
+                               ? 0
+                               : add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno));
 
         for (int i = 0; i < n; i++) {
                 _cleanup_free_ char *file = NULL;
@@ -392,7 +400,7 @@ int config_load(const char *directory, Config *ret) {
                 return r;
 
         *ret = config;
-        config = (Config) { 0 };
+        config = (Config){ 0 };
         return 0;
 }
 
@@ -407,5 +415,5 @@ void config_done(Config *config) {
         free(config->worker);
         free(config->state_directory);
         free(config->runtime_directory);
-        *config = (Config) { 0 };
+        *config = (Config){ 0 };
 }

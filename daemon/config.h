@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The configuration: /etc/passthroughd/passthroughd.conf and the files passthroughd.conf.d/NAME.conf beside it, INI as libinih reads it,
- * plus the directories that systemd states in the environment. An unknown section or key, or a bad value, is reported with
- * file, line and what is valid, and the default stays; the service starts in any case. */
+/* The configuration: /etc/passthroughd/passthroughd.conf and the files passthroughd.conf.d/NAME.conf
+ * beside it, INI as libinih reads it, plus the directories that systemd states in the environment. An
+ * unknown section or key, or a bad value, is reported with file, line and what is valid, and the default
+ * stays; the service starts in any case. */
 
 #include "lib/fault.h"
 

@@ -32,8 +32,10 @@ void manager_devices_changed(Manager *m, const Allocation *allocation) {
                         manager_changed(m, OBJECT_DEVICE, device->id, "Allocation");
                         manager_changed(m, OBJECT_DEVICE, device->id, "Allocatable");
                         manager_changed(m, OBJECT_DEVICE, device->id, "Blockers");
-                        for (size_t i = 0; device->groups && device->groups[i]; i++)
+                        for (size_t i = 0; device->groups && device->groups[i]; i++) {
                                 manager_changed(m, OBJECT_GROUP, device->groups[i]->id, "Available");
+                                manager_changed(m, OBJECT_GROUP, device->groups[i]->id, "Allocated");
+                        }
                 }
         }
 }

@@ -61,17 +61,19 @@ static int find_module(Group *group, Loader *loader, bool stored, Fault *fault) 
         if (stored)
                 return 0;
         if (module)
-                return fault_set(fault, -ENOENT, FAULT_MODULE_MISSING, "The module of type %s was refused: %s", module->name,
+                return fault_set(fault, -ENOENT, FAULT_MODULE_MISSING,
+                                 "The module of type %s was refused: %s", module->name,
                                  strempty(module->reason));
         for (Module *m = loader_first(loader); m; m = m->next)
-                if (m->state == MODULE_LOADED && strlen(types) + strlen(m->name) + sizeof(", ") < sizeof(types))
+                if (m->state == MODULE_LOADED &&
+                    strlen(types) + strlen(m->name) + sizeof(", ") < sizeof(types))
                         strcat(strcat(types, types[0] ? ", " : ""), m->name);
         return fault_set(fault, -ENOENT, FAULT_UNKNOWN_TYPE, "There is no type \"%s\"; known types: %s",
                          excerpt(group->type, type), types[0] ? types : "none");
 }
 
-/* Takes out of `settings` what the module does not accept (any more) and keeps it aside: the next version, or the one
- * before, may know it again. */
+/* Takes out of `settings` what the module does not accept (any more) and keeps it aside: the next version,
+ * or the one before, may know it again. */
 static int keep_unknown_settings(Group *group, json_t *settings) {
         const char *name;
         json_t *value;
@@ -84,8 +86,11 @@ static int keep_unknown_settings(Group *group, json_t *settings) {
 
                 if (!one)
                         return -ENOMEM;
-                r = settings_from_json(group->module->descriptor->settings, one, PT_SETTING_GROUP, &values, NULL);
+                r = settings_from_json(group->module->descriptor->settings, one, PT_SETTING_GROUP, &values,
+                                       NULL);
                 json_decref(one);
+                if (r == -ENOMEM)
+                        return r;
                 if (r >= 0)
                         continue;
                 if (!group->kept_settings)
@@ -114,7 +119,8 @@ static int set_settings(Group *group, json_t *settings, bool stored, Fault *faul
         if (r < 0)
                 fault_oom(fault);
         else
-                r = settings_from_json(group->module->descriptor->settings, copy, PT_SETTING_GROUP, &group->settings, fault);
+                r = settings_from_json(group->module->descriptor->settings, copy, PT_SETTING_GROUP,
+                                       &group->settings, fault);
         json_decref(copy);
         return r;
 }
@@ -133,13 +139,15 @@ static int check_user_defined(Group *group, bool stored, Fault *fault) {
                         const char *nearest = schema_nearest_setting(settings, names[i]);
 
                         return fault_set(fault, -EINVAL, FAULT_UNKNOWN_SETTING,
-                                         "Type %s has no setting \"%s\" that could be user-defined%s%s%s", group->type,
-                                         excerpt(names[i], name), nearest ? ", did you mean \"" : "", strempty(nearest),
+                                         "Type %s has no setting \"%s\" that could be user-defined%s%s%s",
+                                         group->type, excerpt(names[i], name),
+                                         nearest ? ", did you mean \"" : "", strempty(nearest),
                                          nearest ? "\"?" : "");
                 }
                 if (!stored && !(setting->flags & PT_SETTING_OVERRIDE))
                         return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
-                                         "The setting %s of type %s cannot be user-defined", setting->name, group->type);
+                                         "The setting %s of type %s cannot be user-defined", setting->name,
+                                         group->type);
         }
         for (size_t i = 0; names[i]; i++) {
                 char *name = names[i];
@@ -167,7 +175,8 @@ static int set_defaults(Group *group, Fault *fault) {
                 group->tenant = strdup("");
         if (!group->user_defined)
                 group->user_defined = calloc(1, sizeof(char *));
-        return group->description && group->class && group->tenant && group->user_defined ? 0 : fault_oom(fault);
+        return group->description && group->class && group->tenant && group->user_defined ? 0
+                                                                                          : fault_oom(fault);
 }
 
 static int check_words(Group *group, const char *choice, Fault *fault) {
@@ -177,14 +186,16 @@ static int check_words(Group *group, const char *choice, Fault *fault) {
                 return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE, "The name of a group is empty");
         if (!strv_contains(classes, group->class))
                 return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
-                                 "The class of a group is \"%s\", but must be one of: gpu, vgpu, storage, hid, usb, network, "
+                                 "The class of a group is \"%s\", but must be one of: gpu, vgpu, storage, "
+                                 "hid, usb, network, "
                                  "media, audio, fpga, pci, unknown",
                                  excerpt(group->class, text));
         if (choice) {
                 group->choice = choice_policy_from_string(choice);
                 if ((int) group->choice < 0)
                         return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
-                                         "The choice of a group is \"%s\", but must be one of: order, pack, spread, numa",
+                                         "The choice of a group is \"%s\", but must be one of: order, pack, "
+                                         "spread, numa",
                                          excerpt(choice, text));
         }
         return 0;
@@ -199,24 +210,26 @@ int group_from_json(const char *id, json_t *body, Loader *loader, bool stored, G
         if (!group)
                 return fault_oom(fault);
         if (!id_is_valid(id))
-                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "The id of a group must be a DNS label");
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
+                                 "The id of a group must be a DNS label");
         strcpy(group->id, id);
         group->enabled = true;
 
-        r = json_parse_object(body,
-                              (const JsonKey[]){
-                                      { "name", JSON_KEY_STRING, &group->name, NAME_MAX_BYTES, true },
-                                      { "type", JSON_KEY_STRING, &group->type, NAME_MAX_BYTES, true },
-                                      { "description", JSON_KEY_STRING, &group->description, TEXT_MAX_BYTES },
-                                      { "class", JSON_KEY_STRING, &group->class, NAME_MAX_BYTES },
-                                      { "enabled", JSON_KEY_BOOL, &group->enabled },
-                                      { "settings", JSON_KEY_OBJECT, &settings },
-                                      { "user-defined", JSON_KEY_STRV, &group->user_defined },
-                                      { "choice", JSON_KEY_STRING, &choice, NAME_MAX_BYTES },
-                                      { "tenant", JSON_KEY_STRING, &group->tenant, NAME_MAX_BYTES },
-                                      { NULL },
-                              },
-                              "a group", FAULT_UNKNOWN_OPTION, fault);
+        r = json_parse_object(
+                body,
+                (const JsonKey[]){
+                        { "name", JSON_KEY_STRING, &group->name, NAME_MAX_BYTES, true },
+                        { "type", JSON_KEY_STRING, &group->type, NAME_MAX_BYTES, true },
+                        { "description", JSON_KEY_STRING, &group->description, TEXT_MAX_BYTES },
+                        { "class", JSON_KEY_STRING, &group->class, NAME_MAX_BYTES },
+                        { "enabled", JSON_KEY_BOOL, &group->enabled },
+                        { "settings", JSON_KEY_OBJECT, &settings },
+                        { "user-defined", JSON_KEY_STRV, &group->user_defined },
+                        { "choice", JSON_KEY_STRING, &choice, NAME_MAX_BYTES },
+                        { "tenant", JSON_KEY_STRING, &group->tenant, NAME_MAX_BYTES },
+                        { NULL },
+                },
+                "a group", FAULT_UNKNOWN_OPTION, fault);
         if (r < 0)
                 return r;
         r = find_module(group, loader, stored, fault);
@@ -241,13 +254,15 @@ int group_from_json(const char *id, json_t *body, Loader *loader, bool stored, G
 json_t *group_to_json(const Group *group) {
         json_t *settings = group->module ? settings_to_json(&group->settings) : json_object();
 
-        if (settings && group->kept_settings && json_object_update_missing(settings, group->kept_settings) < 0) {
+        if (settings && group->kept_settings &&
+            json_object_update_missing(settings, group->kept_settings) < 0) {
                 json_decref(settings);
                 return NULL;
         }
-        return json_pack("{ss ss ss ss sb so so ss ss}", "name", group->name, "type", group->type, "description",
-                         group->description, "class", group->class, "enabled", (int) group->enabled, "settings", settings,
-                         "user-defined", strv_to_json((const char *const *) group->user_defined), "choice",
+        return json_pack("{ss ss ss ss sb so so ss ss}", "name", group->name, "type", group->type,
+                         "description", group->description, "class", group->class, "enabled",
+                         (int) group->enabled, "settings", settings, "user-defined",
+                         strv_to_json((const char *const *) group->user_defined), "choice",
                          choice_policy_to_string(group->choice), "tenant", group->tenant);
 }
 

@@ -28,7 +28,7 @@ typedef struct Module {
 
 typedef struct Loader Loader;
 
-/* `directory`: absolute. `crashed`: "NAME" → refuse it, as breadcrumb_read() found; may be NULL. A missing directory is no
+/* `directory`: absolute. `refuse`: types or stems of files, with reasons, as breadcrumb_refused() names them; may be NULL. A missing directory is no
  * error: there are no modules then. Files must be regular, owned by root (or by the user of this process) and not writable
  * by group or others. Never fails because of one module. */
 int loader_new(const char *directory, const char *const *refuse, const char *const *refuse_reasons, Loader **ret);

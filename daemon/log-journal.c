@@ -26,7 +26,8 @@ int journal_open(void) {
         return fd < 0 ? -errno : fd;
 }
 
-/* journald drops a whole entry's field with a name of another form, and names that begin with '_' are its own. */
+/* journald drops a whole entry's field with a name of another form, and names that begin with '_' are its
+ * own. */
 static bool key_is_valid(const char *key) {
         size_t length = strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
@@ -48,7 +49,7 @@ static size_t value_length(const char *value) {
 }
 
 static void add_part(Entry *entry, const void *data, size_t length) {
-        entry->parts[entry->n_parts++] = (struct iovec) { .iov_base = (void *) data, .iov_len = length };
+        entry->parts[entry->n_parts++] = (struct iovec){ .iov_base = (void *) data, .iov_len = length };
 }
 
 static void add_field(Entry *entry, size_t index, const JournalField *field) {
@@ -84,9 +85,10 @@ int journal_send(int fd, const char *path, const JournalField *fields, size_t n_
                 if (fields[i].value && key_is_valid(fields[i].key))
                         add_field(&entry, n++, &fields[i]);
 
-        /* The address goes with every datagram: a connected socket would be lost when journald is restarted. */
+        /* The address goes with every datagram: a connected socket would be lost when journald is
+         * restarted. */
         if (sendmsg(fd,
-                    &(struct msghdr) {
+                    &(struct msghdr){
                             .msg_name = &address,
                             .msg_namelen = sizeof(address),
                             .msg_iov = entry.parts,

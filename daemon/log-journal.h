@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The journal's native protocol: one datagram an entry, sent without ever waiting. No state but the socket; safe from any
- * thread. */
+/* The journal's native protocol: one datagram an entry, sent without ever waiting. No state but the
+ * socket; safe from any thread. */
 
 #include "lib/macro.h"
 
@@ -17,6 +17,6 @@ typedef struct JournalField {
 
 /* A socket that journal_send() can use, or a negative errno. */
 int journal_open(void);
-/* Hands the entry to whoever reads at `path`. -EAGAIN when the reader does not keep up, -ENOENT or -ECONNREFUSED when there
- * is none. */
+/* Hands the entry to whoever reads at `path`. -EAGAIN when the reader does not keep up, -ENOENT or
+ * -ECONNREFUSED when there is none. */
 int journal_send(int fd, const char *path, const JournalField *fields, size_t n_fields);

@@ -121,14 +121,16 @@ uint64_t log_dropped(void) {
         return logger.dropped;
 }
 
-/* Names of devices come from the hardware: nothing of them may steer a terminal or look like a second line. */
+/* Names of devices come from the hardware: nothing of them may steer a terminal or look like a second
+ * line. */
 static void clean_line(char *line) {
         for (char *p = line; *p; p++)
                 if ((unsigned char) *p < 0x20 || *p == 0x7f)
                         *p = ' ';
 }
 
-/* Whether the line went out. Standard error is shared with others, so that it cannot be made non-blocking. */
+/* Whether the line went out. Standard error is shared with others, so that it cannot be made
+ * non-blocking. */
 static bool write_stderr(int priority, const char *message) {
         struct pollfd writable = { .fd = STDERR_FILENO, .events = POLLOUT };
         char line[STDERR_LINE_MAX_BYTES];
@@ -156,21 +158,21 @@ static int send_to_journal(int priority, LogEvent event, const char *const *fiel
         int r;
 
         snprintf(priority_text, sizeof(priority_text), "%d", priority);
-        entry[n++] = (JournalField) { "PRIORITY", priority_text };
-        entry[n++] = (JournalField) { "SYSLOG_FACILITY", "3" }; /* daemon */
-        entry[n++] = (JournalField) { "SYSLOG_IDENTIFIER", logger.identifier };
-        entry[n++] = (JournalField) { "MESSAGE", message };
+        entry[n++] = (JournalField){ "PRIORITY", priority_text };
+        entry[n++] = (JournalField){ "SYSLOG_FACILITY", "3" }; /* daemon */
+        entry[n++] = (JournalField){ "SYSLOG_IDENTIFIER", logger.identifier };
+        entry[n++] = (JournalField){ "MESSAGE", message };
         if (log_event_id(event))
-                entry[n++] = (JournalField) { "MESSAGE_ID", log_event_id(event) };
+                entry[n++] = (JournalField){ "MESSAGE_ID", log_event_id(event) };
 
         unreported = atomic_exchange(&logger.unreported, 0);
         if (unreported > 0) {
                 snprintf(dropped_text, sizeof(dropped_text), "%" PRIu64, unreported);
-                entry[n++] = (JournalField) { "DROPPED_MESSAGES", dropped_text };
+                entry[n++] = (JournalField){ "DROPPED_MESSAGES", dropped_text };
         }
 
         for (; fields && fields[0] && fields[1] && n < ELEMENTSOF(entry); fields += 2)
-                entry[n++] = (JournalField) { fields[0], fields[1] };
+                entry[n++] = (JournalField){ fields[0], fields[1] };
 
         r = journal_send(logger.fd, logger.journal_socket, entry, n);
         if (r < 0)
@@ -198,8 +200,8 @@ void log_message(int priority, LogEvent event, const char *const *fields, const 
         if (!logger.stderr_is_journal)
                 written = write_stderr(priority, message);
 
-        /* A message that the journal missed counts even when somebody may have seen it on a terminal, but where no journal
-         * runs at all the terminal is what there is. */
+        /* A message that the journal missed counts even when somebody may have seen it on a terminal, but
+         * where no journal runs at all the terminal is what there is. */
         if (r < 0 && !(written && (r == -ENOENT || r == -ECONNREFUSED || r == -EBADF))) {
                 logger.dropped++;
                 logger.unreported++;

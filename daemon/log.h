@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Structured logging that never blocks: the journal's native protocol over an own non-blocking socket (sd_journal_send()
- * blocks when journald hangs, and journald can hang on a stuck device). What cannot be sent at once is dropped and counted;
- * the count goes out with the next message that gets through. Where stderr is no journal stream, lines go there too. */
+/* Structured logging that never blocks: the journal's native protocol over an own non-blocking socket
+ * (sd_journal_send() blocks when journald hangs, and journald can hang on a stuck device). What cannot be
+ * sent at once is dropped and counted; the count goes out with the next message that gets through. Where
+ * stderr is no journal stream, lines go there too. */
 
 #include <syslog.h>
 
 #include "lib/fault.h"
 #include "lib/macro.h"
 
-/* Message ids: one for each thing that an administrator may want to find. docs: passthroughd(8), "Messages". */
+/* Message ids: one for each thing that an administrator may want to find. docs: passthroughd(8),
+ * "Messages". */
 typedef enum LogEvent {
         LOG_EVENT_NONE,
         LOG_EVENT_STARTED,
@@ -38,15 +40,16 @@ typedef enum LogEvent {
 const char *log_event_id(LogEvent event);
 DECLARE_STRING_TABLE(log_event, LogEvent);
 
-/* Once, before the loop. `identifier`: SYSLOG_IDENTIFIER. `max_level`: a syslog priority. Process-wide: the only state that
- * is, because everything logs. */
+/* Once, before the loop. `identifier`: SYSLOG_IDENTIFIER. `max_level`: a syslog priority. Process-wide:
+ * the only state that is, because everything logs. */
 void log_open(const char *identifier, int max_level);
 /* The same with another socket than journald's; `identifier` and `journal_socket` are not copied. */
 void log_open_at(const char *identifier, int max_level, const char *journal_socket);
 void log_close(void);
 void log_set_max_level(int max_level);
 
-/* From any thread. Fields are pairs "KEY", "value", ended by NULL: upper case, as journal fields ("DEVICE", "ALLOCATION", "JOB"). */
+/* From any thread. Fields are pairs "KEY", "value", ended by NULL: upper case, as journal fields
+ * ("DEVICE", "ALLOCATION", "JOB"). */
 void log_message(int priority, LogEvent event, const char *const *fields, const char *format, ...) PRINTF_LIKE(4, 5);
 #define log_plain(priority, ...) log_message((priority), LOG_EVENT_NONE, NULL, __VA_ARGS__)
 #define log_fields(...) ((const char *const[]) { __VA_ARGS__, NULL })

@@ -10,7 +10,8 @@
 #include "operation.h"
 #include "pending.h"
 
-static int rule_for(Manager *m, Group *group, Device *device, size_t number, Rule **ret, Fault *fault) {
+/* `number`: the first that may be in its id; moved behind the one that is. */
+static int rule_for(Manager *m, Group *group, Device *device, size_t *number, Rule **ret, Fault *fault) {
         _cleanup_(json_decrefp) json_t *identity = NULL, *body = NULL;
         char id[ID_SIZE + 32], strength[64];
         int r = policy_identify(m->policy, device, &identity, fault);
@@ -19,11 +20,9 @@ static int rule_for(Manager *m, Group *group, Device *device, size_t number, Rul
                 return r;
         snprintf(strength, sizeof(strength), "%s (%d)", strempty(json_string_value(json_object_get(identity, "kind"))),
                  (int) json_integer_value(json_object_get(identity, "strength")));
-        for (size_t n = number; n < number + RULES_MAX; n++) {
-                snprintf(id, sizeof(id), "%.*s-r%zu", (int) ID_MAX - 8, group->id, n);
-                if (!policy_find_rule(m->policy, id) && !pending_reserves(m, id))
-                        break;
-        }
+        do
+                snprintf(id, sizeof(id), "%.*s-r%zu", (int) ID_MAX - 8, group->id, (*number)++);
+        while (policy_find_rule(m->policy, id) || pending_reserves(m, id));
         body = json_pack("{s:s, s:s, s:s, s:O}", "name", device->name, "origin", "auto", "strength", strength, "where",
                          json_object_get(identity, "condition"));
         if (!body)
@@ -81,18 +80,16 @@ static void on_stored(void *userdata, int result, const Fault *fault) {
                 pending_finish(p, result < 0 ? result : -ENOENT, fault, NULL);
                 return;
         }
-        for (size_t i = 0; p->rules[i]; i++) {
+        for (size_t i = 0; i < p->n_rules; i++) {
                 Rule *rule = p->rules[i];
+
                 rule->group = group;
                 if (policy_add_rule(m->policy, rule) < 0)
-                        continue; /* freed below with the rest */
+                        continue; /* freed with what is pending */
                 p->rules[i] = NULL;
-                fprintf(f, "%s%s", i > 0 ? " " : "", rule->id);
+                fprintf(f, "%s%s", ftell(f) > 0 ? " " : "", rule->id);
                 if (m->events.added)
                         m->events.added(m->events.userdata, OBJECT_RULE, rule->id);
-                memmove(&p->rules[i], &p->rules[i + 1], (p->n_rules - i) * sizeof(Rule *));
-                p->n_rules--;
-                i--;
         }
         manager_changed(m, OBJECT_GROUP, group->id, "Rules");
         fclose(f);
@@ -125,7 +122,7 @@ static int build(Manager *m, Pending *p, Group *group, Device *const *devices, S
         for (Rule *rule = group->rules; rule; rule = rule->next)
                 number++;
         for (size_t i = 0; i < n; i++) {
-                int r = rule_for(m, group, devices[i], number + i, &p->rules[i], fault);
+                int r = rule_for(m, group, devices[i], &number, &p->rules[i], fault);
                 if (r < 0)
                         return r;
                 p->n_rules++;

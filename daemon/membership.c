@@ -20,7 +20,8 @@ static size_t count_rules(const Group *group) {
 }
 
 /* Appends the rules of one action. */
-static void take_rules(Matcher *matcher, const Group *group, RuleAction action, const char *node, size_t *n) {
+static void take_rules(Matcher *matcher, const Group *group, RuleAction action, const char *node,
+                       size_t *n) {
         for (const Rule *rule = group->rules; rule; rule = rule->next) {
                 if (rule->action != action || !rule_applies(rule, node))
                         continue;
@@ -94,8 +95,9 @@ bool matcher_fits(const Group *group, const Device *device, bool *ret_unread) {
         return included;
 }
 
-/* Device.groups ends with NULL; behind it, in the same piece of memory and for this file only, stands for each group the
- * device's position in group->members. So a device leaves a group of ten thousand without being searched for. */
+/* Device.groups ends with NULL; behind it, in the same piece of memory and for this file only, stands for
+ * each group the device's position in group->members. So a device leaves a group of ten thousand without
+ * being searched for. */
 static uint32_t *positions(Group **groups, size_t n) {
         return (uint32_t *) (groups + n + 1);
 }

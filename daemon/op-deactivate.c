@@ -30,7 +30,10 @@ static void on_removed(void *userdata, int result, const Fault *fault) {
         key_table_release(m->keys, a->id);
         /* A waiting or claimed one: everything else was deactivated before. */
         allocation_advance(m, a, EVENT_RELEASE);
+        a->thick = false; /* nothing is reserved any more: no device may point here */
         manager_devices_changed(m, a);
+        for (size_t i = 0; i < a->n_requests; i++)
+                manager_changed(m, OBJECT_GROUP, a->requests[i].group, "Allocations");
         if (m->events.removed)
                 m->events.removed(m->events.userdata, OBJECT_ALLOCATION, a->id);
         operation_finish(op);

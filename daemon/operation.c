@@ -188,6 +188,7 @@ void allocation_advance(Manager *m, Allocation *allocation, AllocationEvent even
                 return;
         allocation->state = next;
         manager_changed(m, OBJECT_ALLOCATION, allocation->id, "State");
+        manager_devices_changed(m, allocation);
 }
 
 static void on_stored(void *userdata, int result, const Fault *fault) {

@@ -74,12 +74,14 @@ typedef struct AssignmentList {
         Assignment *items;
         size_t n_items;
         KeyList keys;        /* of all */
-        json_t *choices;     /* [{request, device, companions, candidates}…] */
+        bool explain;        /* the caller wants to know about every candidate */
+        json_t *choices;     /* then: [{request, group, candidates}…] */
 } AssignmentList;
 void assignment_list_done(AssignmentList *list);
 #define _cleanup_assignments_ _cleanup_(assignment_list_done)
 /* Chooses devices for every enabled request and takes their keys for `holder`. On failure nothing is taken. */
-int assign_devices(Manager *m, Allocation *allocation, const char *holder, AssignmentList *ret, Fault *fault);
+int assign_devices(Manager *m, Allocation *allocation, const char *holder, bool explain, AssignmentList *ret,
+                   Fault *fault);
 /* Why the device can't be had by `holder` now. True when nothing stands against it. */
 bool device_eligible(Manager *m, Device *device, const char *holder, const PlanRequest *request, FindingList *findings);
 /* Effective settings and consumer of one request, for the module. */
@@ -108,4 +110,6 @@ void operations_free(Manager *m);
 void manager_recovered(Manager *m);
 /* op-reset.c: the keys that a device operation holds for itself. */
 void operation_release_keys(Operation *op);
+/* reconcile.c: a device vanished, or something about it differs; whoever has it is told. */
 void operation_host_removed(Manager *m, const HostDevice *host);
+void operation_host_changed(Manager *m, const HostDevice *host);

@@ -11,7 +11,8 @@ struct Pattern {
         unsigned strikes;
 };
 
-/* PCRE2 keeps its backtracking frames (20 KiB and more) in the match data. One for all patterns: rules are many. */
+/* PCRE2 keeps its backtracking frames (20 KiB and more) in the match data. One for all patterns: rules are
+ * many. */
 static struct {
         size_t users;
         pcre2_match_data *data;
@@ -46,7 +47,7 @@ static void scratch_put(void) {
         scratch.limits = NULL;
 }
 
-static bool is_ascii(const char *text) {
+bool text_is_ascii(const char *text) {
         for (; *text; text++)
                 if ((unsigned char) *text >= 0x80)
                         return false;
@@ -56,9 +57,10 @@ static bool is_ascii(const char *text) {
 int pattern_new(const char *text, bool literal, Pattern **ret, size_t *ret_offset,
                 char ret_message[static PATTERN_MESSAGE_SIZE]) {
         _cleanup_(pattern_freep) Pattern *pattern = NULL;
-        /* Bytes are as good as characters, and quicker, until the expression itself speaks of other characters. Device
-         * texts come from firmware: those that are not UTF-8 must not be an error. */
-        uint32_t options = is_ascii(text) ? PCRE2_NEVER_UTF | PCRE2_NEVER_UCP : PCRE2_UTF | PCRE2_MATCH_INVALID_UTF;
+        /* Bytes are as good as characters, and quicker, until the expression itself speaks of other
+         * characters. Device texts come from firmware: those that are not UTF-8 must not be an error. */
+        uint32_t options = text_is_ascii(text) ? PCRE2_NEVER_UTF | PCRE2_NEVER_UCP
+                                               : PCRE2_UTF | PCRE2_MATCH_INVALID_UTF;
         pcre2_code *code;
         PCRE2_SIZE offset;
         int error;
@@ -101,7 +103,8 @@ int pattern_match(Pattern *pattern, const char *text) {
         if (pattern->strikes >= PATTERN_STRIKES_MAX)
                 return -E2BIG;
 
-        r = pcre2_match(pattern->code, (PCRE2_SPTR) text, PCRE2_ZERO_TERMINATED, 0, 0, scratch.data, scratch.limits);
+        r = pcre2_match(pattern->code, (PCRE2_SPTR) text, PCRE2_ZERO_TERMINATED, 0, 0, scratch.data,
+                        scratch.limits);
         if (r >= 0)
                 return 1;
         if (r == PCRE2_ERROR_NOMATCH)

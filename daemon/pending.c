@@ -25,7 +25,7 @@ void pending_free(Pending *p) {
         group_free(p->group);
         rule_free(p->rule);
         allocation_free(p->allocation);
-        for (size_t i = 0; p->rules && p->rules[i]; i++)
+        for (size_t i = 0; i < p->n_rules; i++)
                 rule_free(p->rules[i]);
         json_decref(p->body);
         free(p->rules);

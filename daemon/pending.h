@@ -11,7 +11,7 @@ typedef struct Pending {
         void *userdata;
         Group *group;              /* owned until it is applied */
         Rule *rule;
-        Rule **rules;              /* make resource, apply: owned, NULL-terminated */
+        Rule **rules;              /* make resource, apply: owned; NULL where the policy has taken it */
         size_t n_rules;
         Allocation *allocation;
         char owner[ID_SIZE];       /* group of a rule, or the id of what is removed */

@@ -82,7 +82,8 @@ static const char *const reasons[] = {
 };
 
 /* 1 when the identity is the device's own and lasts; 0 with a reason added. */
-static int try_identity(Policy *policy, Device *device, json_t *identity, json_t *passed_over, Fault *fault) {
+static int try_identity(Policy *policy, Device *device, json_t *identity, json_t *passed_over,
+                        Fault *fault) {
         _cleanup_(conditions_freep) ConditionList *where = NULL;
         _cleanup_fault_ Fault reason = { 0 };
         const char *kind = json_string_value(json_object_get(identity, "kind"));
@@ -93,7 +94,8 @@ static int try_identity(Policy *policy, Device *device, json_t *identity, json_t
 
         if (!kind || isempty(text))
                 return fault_set_object(fault, -EINVAL, FAULT_INTERNAL, device->id,
-                                        "The module %s gives an identity without kind or condition", device->module->name);
+                                        "The module %s gives an identity without kind or condition",
+                                        device->module->name);
         /* One that cannot be written as a condition does not spoil the others. */
         r = conditions_from_text(text, device->module, &where, &reason);
         if (r < 0) {
@@ -116,8 +118,8 @@ static int refuse(const Device *device, json_t *passed_over, Fault *fault) {
 
         if (!f)
                 return fault_oom(fault);
-        json_array_foreach(passed_over, i, reason)
-                (void) fprintf(f, "%s%s", i > 0 ? "; " : "", json_string_value(reason));
+        json_array_foreach(passed_over, i, reason)(void)
+                fprintf(f, "%s%s", i > 0 ? "; " : "", json_string_value(reason));
         if (fclose(f) != 0)
                 return fault_oom(fault);
         return fault_set_object(fault, -ENOTUNIQ, FAULT_VOLATILE_IDENTITY, device->id,

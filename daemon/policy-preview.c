@@ -46,7 +46,7 @@ static int PRINTF_LIKE(2, 3) warn(Preview *preview, const char *format, ...) {
 
 static int add_near(Preview *preview, const Device *device, const bool *failed) {
         const char *field, *value;
-        Operator operator;
+        Operator op;
         PtValue is = { 0 };
         json_t *entry;
         size_t i = 0;
@@ -55,17 +55,18 @@ static int add_near(Preview *preview, const Device *device, const bool *failed) 
                 return 0;
         while (!failed[i])
                 i++;
-        conditions_get(preview->where, i, &field, &operator, &value);
+        conditions_get(preview->where, i, &field, &op, &value);
         if (device_get_field_by_name(device, field, &is) < 0)
                 is = (PtValue){ .type = PT_NONE };
         entry = json_pack("{ss ss ss ss so}", "device", device->id, "field", field, "operator",
-                          operator_to_string(operator), "value", value, "is", value_to_json(&is));
+                          operator_to_string(op), "value", value, "is", value_to_json(&is));
         return json_array_append_new(preview->near, entry) < 0 ? -ENOMEM : 0;
 }
 
 static bool is_excluded(const Preview *preview, const Device *device) {
         for (const Rule *rule = preview->group->rules; rule; rule = rule->next)
-                if (rule->action == RULE_EXCLUDE && !rule->invalid && rule_applies(rule, preview->policy->node) &&
+                if (rule->action == RULE_EXCLUDE && !rule->invalid &&
+                    rule_applies(rule, preview->policy->node) &&
                     conditions_match(rule->where, device, NULL) != MATCH_NO)
                         return true;
         return false;
@@ -110,7 +111,8 @@ static int look_at(Preview *preview, Device *device) {
                         policy_want_slow(preview->policy, device);
                 return 0;
         case MATCH_NO:
-                if (device->role == PT_ROLE_OFFER && conditions_failures(preview->where, device, failed) == 1)
+                if (device->role == PT_ROLE_OFFER &&
+                    conditions_failures(preview->where, device, failed) == 1)
                         return add_near(preview, device, failed);
                 return 0;
         }
@@ -124,7 +126,9 @@ static int warn_of_volatile_fields(Preview *preview) {
 
         for (size_t i = 0; fields[i].name; i++)
                 if ((named & (UINT64_C(1) << i)) && (fields[i].flags & PT_FIELD_VOLATILE) &&
-                    warn(preview, "The field %s may differ after a restart of the host; the rule would then match something else",
+                    warn(preview,
+                         "The field %s may differ after a restart of the host; the rule would then match "
+                         "something else",
                          fields[i].name) < 0)
                         return -ENOMEM;
         return 0;
@@ -149,21 +153,23 @@ static int add_warnings(Preview *preview) {
         if (warn_of_volatile_fields(preview) < 0)
                 return -ENOMEM;
         if (preview->n_unread > 0 &&
-            warn(preview, "%zu %s not read yet and may match as well; ask again in a moment", preview->n_unread,
-                 plural(preview->n_unread, "device was", "devices were")) < 0)
+            warn(preview, "%zu %s not read yet and may match as well; ask again in a moment",
+                 preview->n_unread, plural(preview->n_unread, "device was", "devices were")) < 0)
                 return -ENOMEM;
         if (preview->n_excluded > 0 &&
             warn(preview, "%zu of them %s kept out by an exclude rule of the group", preview->n_excluded,
                  plural(preview->n_excluded, "is", "are")) < 0)
                 return -ENOMEM;
         if (preview->n_unfit > 0 &&
-            warn(preview, "%zu more %s: bridges and devices of the chipset are never offered", preview->n_unfit,
-                 plural(preview->n_unfit, "matches", "match")) < 0)
+            warn(preview, "%zu more %s: bridges and devices of the chipset are never offered",
+                 preview->n_unfit, plural(preview->n_unfit, "matches", "match")) < 0)
                 return -ENOMEM;
-        if (n > 0 && warn(preview, "%zu of them %s to other groups, too", n, plural(n, "belongs", "belong")) < 0)
+        if (n > 0 &&
+            warn(preview, "%zu of them %s to other groups, too", n, plural(n, "belongs", "belong")) < 0)
                 return -ENOMEM;
         if (preview->n_near > PREVIEW_NEAR_MAX &&
-            warn(preview, "%zu devices fail by one condition only; %u are listed", preview->n_near, PREVIEW_NEAR_MAX) < 0)
+            warn(preview, "%zu devices fail by one condition only; %u are listed", preview->n_near,
+                 PREVIEW_NEAR_MAX) < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -199,8 +205,8 @@ static json_t *preview_to_json(const Preview *preview) {
                         json_decref(matched);
                         return NULL;
                 }
-        return json_pack("{so sO sO sO}", "matched", matched, "near", preview->near, "claimed-by", preview->claimed,
-                         "warnings", preview->warnings);
+        return json_pack("{so sO sO sO}", "matched", matched, "near", preview->near, "claimed-by",
+                         preview->claimed, "warnings", preview->warnings);
 }
 
 int policy_preview(Policy *policy, const Group *group, json_t *where, json_t **ret, Fault *fault) {
@@ -210,7 +216,8 @@ int policy_preview(Policy *policy, const Group *group, json_t *where, json_t **r
 
         if (!group->module)
                 return fault_set_object(fault, -ENOENT, FAULT_MODULE_MISSING, group->id,
-                                        "The module of type %s is missing, so nothing can be matched", group->type);
+                                        "The module of type %s is missing, so nothing can be matched",
+                                        group->type);
         r = conditions_from_body(where, group->module, &preview.where, fault);
         if (r < 0)
                 return r;

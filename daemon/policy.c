@@ -9,7 +9,8 @@
 #include "place.h"
 #include "policy-internal.h"
 
-int policy_new(Inventory *inventory, Loader *loader, const char *node, const PolicyEvents *events, Policy **ret) {
+int policy_new(Inventory *inventory, Loader *loader, const char *node, const PolicyEvents *events,
+               Policy **ret) {
         _cleanup_(policy_freep) Policy *policy = calloc(1, sizeof(Policy));
 
         if (!policy)
@@ -40,14 +41,14 @@ Policy *policy_free(Policy *policy) {
         /* Nobody is told of memberships that end because everything does. */
         policy->events = (PolicyEvents){ 0 };
         HASH_CLEAR(hh, policy->rules);
-        HASH_ITER (hh, policy->groups, group, next_group) {
+        HASH_ITER(hh, policy->groups, group, next_group) {
                 while (group->n_members > 0)
                         membership_leave(group, group->members[group->n_members - 1]);
                 HASH_DEL(policy->groups, group);
                 group_free(group);
         }
-        HASH_ITER (hh, policy->types, type, next_type)
-                type_groups_free(policy, type);
+        HASH_ITER(hh, policy->types, type, next_type)
+        type_groups_free(policy, type);
         free(policy->node);
         free(policy);
         return NULL;
@@ -180,14 +181,14 @@ static bool speaks(const Policy *policy, const Rule *rule) {
         return rule && rule_applies(rule, policy->node) && !(rule->invalid && rule->action == RULE_INCLUDE);
 }
 
-/* Whether the group has to be asked about the device after `old` became `new` (NULL: not there, or says nothing). It spares
- * asking all other rules of the group: one that includes can only bring in what it fits now and lose what it fitted before;
- * one that excludes the other way round. */
+/* Whether the group has to be asked about the device after `old` became `new` (NULL: not there, or says
+ * nothing). It spares asking all other rules of the group: one that includes can only bring in what it fits
+ * now and lose what it fitted before; one that excludes the other way round. */
 static bool edit_affects(const Group *group, const Rule *old, const Rule *new, const Device *device) {
         bool member = group_has_member(group, device);
         Match after;
 
-        if ((old && old->invalid) || (new && new->invalid) || (old && new && old->action != new->action))
+        if ((old && old->invalid) || (new &&new->invalid) || (old && new && old->action != new->action))
                 return true;
         after = new ? conditions_match(new->where, device, NULL) : MATCH_NO;
         if ((new ?: old)->action == RULE_INCLUDE) {
@@ -261,7 +262,8 @@ int policy_add_group(Policy *policy, Group *group) {
                 return -EEXIST;
         if (policy_count_groups(policy) >= GROUPS_MAX)
                 return -E2BIG;
-        /* A group whose type is missing has no members; its name is free text then and may be longer than one. */
+        /* A group whose type is missing has no members; its name is free text then and may be longer than
+         * one. */
         if (group->module) {
                 r = type_groups_reserve(policy, group->type, &type);
                 if (r < 0)
@@ -415,9 +417,10 @@ int policy_rule_devices(Policy *policy, const Rule *rule, Device ***ret, size_t 
         return 0;
 }
 
-/* `base`, or the first of base-2, base-3 … for which `taken` does not hold; the base is cut where the id would be too long. */
-static int number_id(Policy *policy, const char *base, size_t first, bool (*taken)(Policy *policy, const char *id),
-                     char ret[static ID_SIZE]) {
+/* `base`, or the first of base-2, base-3 … for which `taken` does not hold; the base is cut where the id
+ * would be too long. */
+static int number_id(Policy *policy, const char *base, size_t first,
+                     bool (*taken)(Policy *policy, const char *id), char ret[static ID_SIZE]) {
         for (size_t n = first; n < SIZE_MAX; n++) {
                 char suffix[24] = "", id[ID_SIZE];
                 size_t length = strlen(base);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* All groups and rules, and which devices belong to which group. Membership is kept incrementally: a device that changes is
- * matched against the rules of its type, a rule that changes against the devices of its type; nothing else is touched. */
+/* All groups and rules, and which devices belong to which group. Membership is kept incrementally: a device
+ * that changes is matched against the rules of its type, a rule that changes against the devices of its
+ * type; nothing else is touched. */
 
 #include "group.h"
 
@@ -10,13 +11,14 @@ typedef struct Policy Policy;
 
 typedef struct PolicyEvents {
         void *userdata;
-        void (*membership)(void *userdata, Device *device); /* Device.Groups differs */
+        void (*membership)(void *userdata, Device *device);  /* Device.Groups differs */
         void (*group_changed)(void *userdata, Group *group); /* Devices, Total, Available differ */
         /* A rule names a slow field: have it read for this device. */
         void (*want_slow)(void *userdata, Device *device);
 } PolicyEvents;
 
-int policy_new(Inventory *inventory, Loader *loader, const char *node, const PolicyEvents *events, Policy **ret);
+int policy_new(Inventory *inventory, Loader *loader, const char *node, const PolicyEvents *events,
+               Policy **ret);
 /* Before the inventory: devices point at their groups. */
 Policy *policy_free(Policy *policy);
 DEFINE_CLEANUP(Policy *, policy_free)
@@ -46,13 +48,14 @@ void policy_device_removed(Policy *policy, Device *device);
 /* What a rule fits, in order of place: new memory. */
 int policy_rule_devices(Policy *policy, const Rule *rule, Device ***ret, size_t *ret_n);
 
-/* Devices that a rule would match and those that fail by one condition only:
- * {matched: [id…], near: [{device, field, operator, value, is}…], claimed-by: {id: [group…]}, warnings: [text…]} */
+/* Devices that a rule would match and those that fail by one condition only: {matched: [id…], near:
+ * [{device, field, operator, value, is}…], claimed-by: {id: [group…]}, warnings: [text…]} */
 int policy_preview(Policy *policy, const Group *group, json_t *where, json_t **ret, Fault *fault);
 /* A free id made from the name: "my-gpus", "my-gpus-2" …; of a rule, from its group's: "my-gpus-1". */
 int policy_new_group_id(Policy *policy, const char *name, char ret[static ID_SIZE]);
 int policy_new_rule_id(Policy *policy, const Group *group, char ret[static ID_SIZE]);
-/* The strongest identity of the device that no other device of the type shares now:
- * {kind, strength, condition, breaks, passed-over: ["serial: usb-1-2 has the same"…]}. Identities by volatile fields are passed
- * over, and those that an unread device may share (it is asked for); VolatileIdentity when none is left. */
+/* The strongest identity of the device that no other device of the type shares now: {kind, strength,
+ * condition, breaks, passed-over: ["serial: usb-1-2 has the same"…]}. Identities by volatile fields are
+ * passed over, and those that an unread device may share (it is asked for); VolatileIdentity when none is
+ * left. */
 int policy_identify(Policy *policy, Device *device, json_t **ret, Fault *fault);

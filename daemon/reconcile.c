@@ -79,12 +79,58 @@ int reconcile_load(Manager *m, Fault *fault) {
         return r;
 }
 
-static bool all_devices_there(Manager *m, const Allocation *a) {
+/* Why the consumer no longer has what it was given: a device is gone, or it is bound to another driver than the activation
+ * left it with (pulled and plugged again while nobody looked, or rebound by somebody else). NULL: nothing is amiss. */
+static const char *what_is_amiss(Manager *m, const Allocation *a, const char **ret_device) {
         for (size_t i = 0; i < a->n_requests; i++)
                 for (size_t k = 0; k < a->requests[i].n_devices; k++)
-                        if (!inventory_find(m->inventory, a->requests[i].devices[k].device))
-                                return false;
-        return true;
+                        if (!inventory_find(m->inventory, a->requests[i].devices[k].device)) {
+                                *ret_device = a->requests[i].devices[k].device;
+                                return "unplugged";
+                        }
+        for (size_t i = 0; i < a->applied.n_steps; i++) {
+                const PtStep *step = &a->applied.steps[i];
+                const HostDevice *host = source_find(inventory_source(m->inventory), strempty(step->device));
+
+                if (step->kind != PT_STEP_SET_DRIVER || (host && streq(strempty(host->driver), strempty(step->value))))
+                        continue;
+                *ret_device = step->device;
+                return !host ? "unplugged" : host->driver ? "rebound" : "unbound";
+        }
+        return NULL;
+}
+
+/* ---- devices that vanish while somebody has them ---- */
+
+static void lose(Manager *m, Allocation *a, const char *device, const char *why) {
+        log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST,
+                    log_fields("ALLOCATION", a->id, "DEVICE", device, "CONSUMER", a->consumer),
+                    "%s was %s while %s used it", device, why, a->consumer);
+        if (a->state == ALLOCATION_ACTIVE) {
+                allocation_advance(m, a, EVENT_DEVICE_LOST);
+                record_progress(m, a, NULL, NULL);
+        }
+        if (m->events.device_lost)
+                m->events.device_lost(m->events.userdata, a, device, why);
+}
+
+/* In other states the job under way meets it by itself. */
+void operation_host_removed(Manager *m, const HostDevice *host) {
+        for (Allocation *a = m->allocations; a; a = a->hh.next)
+                if ((a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_DRAINING) &&
+                    allocation_has_device(a, host->id))
+                        lose(m, a, host->id, "unplugged");
+}
+
+/* Whoever takes a device from its consumer by hand is not fought with, but it is said. While it has no driver that is not known
+ * yet: a card that is pulled loses its driver first. */
+void operation_host_changed(Manager *m, const HostDevice *host) {
+        const char *why, *device;
+
+        for (Allocation *a = m->allocations; a; a = a->hh.next)
+                if (a->state == ALLOCATION_ACTIVE && host->driver && allocation_has_device(a, host->id) &&
+                    (why = what_is_amiss(m, a, &device)))
+                        lose(m, a, device, why);
 }
 
 /* Another boot, or nothing was begun: the kernel has forgotten everything, so only the claim has to go. */
@@ -104,6 +150,7 @@ static void recover(Manager *m, Allocation *a, const char *why) {
 static void reconcile_one(Manager *m, Allocation *a) {
         _cleanup_fault_ Fault fault = { 0 };
         AllocationState found = a->state;
+        const char *why, *device;
 
         manager_devices_changed(m, a);
         if (found == ALLOCATION_CLAIMED) {
@@ -121,35 +168,13 @@ static void reconcile_one(Manager *m, Allocation *a) {
         } else if (a->state == ALLOCATION_DRAINING) {
                 if (operation_drain_again(m, a, &fault) < 0)
                         log_plain(LOG_ERR, "%s: %s", a->id, strempty(fault.message));
-        } else if (a->state == ALLOCATION_ACTIVE && !all_devices_there(m, a)) {
-                a->state = allocation_next(a->state, EVENT_DEVICE_LOST);
-                record_progress(m, a, NULL, NULL);
-        }
+        } else if (a->state == ALLOCATION_ACTIVE && (why = what_is_amiss(m, a, &device)))
+                lose(m, a, device, why);
 }
 
 void reconcile_start(Manager *m) {
         for (Allocation *a = m->allocations, *next; a; a = next) {
                 next = a->hh.next;
                 reconcile_one(m, a);
-        }
-}
-
-/* ---- devices that vanish while somebody has them ---- */
-
-void operation_host_removed(Manager *m, const HostDevice *host) {
-        for (Allocation *a = m->allocations; a; a = a->hh.next) {
-                if (!allocation_state_holds(a->state) || !allocation_has_device(a, host->id))
-                        continue;
-                if (a->state != ALLOCATION_ACTIVE && a->state != ALLOCATION_DRAINING)
-                        continue; /* the job under way meets it by itself */
-                log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST,
-                            log_fields("ALLOCATION", a->id, "DEVICE", host->id, "CONSUMER", a->consumer),
-                            "%s vanished while %s used it", host->sysname, a->consumer);
-                if (a->state == ALLOCATION_ACTIVE) {
-                        allocation_advance(m, a, EVENT_DEVICE_LOST);
-                        record_progress(m, a, NULL, NULL);
-                }
-                if (m->events.device_lost)
-                        m->events.device_lost(m->events.userdata, a, host->id, "unplugged");
         }
 }

@@ -45,8 +45,8 @@ static int check_node_filter(const char *filter, Fault *fault) {
                 asterisks += *p == '*';
         if (asterisks > NODE_FILTER_ASTERISKS_MAX)
                 return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
-                                 "The node filter of a rule has %u asterisks; at most %u are allowed", asterisks,
-                                 NODE_FILTER_ASTERISKS_MAX);
+                                 "The node filter of a rule has %u asterisks; at most %u are allowed",
+                                 asterisks, NODE_FILTER_ASTERISKS_MAX);
         return 0;
 }
 
@@ -56,8 +56,8 @@ static int check_words(Rule *rule, const char *group, const char *action, Fault 
 
         if (group && !streq(group, rule->group->id))
                 return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
-                                 "The rule %s belongs to the group %s and cannot be moved to \"%s\"", rule->id,
-                                 rule->group->id, excerpt(group, text));
+                                 "The rule %s belongs to the group %s and cannot be moved to \"%s\"",
+                                 rule->id, rule->group->id, excerpt(group, text));
         if (action) {
                 rule->action = rule_action_from_string(action);
                 if ((int) rule->action < 0)
@@ -79,8 +79,8 @@ static int set_conditions(Rule *rule, json_t *where, const Module *module, bool 
         int r;
 
         r = conditions_from_body(where, module, &rule->where, &reason);
-        /* A stored rule outlives its field: it is kept as it was written, so that it works again with the module that has
-         * the field, and says until then why it matches nothing. */
+        /* A stored rule outlives its field: it is kept as it was written, so that it works again with the
+         * module that has the field, and says until then why it matches nothing. */
         if (r < 0 && r != -ENOMEM && stored) {
                 r = conditions_from_body(where, NULL, &rule->where, fault);
                 if (r < 0)
@@ -94,12 +94,14 @@ static int set_conditions(Rule *rule, json_t *where, const Module *module, bool 
         }
         if (!stored && conditions_count(rule->where) == 0)
                 return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
-                                 "A rule needs at least one condition; one that fits every device is written as %s ~ .",
+                                 "A rule needs at least one condition; one that fits every device is "
+                                 "written as %s ~ .",
                                  module ? module->descriptor->fields[0].name : "name");
         return 0;
 }
 
-int rule_from_json(const char *id, json_t *body, Group *group, const Module *module, bool stored, Rule **ret, Fault *fault) {
+int rule_from_json(const char *id, json_t *body, Group *group, const Module *module, bool stored, Rule **ret,
+                   Fault *fault) {
         _cleanup_(rule_freep) Rule *rule = calloc(1, sizeof(Rule));
         _cleanup_free_ char *group_id = NULL, *action = NULL;
         json_t *where = NULL;
@@ -108,7 +110,8 @@ int rule_from_json(const char *id, json_t *body, Group *group, const Module *mod
         if (!rule)
                 return fault_oom(fault);
         if (!id_is_valid(id))
-                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "The id of a rule must be a DNS label");
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
+                                 "The id of a rule must be a DNS label");
         strcpy(rule->id, id);
         rule->group = group;
         rule->enabled = true;
@@ -142,10 +145,10 @@ int rule_from_json(const char *id, json_t *body, Group *group, const Module *mod
 }
 
 json_t *rule_to_json(const Rule *rule) {
-        return json_pack("{ss ss sb ss ss so ss ss}", "name", rule->name, "group", rule->group->id, "enabled",
-                         (int) rule->enabled, "action", rule_action_to_string(rule->action), "node-filter",
-                         rule->node_filter, "where", conditions_to_json(rule->where), "origin", rule->origin, "strength",
-                         rule->strength);
+        return json_pack("{ss ss sb ss ss so ss ss}", "name", rule->name, "group", rule->group->id,
+                         "enabled", (int) rule->enabled, "action", rule_action_to_string(rule->action),
+                         "node-filter", rule->node_filter, "where", conditions_to_json(rule->where),
+                         "origin", rule->origin, "strength", rule->strength);
 }
 
 bool rule_applies(const Rule *rule, const char *node) {

@@ -19,18 +19,20 @@ typedef struct Rule {
         Group *group;
         bool enabled;
         RuleAction action;
-        char *node_filter;  /* host name or shell pattern; "" = all nodes */
+        char *node_filter; /* host name or shell pattern; "" = all nodes */
         ConditionList *where;
-        char *origin;       /* "auto" (make resource) or "manual" */
-        char *strength;     /* of the identity that an auto rule uses: "serial (100)"; "" for manual ones */
-        char *invalid;      /* why it matches nothing: its field is gone; NULL when valid */
-        struct Rule *next;  /* of the same group, in order of creation */
-        UT_hash_handle hh;  /* in the policy, by id */
+        char *origin;      /* "auto" (make resource) or "manual" */
+        char *strength;    /* of the identity that an auto rule uses: "serial (100)"; "" for manual ones */
+        char *invalid;     /* why it matches nothing: its field is gone; NULL when valid */
+        struct Rule *next; /* of the same group, in order of creation */
+        UT_hash_handle hh; /* in the policy, by id */
 } Rule;
 
-/* Body: {name, group, enabled, action, node-filter, where: [[f, op, v]…] or text, origin, strength}. Unknown keys are
- * refused. When loading (`stored`) a rule that is no longer valid is kept as invalid with the reason. */
-int rule_from_json(const char *id, json_t *body, Group *group, const Module *module, bool stored, Rule **ret, Fault *fault);
+/* Body: {name, group, enabled, action, node-filter, where: [[f, op, v]…] or text, origin, strength}.
+ * Unknown keys are refused. When loading (`stored`) a rule that is no longer valid is kept as invalid with
+ * the reason. */
+int rule_from_json(const char *id, json_t *body, Group *group, const Module *module, bool stored, Rule **ret,
+                   Fault *fault);
 Rule *rule_free(Rule *rule);
 DEFINE_CLEANUP(Rule *, rule_free)
 json_t *rule_to_json(const Rule *rule);

@@ -137,3 +137,5 @@ void source_close_monitor(Source *source);
 
 /* source-property.c */
 void source_close_databases(Source *source);
+/* The hardware database is a mapped file of many megabytes: it is not kept for the next unknown model. */
+void source_close_hwdb(Source *source);

@@ -10,7 +10,8 @@ static const char *const model_keys[] = {
         "ID_PCI_SUBCLASS_FROM_DATABASE", "ID_PCI_INTERFACE_FROM_DATABASE",
 };
 
-#define MODEL_NAMES 2 /* of them, the first are what every model should have */
+#define MODEL_VENDOR 0
+#define MODEL_NAME 1
 
 struct ModelNames {
         const char *values[ELEMENTSOF(model_keys)]; /* interned, NULL for none */
@@ -125,7 +126,6 @@ static void free_model(Source *source, ModelNames *model) {
 static ModelNames *find_model(Source *source, const HostDevice *host, const char *modalias) {
         size_t length = strlen(modalias);
         ModelNames *model;
-        bool missing = false;
 
         HASH_FIND(hh, source->models, modalias, length, model);
         if (model)
@@ -135,22 +135,30 @@ static ModelNames *find_model(Source *source, const HostDevice *host, const char
         if (!model)
                 return NULL;
         memcpy(model->modalias, modalias, length + 1);
-        for (size_t i = 0; i < ELEMENTSOF(model_keys); i++) {
-                const char *value = record_property(source, host, model_keys[i]);
-
-                if (!value)
-                        value = hwdb_property(source, modalias, model_keys[i]);
-                model->values[i] = intern(source->interner, value);
-                missing |= !model->values[i] && i < MODEL_NAMES;
-        }
+        for (size_t i = 0; i < ELEMENTSOF(model_keys); i++)
+                model->values[i] = intern(source->interner, record_property(source, host, model_keys[i]));
+        /* The record has all that udev found in the database; only without names there is more to be found. */
+        if (!model->values[MODEL_VENDOR] && !model->values[MODEL_NAME])
+                for (size_t i = 0; i < ELEMENTSOF(model_keys); i++)
+                        if (!model->values[i])
+                                model->values[i] = intern(source->interner,
+                                                          hwdb_property(source, modalias, model_keys[i]));
 
         /* What a record that udev is yet to write may say is not known to be nothing. */
-        if (missing && !load_record(source, host) && sysfs_exists(&source->sysfs, "/run/udev/control")) {
+        if (!model->values[MODEL_NAME] && !load_record(source, host) &&
+            sysfs_exists(&source->sysfs, "/run/udev/control")) {
                 free_model(source, model);
                 return NULL;
         }
         HASH_ADD_KEYPTR(hh, source->models, model->modalias, length, model);
         return model;
+}
+
+void source_close_hwdb(Source *source) {
+        if (source->hwdb)
+                udev_hwdb_unref(source->hwdb);
+        source->hwdb = NULL;
+        source->hwdb_tried = false;
 }
 
 void source_close_databases(Source *source) {
@@ -160,10 +168,7 @@ void source_close_databases(Source *source) {
                 HASH_DEL(source->models, model);
                 free_model(source, model);
         }
-        if (source->hwdb)
-                udev_hwdb_unref(source->hwdb);
-        source->hwdb = NULL;
-        source->hwdb_tried = false;
+        source_close_hwdb(source);
 }
 
 static const char *look_up(Source *source, const HostDevice *host, const char *key) {

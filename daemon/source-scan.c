@@ -371,6 +371,7 @@ static bool continue_scan(Source *source, uint64_t deadline) {
 static void end_scan(Source *source) {
         source->scan.active = false;
         source->scan.subsystem = NULL;
+        source_close_hwdb(source);
 }
 
 int source_scan_all(Source *source, Fault *fault) {

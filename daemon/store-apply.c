@@ -5,8 +5,8 @@
 #include "store-schema.h"
 #include "store-txn.h"
 
-/* What each operation says to a table of records, around the table's name. One record's body that does not change is not
- * written again. */
+/* What each operation says to a table of records, around the table's name. One record's body that does
+ * not change is not written again. */
 static const struct {
         const char *before;
         const char *after;
@@ -69,8 +69,10 @@ static int apply_record(StoreFile *file, const StoreOp *op, Fault *fault) {
         char sql[320];
         int r;
 
-        snprintf(sql, sizeof(sql), "%s%s%s", record_sql[op->kind].before, table->name, record_sql[op->kind].after);
-        r = store_file_statement(file, STATEMENT_RECORDS + op->kind * _STORE_TABLE_MAX + op->table, sql, &statement);
+        snprintf(sql, sizeof(sql), "%s%s%s", record_sql[op->kind].before, table->name,
+                 record_sql[op->kind].after);
+        r = store_file_statement(file, STATEMENT_RECORDS + op->kind * _STORE_TABLE_MAX + op->table, sql,
+                                 &statement);
         if (r == SQLITE_OK)
                 r = bind_text(statement, 1, op->key);
         if (r == SQLITE_OK)
@@ -96,8 +98,8 @@ static int busy(const StoreOp *op, const char *rival, Fault *fault) {
                                 rival ? "allocation " : "another allocation", strempty(rival));
 }
 
-/* Two may share a key, but nobody shares with the owner of an exclusive one. The index over exclusive keys would notice half
- * of that; the look beforehand knows the rest, and whose it is. */
+/* Two may share a key, but nobody shares with the owner of an exclusive one. The index over exclusive
+ * keys would notice half of that; the look beforehand knows the rest, and whose it is. */
 static int apply_claim(StoreFile *file, const StoreOp *op, Fault *fault) {
         sqlite3_stmt *statement = NULL;
         int r;
@@ -123,10 +125,11 @@ static int apply_claim(StoreFile *file, const StoreOp *op, Fault *fault) {
                 return failed(file, statement, r, "look for a claim", fault);
         release(statement);
 
-        r = store_file_statement(file, STATEMENT_CLAIM,
-                                 "INSERT INTO claims (key, allocation, exclusive) VALUES (?1, ?2, ?3)"
-                                 " ON CONFLICT (key, allocation) DO UPDATE SET exclusive = max(exclusive, ?3)",
-                                 &statement);
+        r = store_file_statement(
+                file, STATEMENT_CLAIM,
+                "INSERT INTO claims (key, allocation, exclusive) VALUES (?1, ?2, ?3)"
+                " ON CONFLICT (key, allocation) DO UPDATE SET exclusive = max(exclusive, ?3)",
+                &statement);
         if (r == SQLITE_OK)
                 r = bind_text(statement, 1, op->key);
         if (r == SQLITE_OK)
@@ -150,7 +153,8 @@ static int apply_unclaim(StoreFile *file, const StoreOp *op, Fault *fault) {
         sqlite3_stmt *statement = NULL;
         int r;
 
-        r = store_file_statement(file, STATEMENT_UNCLAIM, "DELETE FROM claims WHERE allocation = ?1", &statement);
+        r = store_file_statement(file, STATEMENT_UNCLAIM, "DELETE FROM claims WHERE allocation = ?1",
+                                 &statement);
         if (r == SQLITE_OK)
                 r = bind_text(statement, 1, op->owner);
         if (r == SQLITE_OK)
@@ -171,10 +175,11 @@ static int apply_history(StoreFile *file, const StoreOp *op, Fault *fault) {
         sqlite3_stmt *statement = NULL;
         int r;
 
-        r = store_file_statement(file, STATEMENT_HISTORY,
-                                 "INSERT INTO history (verb, object, consumer, result, message, devices, time_usec, uid,"
-                                 " duration_usec) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                                 &statement);
+        r = store_file_statement(
+                file, STATEMENT_HISTORY,
+                "INSERT INTO history (verb, object, consumer, result, message, devices, time_usec, uid,"
+                " duration_usec) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                &statement);
         for (size_t i = 0; r == SQLITE_OK && i < ELEMENTSOF(op->texts); i++)
                 r = bind_text(statement, (int) i + 1, op->texts[i]);
         if (r == SQLITE_OK)
@@ -192,9 +197,11 @@ static int apply_history(StoreFile *file, const StoreOp *op, Fault *fault) {
         release(statement);
 
         /* Ids only grow, so that the oldest are those that lie furthest behind. */
-        r = store_file_statement(file, STATEMENT_HISTORY_BOUND, "DELETE FROM history WHERE id <= ?1", &statement);
+        r = store_file_statement(file, STATEMENT_HISTORY_BOUND, "DELETE FROM history WHERE id <= ?1",
+                                 &statement);
         if (r == SQLITE_OK)
-                r = sqlite3_bind_int64(statement, 1, sqlite3_last_insert_rowid(file->db) - (sqlite3_int64) HISTORY_MAX);
+                r = sqlite3_bind_int64(statement, 1,
+                                       sqlite3_last_insert_rowid(file->db) - (sqlite3_int64) HISTORY_MAX);
         if (r == SQLITE_OK)
                 r = run(statement, false);
         if (r != SQLITE_OK)
@@ -208,7 +215,8 @@ static int apply_acknowledge(StoreFile *file, const StoreOp *op, Fault *fault) {
         sqlite3_stmt *statement = NULL;
         int r;
 
-        r = store_file_statement(file, STATEMENT_ACKNOWLEDGE, "DELETE FROM meta WHERE key = 'damaged'", &statement);
+        r = store_file_statement(file, STATEMENT_ACKNOWLEDGE, "DELETE FROM meta WHERE key = 'damaged'",
+                                 &statement);
         if (r == SQLITE_OK)
                 r = run(statement, false);
         if (r != SQLITE_OK)
@@ -219,14 +227,10 @@ static int apply_acknowledge(StoreFile *file, const StoreOp *op, Fault *fault) {
 }
 
 static int (*const appliers[])(StoreFile *file, const StoreOp *op, Fault *fault) = {
-        [OP_PUT] = apply_record,
-        [OP_INSERT] = apply_record,
-        [OP_REMOVE] = apply_record,
-        [OP_REMOVE_OWNED] = apply_record,
-        [OP_CLAIM] = apply_claim,
-        [OP_UNCLAIM] = apply_unclaim,
-        [OP_HISTORY] = apply_history,
-        [OP_ACKNOWLEDGE] = apply_acknowledge,
+        [OP_PUT] = apply_record,      [OP_INSERT] = apply_record,
+        [OP_REMOVE] = apply_record,   [OP_REMOVE_OWNED] = apply_record,
+        [OP_CLAIM] = apply_claim,     [OP_UNCLAIM] = apply_unclaim,
+        [OP_HISTORY] = apply_history, [OP_ACKNOWLEDGE] = apply_acknowledge,
 };
 
 int store_txn_apply(StoreFile *file, const StoreTxn *txn, Fault *fault) {

@@ -24,8 +24,8 @@ static int free_name(const char *path, char **ret) {
                 _cleanup_free_ char *name = NULL;
                 int r;
 
-                r = i == 1 ? asprintf(&name, "%s" DAMAGED_INFIX "%s", path, stamp) :
-                             asprintf(&name, "%s" DAMAGED_INFIX "%s.%u", path, stamp, i);
+                r = i == 1 ? asprintf(&name, "%s" DAMAGED_INFIX "%s", path, stamp)
+                           : asprintf(&name, "%s" DAMAGED_INFIX "%s.%u", path, stamp, i);
                 if (r < 0)
                         return -ENOMEM;
                 if (access(name, F_OK) < 0 && errno == ENOENT) {
@@ -54,7 +54,8 @@ int store_set_aside(const char *path, char **ret) {
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(companions); i++) {
                 _cleanup_free_ char *from = NULL, *to = NULL;
 
-                if (asprintf(&from, "%s%s", path, companions[i]) < 0 || asprintf(&to, "%s%s", aside, companions[i]) < 0)
+                if (asprintf(&from, "%s%s", path, companions[i]) < 0 ||
+                    asprintf(&to, "%s%s", aside, companions[i]) < 0)
                         return -ENOMEM;
                 r = move(from, to);
                 if (r > 0)
@@ -126,7 +127,8 @@ int store_copy(const char *path, const char *scratch, char **ret) {
 
                 if (streq(companions[i], "-shm")) /* made anew from the WAL */
                         continue;
-                if (asprintf(&from, "%s%s", path, companions[i]) < 0 || asprintf(&to, "%s%s", copy, companions[i]) < 0)
+                if (asprintf(&from, "%s%s", path, companions[i]) < 0 ||
+                    asprintf(&to, "%s%s", copy, companions[i]) < 0)
                         r = -ENOMEM;
                 else
                         r = copy_file(from, to);

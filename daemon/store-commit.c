@@ -38,8 +38,8 @@ static void commit_alone(StoreFile *file, StoreTxn *txn) {
 
         r = try_alone(file, txn, &fault);
         if (r == -ENOSPC && file->wal_frames > 0 && store_file_checkpoint(file) == SQLITE_OK) {
-                /* The WAL begins at its start again, in space that it has already. What does not make the database larger,
-                 * such as giving devices back, goes on while others fill the disk. */
+                /* The WAL begins at its start again, in space that it has already. What does not make the
+                 * database larger, such as giving devices back, goes on while others fill the disk. */
                 fault_done(&fault);
                 r = try_alone(file, txn, &fault);
         }

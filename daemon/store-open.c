@@ -21,8 +21,8 @@ static const struct {
 
 /* What an opened file turned out to be. */
 typedef enum Verdict {
-        VERDICT_GOOD,       /* of this schema or an older one */
-        VERDICT_NEWER,      /* of a schema that we do not know */
+        VERDICT_GOOD,  /* of this schema or an older one */
+        VERDICT_NEWER, /* of a schema that we do not know */
         VERDICT_DAMAGED,
         VERDICT_BUSY,       /* another process has it */
         VERDICT_UNREADABLE, /* the system does not let us */
@@ -70,9 +70,11 @@ static int open_database(StoreFile *file, const char *path, int flags) {
         (void) sqlite3_db_config(file->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         /* What turns out not to be ours to write stays as it is, its WAL too. */
         (void) sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        /* Before the first access, or SQLite maps the index of the WAL from a file. Checkpoints are the store thread's. */
-        r = store_file_exec(file, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
-                                  "PRAGMA cell_size_check=ON; PRAGMA wal_autocheckpoint=0");
+        /* Before the first access, or SQLite maps the index of the WAL from a file. Checkpoints are the
+         * store thread's. */
+        r = store_file_exec(
+                file, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
+                      "PRAGMA cell_size_check=ON; PRAGMA wal_autocheckpoint=0");
         return r;
 }
 
@@ -108,8 +110,8 @@ static Verdict verdict_of(int result) {
         }
 }
 
-/* SQLite reads what is missing of the last page as zeros. Only while there is a WAL may it be missing: a checkpoint that was
- * cut off is done again. */
+/* SQLite reads what is missing of the last page as zeros. Only while there is a WAL may it be missing: a
+ * checkpoint that was cut off is done again. */
 static bool is_cut_off(const char *path, int page_size) {
         _cleanup_free_ char *wal = NULL;
         struct stat st, wal_st;
@@ -120,8 +122,8 @@ static bool is_cut_off(const char *path, int page_size) {
         return asprintf(&wal, "%s-wal", path) < 0 || stat(wal, &wal_st) < 0 || wal_st.st_size == 0;
 }
 
-/* Looks at everything that can be wrong before a single record is believed. `ret_reason` is set unless it is good, and may
- * be NULL for want of memory. */
+/* Looks at everything that can be wrong before a single record is believed. `ret_reason` is set unless it
+ * is good, and may be NULL for want of memory. */
 static Verdict examine(StoreFile *file, const char *path, int *ret_version, char **ret_reason) {
         int application = 0, version = 0, page_size = 0, newest = store_schema_version(file->kind), r;
         _cleanup_free_ char *check = NULL;
@@ -142,18 +144,21 @@ static Verdict examine(StoreFile *file, const char *path, int *ret_version, char
 
         /* A new database gets its name when it is complete: one without a schema was one with a schema. */
         if (application != STORE_APPLICATION_ID || version <= 0) {
-                if (asprintf(ret_reason, "%s is no database of this service, or an emptied one", file->path) < 0)
+                if (asprintf(ret_reason, "%s is no database of this service, or an emptied one",
+                             file->path) < 0)
                         *ret_reason = NULL;
                 return VERDICT_DAMAGED;
         }
         if (!streq(check, "ok") || is_cut_off(path, page_size)) {
-                if (asprintf(ret_reason, "%s is damaged: %s", file->path, streq(check, "ok") ? "its end is missing" : check) < 0)
+                if (asprintf(ret_reason, "%s is damaged: %s", file->path,
+                             streq(check, "ok") ? "its end is missing" : check) < 0)
                         *ret_reason = NULL;
                 return VERDICT_DAMAGED;
         }
         if (version > newest) {
                 if (asprintf(ret_reason,
-                             "%s was written by a newer version of the service (schema %d, this one knows %d)",
+                             "%s was written by a newer version of the service (schema %d, this one knows "
+                             "%d)",
                              file->path, version, newest) < 0)
                         *ret_reason = NULL;
                 return VERDICT_NEWER;
@@ -201,8 +206,8 @@ static int open_empty(StoreFile *file, Fault *fault) {
         return 0;
 }
 
-/* Reads a database that must stay as it is. Its WAL is a part of it and can be read only by who may write, so a copy of both
- * is read. `reason`: why it is not opened itself. */
+/* Reads a database that must stay as it is. Its WAL is a part of it and can be read only by who may
+ * write, so a copy of both is read. `reason`: why it is not opened itself. */
 static int open_copy(StoreFile *file, const char *scratch, const char *reason, Fault *fault) {
         _cleanup_free_ char *copy = NULL, *problem = NULL;
         int version = store_schema_version(file->kind), r;
@@ -214,8 +219,8 @@ static int open_copy(StoreFile *file, const char *scratch, const char *reason, F
 
         r = store_copy(file->path, scratch, &copy);
         if (r < 0) {
-                if (set_health(file, STORE_READ_ONLY, "%s; nor can it be copied to be read: %s", strempty(reason),
-                               strerrordesc_np(-r)) < 0)
+                if (set_health(file, STORE_READ_ONLY, "%s; nor can it be copied to be read: %s",
+                               strempty(reason), strerrordesc_np(-r)) < 0)
                         return fault_oom(fault);
                 return open_empty(file, fault);
         }
@@ -228,8 +233,8 @@ static int open_copy(StoreFile *file, const char *scratch, const char *reason, F
         if (verdict == VERDICT_GOOD || verdict == VERDICT_NEWER)
                 return 0;
 
-        if (set_health(file, verdict == VERDICT_DAMAGED ? STORE_DAMAGED : STORE_READ_ONLY, "%s; nor can it be read: %s",
-                       strempty(reason), strempty(problem)) < 0)
+        if (set_health(file, verdict == VERDICT_DAMAGED ? STORE_DAMAGED : STORE_READ_ONLY,
+                       "%s; nor can it be read: %s", strempty(reason), strempty(problem)) < 0)
                 return fault_oom(fault);
         return open_empty(file, fault);
 }
@@ -255,7 +260,8 @@ static int build(StoreFile *file, const char *path) {
         if (r == SQLITE_OK)
                 r = migrate(file, 0);
         if (r == SQLITE_OK && file->health == STORE_DAMAGED) {
-                r = sqlite3_prepare_v2(file->db, "INSERT INTO meta VALUES ('" DAMAGED_KEY "', ?1)", -1, &statement, NULL);
+                r = sqlite3_prepare_v2(file->db, "INSERT INTO meta VALUES ('" DAMAGED_KEY "', ?1)", -1,
+                                       &statement, NULL);
                 if (r == SQLITE_OK)
                         r = sqlite3_bind_text(statement, 1, file->reason, -1, SQLITE_STATIC);
                 if (r == SQLITE_OK && sqlite3_step(statement) != SQLITE_DONE)
@@ -267,8 +273,8 @@ static int build(StoreFile *file, const char *path) {
         return r;
 }
 
-/* A new database under another name, complete and on the disk before it takes its own: what has the name has a schema, and
- * where a predecessor was damaged it says so until it is acknowledged. */
+/* A new database under another name, complete and on the disk before it takes its own: what has the name
+ * has a schema, and where a predecessor was damaged it says so until it is acknowledged. */
 static int create(StoreFile *file, const char *directory, Fault *fault) {
         _cleanup_free_ char *path = NULL;
         int fd, r;
@@ -299,7 +305,8 @@ static int create(StoreFile *file, const char *directory, Fault *fault) {
         if (r >= 0 && file->kind == STORE_STATE)
                 r = sync_path(directory, O_RDONLY | O_DIRECTORY);
         if (r < 0)
-                return fault_set(fault, r, FAULT_STORE_FAILED, "Cannot create %s: %s", file->path, strerrordesc_np(-r));
+                return fault_set(fault, r, FAULT_STORE_FAILED, "Cannot create %s: %s", file->path,
+                                 strerrordesc_np(-r));
         return 0;
 }
 
@@ -332,10 +339,12 @@ static int take_into_use(StoreFile *file, int version) {
         return r == SQLITE_DONE ? SQLITE_OK : r;
 }
 
-static int begin_anew(StoreFile *file, const char *directory, const char *scratch, const char *reason, Fault *fault);
+static int begin_anew(StoreFile *file, const char *directory, const char *scratch, const char *reason,
+                      Fault *fault);
 
 /* `fresh`: it was created a moment ago, so that another damage is not a reason to create one more. */
-static int open_writable(StoreFile *file, const char *directory, const char *scratch, bool fresh, Fault *fault) {
+static int open_writable(StoreFile *file, const char *directory, const char *scratch, bool fresh,
+                         Fault *fault) {
         _cleanup_free_ char *reason = NULL;
         int version = 0, r;
         Verdict verdict;
@@ -356,14 +365,16 @@ static int open_writable(StoreFile *file, const char *directory, const char *scr
         }
 
         if (verdict == VERDICT_BUSY)
-                return fault_set(fault, -EBUSY, FAULT_STORE_FAILED, "%s is in use by another process", file->path);
+                return fault_set(fault, -EBUSY, FAULT_STORE_FAILED, "%s is in use by another process",
+                                 file->path);
         if (verdict == VERDICT_DAMAGED && !fresh)
                 return begin_anew(file, directory, scratch, reason, fault);
         return open_copy(file, scratch, reason ?: sqlite3_errstr(r), fault);
 }
 
 /* Sets aside what is there and begins with an empty database that remembers why. */
-static int begin_anew(StoreFile *file, const char *directory, const char *scratch, const char *reason, Fault *fault) {
+static int begin_anew(StoreFile *file, const char *directory, const char *scratch, const char *reason,
+                      Fault *fault) {
         _cleanup_free_ char *aside = NULL;
         _cleanup_fault_ Fault problem = { 0 };
         int r;
@@ -371,7 +382,8 @@ static int begin_anew(StoreFile *file, const char *directory, const char *scratc
         close_database(file);
         r = store_set_aside(file->path, &aside);
         if (r < 0)
-                (void) fault_set(&problem, r, FAULT_STORE_FAILED, "it cannot be set aside: %s", strerrordesc_np(-r));
+                (void) fault_set(&problem, r, FAULT_STORE_FAILED, "it cannot be set aside: %s",
+                                 strerrordesc_np(-r));
         else if (set_health(file, STORE_DAMAGED, "%s; %s%s%sa new one was begun", strempty(reason),
                             r > 0 ? "it was kept as " : "", r > 0 ? aside : "", r > 0 ? " and " : "") < 0)
                 return fault_oom(fault);
@@ -407,7 +419,8 @@ static int refusal(const char *path, int mode) {
         return faccessat(AT_FDCWD, path, mode, AT_EACCESS) < 0 ? errno : 0;
 }
 
-int store_file_open(StoreKind kind, const char *directory, const char *scratch, StoreFile **ret, Fault *fault) {
+int store_file_open(StoreKind kind, const char *directory, const char *scratch, StoreFile **ret,
+                    Fault *fault) {
         _cleanup_(store_file_closep) StoreFile *file = NULL;
         _cleanup_free_ char *reason = NULL;
         const char *refused;
@@ -434,12 +447,13 @@ int store_file_open(StoreKind kind, const char *directory, const char *scratch, 
         if (why != 0 && asprintf(&reason, "%s cannot be written: %s", refused, strerrordesc_np(why)) < 0)
                 return fault_oom(fault);
         if (why == 0)
-                r = exists ? open_writable(file, directory, scratch, false, fault) :
-                             open_new(file, directory, scratch, fault);
+                r = exists ? open_writable(file, directory, scratch, false, fault)
+                           : open_new(file, directory, scratch, fault);
         else if (exists)
                 r = open_copy(file, scratch, reason, fault);
         else
-                r = set_health(file, STORE_READ_ONLY, "%s", reason) < 0 ? fault_oom(fault) : open_empty(file, fault);
+                r = set_health(file, STORE_READ_ONLY, "%s", reason) < 0 ? fault_oom(fault)
+                                                                        : open_empty(file, fault);
         if (r < 0)
                 return r;
 

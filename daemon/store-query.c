@@ -14,7 +14,7 @@ void load_request_done(LoadRequest *load) {
         }
         free(load->records);
         fault_done(&load->request.fault);
-        *load = (LoadRequest) { 0 };
+        *load = (LoadRequest){ 0 };
 }
 
 void history_request_free(HistoryRequest *history) {
@@ -55,7 +55,7 @@ static int take_record(LoadRequest *load, sqlite3_stmt *statement) {
         }
 
         record = &load->records[load->n_records++];
-        *record = (StoredRecord) { .exclusive = sqlite3_column_int(statement, 3) != 0 };
+        *record = (StoredRecord){ .exclusive = sqlite3_column_int(statement, 3) != 0 };
         if (copy_column(statement, 0, &record->key) < 0 || copy_column(statement, 1, &record->owner) < 0 ||
             copy_column(statement, 2, &record->body) < 0)
                 return -ENOMEM;
@@ -68,7 +68,8 @@ static int load(StoreFile *file, LoadRequest *load_request, Fault *fault) {
         int r, q = 0;
 
         if (load_request->request.kind == REQUEST_LOAD_CLAIMS)
-                snprintf(sql, sizeof(sql), "SELECT key, allocation, NULL, exclusive FROM claims ORDER BY key, allocation");
+                snprintf(sql, sizeof(sql),
+                         "SELECT key, allocation, NULL, exclusive FROM claims ORDER BY key, allocation");
         else
                 snprintf(sql, sizeof(sql), "SELECT key, owner, body, 0 FROM %s ORDER BY seq",
                          store_schema_table(load_request->table)->name);
@@ -94,15 +95,17 @@ static json_t *row_to_json(sqlite3_stmt *statement) {
 
         return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:o}", "time",
                          (json_int_t) sqlite3_column_int64(statement, 0), "uid",
-                         (json_int_t) sqlite3_column_int64(statement, 1), "verb", strempty(column(statement, 2)),
-                         "object", strempty(column(statement, 3)), "consumer", strempty(column(statement, 4)), "result",
-                         strempty(column(statement, 5)), "message", strempty(column(statement, 6)), "duration",
-                         (json_int_t) sqlite3_column_int64(statement, 7), "devices", list ?: json_array());
+                         (json_int_t) sqlite3_column_int64(statement, 1), "verb",
+                         strempty(column(statement, 2)), "object", strempty(column(statement, 3)),
+                         "consumer", strempty(column(statement, 4)), "result",
+                         strempty(column(statement, 5)), "message", strempty(column(statement, 6)),
+                         "duration", (json_int_t) sqlite3_column_int64(statement, 7), "devices",
+                         list ?: json_array());
 }
 
 static int bind_optional(sqlite3_stmt *statement, int index, const char *text) {
-        return text ? sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC) :
-                      sqlite3_bind_null(statement, index);
+        return text ? sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC)
+                    : sqlite3_bind_null(statement, index);
 }
 
 static int bind_filter(sqlite3_stmt *statement, const HistoryRequest *history) {
@@ -122,10 +125,11 @@ static int bind_filter(sqlite3_stmt *statement, const HistoryRequest *history) {
 
 /* The bound on rows keeps this within milliseconds; no index has to be written with every row. */
 static int read_history(StoreFile *file, HistoryRequest *history, Fault *fault) {
-        static const char sql[] =
-                "SELECT time_usec, uid, verb, object, consumer, result, message, duration_usec, devices FROM history"
-                " WHERE (?1 IS NULL OR object = ?1) AND (?2 IS NULL OR consumer = ?2) AND (?3 IS NULL OR uid = ?3)"
-                " AND time_usec >= ?4 ORDER BY id DESC LIMIT ?5";
+        static const char sql[] = "SELECT time_usec, uid, verb, object, consumer, result, message, "
+                                  "duration_usec, devices FROM history"
+                                  " WHERE (?1 IS NULL OR object = ?1) AND (?2 IS NULL OR consumer = ?2) AND "
+                                  "(?3 IS NULL OR uid = ?3)"
+                                  " AND time_usec >= ?4 ORDER BY id DESC LIMIT ?5";
         sqlite3_stmt *statement = NULL;
         int r, q = 0;
 
@@ -162,7 +166,8 @@ void store_query_run(StoreFile *const *files, StoreRequest *request) {
                 request->result = load(files[STORE_STATE], (LoadRequest *) request, &request->fault);
                 break;
         case REQUEST_HISTORY:
-                request->result = read_history(files[STORE_STATE], (HistoryRequest *) request, &request->fault);
+                request->result =
+                        read_history(files[STORE_STATE], (HistoryRequest *) request, &request->fault);
                 break;
         case REQUEST_FLUSH:
         case REQUEST_TRANSACTION:

@@ -11,14 +11,15 @@ static const StoreTableInfo tables[_STORE_TABLE_MAX] = {
         [TABLE_STEPS] = { "steps", STORE_RUNTIME, FAULT_STORE_FAILED, "step" },
 };
 
-#define RECORDS(table)                                                                                                 \
-        "CREATE TABLE " table " (seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, owner TEXT,"                       \
+#define RECORDS(table)                                                                                      \
+        "CREATE TABLE " table " (seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, owner TEXT,"            \
         " body TEXT NOT NULL) STRICT;"
 #define RECORDS_BY_OWNER(table) "CREATE INDEX " table "_by_owner ON " table " (owner);"
 /* Facts about the file itself: "damaged", the reason why its predecessor was set aside. */
 #define META "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
 
-/* Never edited once released: a change is a further migration. */
+/* Never edited once released: a change is a further migration. Laid out as the tables are, not as code. */
+/* clang-format off */
 static const StoreMigration migrations[] = {
         {
                 STORE_STATE, 1,
@@ -32,7 +33,7 @@ static const StoreMigration migrations[] = {
                 " exclusive INTEGER NOT NULL CHECK (exclusive IN (0, 1)),"
                 " PRIMARY KEY (key, allocation)) STRICT, WITHOUT ROWID;"
                 "CREATE INDEX claims_by_allocation ON claims (allocation);"
-                /* The last line of defence: two owners of a device cannot be written, whatever the service believes. */
+                /* The last line of defence: two owners cannot be written, whatever the service believes. */
                 "CREATE UNIQUE INDEX claims_exclusive ON claims (key) WHERE exclusive;"
                 "CREATE TABLE history (id INTEGER PRIMARY KEY, time_usec INTEGER NOT NULL, uid INTEGER NOT NULL,"
                 " verb TEXT NOT NULL, object TEXT NOT NULL, consumer TEXT NOT NULL, result TEXT NOT NULL,"
@@ -45,6 +46,7 @@ static const StoreMigration migrations[] = {
                 RECORDS("steps") RECORDS_BY_OWNER("steps"),
         },
 };
+/* clang-format on */
 
 const StoreMigration *store_schema_migration(StoreKind kind, int version) {
         for (size_t i = 0; i < ELEMENTSOF(migrations); i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The schema of both databases as data. A table of records has the columns seq (order of creation), key, owner, body. */
+/* The schema of both databases as data. A table of records has the columns seq (order of creation), key,
+ * owner, body. */
 
 #include "store.h"
 

@@ -8,12 +8,13 @@
 
 #define THREAD_STACK_BYTES (512u * 1024u)
 #define BATCH_MAX 256u
-/* The WAL is copied into the database when there is nothing else to do, or when it has become long nevertheless. */
+/* The WAL is copied into the database when there is nothing else to do, or when it has become long
+ * nevertheless. */
 #define CHECKPOINT_IDLE_FRAMES 400
 #define CHECKPOINT_BUSY_FRAMES 1000
 
-/* Transactions that are committed at one time, those of the runtime database first: their commit costs nothing, and a step
- * waits for each. */
+/* Transactions that are committed at one time, those of the runtime database first: their commit costs
+ * nothing, and a step waits for each. */
 typedef struct Batch {
         StoreTxn *txns[_STORE_MAX][BATCH_MAX];
         size_t n_txns[_STORE_MAX];
@@ -32,11 +33,12 @@ static void queue_append(RequestQueue *queue, StoreRequest *request) {
 static StoreRequest *queue_take_all(RequestQueue *queue) {
         StoreRequest *first = queue->first;
 
-        *queue = (RequestQueue) { 0 };
+        *queue = (RequestQueue){ 0 };
         return first;
 }
 
-/* Hands a finished request back; the eventfd is written by the caller, once for many. True when the loop must be told. */
+/* Hands a finished request back; the eventfd is written by the caller, once for many. True when the loop
+ * must be told. */
 static bool hand_back(Store *store, StoreRequest *request) {
         bool waited = request->waited; /* once it is finished, it is no longer ours */
 
@@ -87,8 +89,8 @@ static void look_up_name(void *userdata, const char *name) {
         search->found |= (search->batch->state_names[word] & bit) != 0;
 }
 
-/* Whether the transaction may be committed with the batch. One of the runtime database would overtake those of the state
- * database, which it must not when they speak of the same thing. */
+/* Whether the transaction may be committed with the batch. One of the runtime database would overtake
+ * those of the state database, which it must not when they speak of the same thing. */
 static bool batch_takes(const Batch *batch, const StoreTxn *txn) {
         Search search = { .batch = batch };
 
@@ -138,7 +140,8 @@ static void work_off(Store *store, StoreRequest *request) {
                 batch.n_txns[STORE_STATE] = batch.n_txns[STORE_RUNTIME] = 0;
                 memset(batch.state_names, 0, sizeof(batch.state_names));
 
-                while (request && request->kind == REQUEST_TRANSACTION && batch_takes(&batch, (StoreTxn *) request)) {
+                while (request && request->kind == REQUEST_TRANSACTION &&
+                       batch_takes(&batch, (StoreTxn *) request)) {
                         StoreTxn *txn = (StoreTxn *) request;
 
                         request = request->next;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The store's thread: takes what waits, commits it, and hands it back to the loop through an eventfd. The loop never waits
- * for it but in store_flush(), store_load() and store_close(). */
+/* The store's thread: takes what waits, commits it, and hands it back to the loop through an eventfd. The
+ * loop never waits for it but in store_flush(), store_load() and store_close(). */
 
 #include <pthread.h>
 #include <sys/types.h>
@@ -44,8 +44,8 @@ void store_thread_run(Store *store, StoreRequest *request);
 /* Takes all that was finished since the last call. */
 StoreRequest *store_thread_collect(Store *store);
 
-/* store-commit.c: commits the transactions of one database in their order, together where that works. Their results are in
- * the requests. */
+/* store-commit.c: commits the transactions of one database in their order, together where that works.
+ * Their results are in the requests. */
 void store_commit_group(StoreFile *file, StoreTxn *const *txns, size_t n);
 /* store-query.c: everything else. */
 void store_query_run(StoreFile *const *files, StoreRequest *request);

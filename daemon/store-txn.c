@@ -62,7 +62,7 @@ static StoreOp *add_op(StoreTxn *txn, StoreOpKind kind) {
                 txn->ops = ops;
         }
 
-        txn->ops[txn->n_ops] = (StoreOp) { .kind = kind };
+        txn->ops[txn->n_ops] = (StoreOp){ .kind = kind };
         return &txn->ops[txn->n_ops++];
 }
 
@@ -84,8 +84,10 @@ static void copy_json(StoreTxn *txn, json_t *json, char **ret) {
                 fail(txn, -ENOMEM);
 }
 
-/* The operation on a record of `table`, or NULL. A table of the other database is a mistake of the caller. */
-static StoreOp *add_record_op(StoreTxn *txn, StoreOpKind kind, StoreTable table, const char *key, const char *owner) {
+/* The operation on a record of `table`, or NULL. A table of the other database is a mistake of the
+ * caller. */
+static StoreOp *add_record_op(StoreTxn *txn, StoreOpKind kind, StoreTable table, const char *key,
+                              const char *owner) {
         StoreOp *op = add_op(txn, kind);
 
         if (!op)
@@ -166,7 +168,9 @@ void store_history(StoreTxn *txn, const HistoryRow *row) {
 
         if (!op)
                 return;
-        op->row = (HistoryRow) { .time_usec = row->time_usec, .uid = row->uid, .duration_usec = row->duration_usec };
+        op->row = (HistoryRow){ .time_usec = row->time_usec,
+                                .uid = row->uid,
+                                .duration_usec = row->duration_usec };
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 copy_text(txn, strempty(texts[i]), &op->texts[i]);
                 make_valid(op->texts[i]);

@@ -18,7 +18,7 @@ typedef struct StoreRequest {
         StoreRequestKind kind;
         struct StoreRequest *next;
         Store *store;
-        bool waited;   /* somebody blocks until `finished`, and owns the request */
+        bool waited; /* somebody blocks until `finished`, and owns the request */
         bool finished;
         int result;
         Fault fault;
@@ -38,12 +38,12 @@ typedef enum StoreOpKind {
 typedef struct StoreOp {
         StoreOpKind kind;
         StoreTable table;
-        bool exclusive;   /* OP_CLAIM */
+        bool exclusive; /* OP_CLAIM */
         char *key;
-        char *owner;      /* OP_CLAIM, OP_UNCLAIM: the allocation */
-        char *body;       /* JSON; OP_HISTORY: the devices */
-        HistoryRow row;   /* OP_HISTORY: the numbers */
-        char *texts[5];   /* OP_HISTORY: verb, object, consumer, result, message */
+        char *owner;    /* OP_CLAIM, OP_UNCLAIM: the allocation */
+        char *body;     /* JSON; OP_HISTORY: the devices */
+        HistoryRow row; /* OP_HISTORY: the numbers */
+        char *texts[5]; /* OP_HISTORY: verb, object, consumer, result, message */
 } StoreOp;
 
 struct StoreTxn {

@@ -96,7 +96,8 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
         return 0;
 }
 
-int store_open(sd_event *event, const char *state_directory, const char *runtime_directory, Store **ret, Fault *fault) {
+int store_open(sd_event *event, const char *state_directory, const char *runtime_directory, Store **ret,
+               Fault *fault) {
         _cleanup_(store_closep) Store *store = NULL;
         int r;
 
@@ -108,15 +109,19 @@ int store_open(sd_event *event, const char *state_directory, const char *runtime
         pthread_cond_init(&store->settled, NULL);
 
         store->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        r = store->eventfd < 0 ? -errno : sd_event_add_io(event, &store->source, store->eventfd, EPOLLIN, on_finished, store);
+        r = store->eventfd < 0
+                    ? -errno
+                    : sd_event_add_io(event, &store->source, store->eventfd, EPOLLIN, on_finished, store);
         if (r < 0)
-                return fault_set(fault, r, FAULT_INTERNAL, "Cannot watch the store: %s", strerrordesc_np(-r));
+                return fault_set(fault, r, FAULT_INTERNAL, "Cannot watch the store: %s",
+                                 strerrordesc_np(-r));
         (void) sd_event_source_set_description(store->source, "store");
 
-        r = store_file_open(STORE_STATE, state_directory, runtime_directory, &store->files[STORE_STATE], fault);
+        r = store_file_open(STORE_STATE, state_directory, runtime_directory, &store->files[STORE_STATE],
+                            fault);
         if (r >= 0)
-                r = store_file_open(STORE_RUNTIME, runtime_directory, runtime_directory, &store->files[STORE_RUNTIME],
-                                    fault);
+                r = store_file_open(STORE_RUNTIME, runtime_directory, runtime_directory,
+                                    &store->files[STORE_RUNTIME], fault);
         if (r >= 0 && take_health(store) < 0)
                 r = fault_oom(fault);
         if (r < 0)
@@ -124,7 +129,8 @@ int store_open(sd_event *event, const char *state_directory, const char *runtime
 
         r = store_thread_start(store);
         if (r < 0)
-                return fault_set(fault, r, FAULT_INTERNAL, "Cannot start the store's thread: %s", strerrordesc_np(-r));
+                return fault_set(fault, r, FAULT_INTERNAL, "Cannot start the store's thread: %s",
+                                 strerrordesc_np(-r));
 
         *ret = TAKE_PTR(store);
         return 0;

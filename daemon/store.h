@@ -3,15 +3,16 @@
 
 /* What outlives the process. Two SQLite databases, written by one thread of their own:
  *
- *   STORE_STATE    state.db in the state directory: groups, rules, allocations, claims, settings, history, topology. Durable:
- *                  the callback comes after the commit. synchronous=FULL.
- *   STORE_RUNTIME  runtime.db in the runtime directory: how far each allocation got and the step records with what was
- *                  observed before each step. It dies with the boot exactly as the kernel's state does.
+ *   STORE_STATE    state.db in the state directory: groups, rules, allocations, claims, settings, history.
+ *                  Durable: the callback comes after the commit. synchronous=FULL.
+ *   STORE_RUNTIME  runtime.db in the runtime directory: how far each allocation got and the step records with
+ *                  what was observed before each step. It dies with the boot exactly as the kernel's state
+ *                  does.
  *
- * A transaction is built on the loop thread, submitted, and committed in order of submission; several that wait are
- * committed together. Between the two databases the order holds for transactions that name the same key or owner. The
- * callback runs on the loop thread. A transaction fails as a whole; the ones beside it do not.
- * Opening happens before the loop runs and is the only blocking part. */
+ * A transaction is built on the loop thread, submitted, and committed in order of submission; several
+ * that wait are committed together. Between the two databases the order holds for transactions that name
+ * the same key or owner. The callback runs on the loop thread. A transaction fails as a whole; the ones
+ * beside it do not. Opening happens before the loop runs and is the only blocking part. */
 
 #include <jansson.h>
 #include <systemd/sd-event.h>
@@ -47,8 +48,8 @@ DECLARE_STRING_TABLE(store_health, StoreHealth); /* ok, read-only, damaged */
 typedef struct Store Store;
 typedef struct StoreTxn StoreTxn;
 
-/* `state_directory` and `runtime_directory` exist. Neither a damaged file, a newer schema nor a read-only directory is an
- * error: see store_health(). */
+/* `state_directory` and `runtime_directory` exist. Neither a damaged file, a newer schema nor a read-only
+ * directory is an error: see store_health(). */
 int store_open(sd_event *event, const char *state_directory, const char *runtime_directory, Store **ret, Fault *fault);
 /* Commits what waits, then closes. No callbacks come after this; not to be called from one. */
 Store *store_close(Store *store);
@@ -56,13 +57,14 @@ DEFINE_CLEANUP(Store *, store_close)
 StoreHealth store_health(const Store *store);
 const char *store_health_reason(const Store *store); /* for people; NULL when ok */
 
-/* Synchronous, before the loop runs. `each` gets the rows in order of their keys' creation; a non-zero return stops. */
+/* Synchronous, before the loop runs. `each` gets the rows in order of their keys' creation; a non-zero
+ * return stops. */
 int store_load(Store *store, StoreTable table,
                int (*each)(void *userdata, const char *key, const char *owner, json_t *body), void *userdata,
                Fault *fault);
 
-/* A transaction of the one or the other database. The functions copy; they fail only for want of memory, which is
- * remembered and reported by store_commit(). */
+/* A transaction of the one or the other database. The functions copy; they fail only for want of memory,
+ * which is remembered and reported by store_commit(). */
 StoreTxn *store_begin(Store *store, StoreKind kind);
 StoreTxn *store_abandon(StoreTxn *txn);
 DEFINE_CLEANUP(StoreTxn *, store_abandon)
@@ -92,18 +94,19 @@ typedef struct HistoryRow {
 /* Bounded: the oldest rows beyond HISTORY_MAX go. */
 void store_history(StoreTxn *txn, const HistoryRow *row);
 
-/* `result` 0 or a negative errno, with the fault beside it: -ENOSPC OutOfSpace, -EROFS ReadOnlyState, -EUCLEAN StateDamaged,
- * -EEXIST (the table's own), -EBUSY DeviceBusy (the object is the allocation that has the key), else StoreFailed. `fault` is
- * never NULL. */
+/* `result` 0 or a negative errno, with the fault beside it: -ENOSPC OutOfSpace, -EROFS ReadOnlyState,
+ * -EUCLEAN StateDamaged, -EEXIST (the table's own), -EBUSY DeviceBusy (the object is the allocation that
+ * has the key), else StoreFailed. `fault` is never NULL. */
 typedef void (*StoreDone)(void *userdata, int result, const Fault *fault);
-/* Consumes the transaction, also when it fails at once (no memory; `done` is not called then). `done` may be NULL; it is never
- * called before this returns. */
+/* Consumes the transaction, also when it fails at once (no memory; `done` is not called then). `done` may
+ * be NULL; it is never called before this returns. */
 int store_commit(StoreTxn *txn, StoreDone done, void *userdata);
-/* Damage is remembered in the new file until this: an administrator knows that allocations may be missing. */
+/* Damage is remembered in the new file until this: an administrator knows that allocations may be
+ * missing. */
 int store_acknowledge(Store *store, StoreDone done, void *userdata);
-/* Asks for the history on the store thread: rows as [{time, uid, verb, object, consumer, result, message, duration, devices}…],
- * newest first. `filter`: {object?, consumer?, uid?, since?, limit?}; `since` in microseconds as in the rows, `limit` 100 unless
- * given, HISTORY_MAX at most. */
+/* Asks for the history on the store thread: rows as [{time, uid, verb, object, consumer, result, message,
+ * duration, devices}…], newest first. `filter`: {object?, consumer?, uid?, since?, limit?}; `since` in
+ * microseconds as in the rows, `limit` 100 unless given, HISTORY_MAX at most. */
 typedef void (*StoreRows)(void *userdata, int result, json_t *rows, const Fault *fault);
 int store_query_history(Store *store, json_t *filter, StoreRows done, void *userdata, Fault *fault);
 /* Waits until everything submitted so far is committed; for the end of the service only. */

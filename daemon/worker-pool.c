@@ -38,7 +38,7 @@ struct WorkerPool {
         size_t n_running, n_stuck;
 
         WorkerProcess *spare;
-        unsigned spare_failures; /* one after another */
+        unsigned spare_failures;       /* one after another */
         sd_event_source *spare_source; /* starts it when the loop has nothing else to do */
         sd_event_source *spare_timer;  /* or when some time has passed */
 
@@ -79,8 +79,8 @@ static void spare_failed(WorkerPool *pool, const char *why) {
         }
 
         log_plain(LOG_WARNING, "The spare worker is lost and started again later: %s", why);
-        (void) sd_event_source_set_time_relative(pool->spare_timer,
-                                                 (uint64_t) SPARE_BACKOFF_USEC << (pool->spare_failures - 1));
+        (void) sd_event_source_set_time_relative(pool->spare_timer, (uint64_t) SPARE_BACKOFF_USEC
+                                                                            << (pool->spare_failures - 1));
         (void) sd_event_source_set_enabled(pool->spare_timer, SD_EVENT_ONESHOT);
 }
 
@@ -196,7 +196,7 @@ static void retire(WorkerPool *pool, WorkerProcess *process, const WorkerRun *ru
                 return;
         }
 
-        *remnant = (Remnant) { .pool = pool, .process = process, .stuck = stuck };
+        *remnant = (Remnant){ .pool = pool, .process = process, .stuck = stuck };
         if (stuck) {
                 pool->n_stuck++;
                 remnant->gone = run->events.gone;
@@ -206,8 +206,8 @@ static void retire(WorkerPool *pool, WorkerProcess *process, const WorkerRun *ru
         worker_process_set_owner(process, &remnant_events, remnant);
         worker_process_hang_up(process);
         if (!stuck && sd_event_add_time_relative(pool->event, &remnant->timer, CLOCK_MONOTONIC,
-                                                 (uint64_t) STEP_KILL_GRACE_MSEC * USEC_PER_MSEC, 0, on_remnant_time,
-                                                 remnant) < 0)
+                                                 (uint64_t) STEP_KILL_GRACE_MSEC * USEC_PER_MSEC, 0,
+                                                 on_remnant_time, remnant) < 0)
                 worker_process_kill(process);
 }
 
@@ -364,7 +364,8 @@ int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool sp
         if (r >= 0)
                 r = sd_event_source_set_enabled(pool->later, SD_EVENT_OFF);
         if (r >= 0)
-                r = sd_event_add_time_relative(event, &pool->spare_timer, CLOCK_MONOTONIC, 0, 0, on_spare_time, pool);
+                r = sd_event_add_time_relative(event, &pool->spare_timer, CLOCK_MONOTONIC, 0, 0,
+                                               on_spare_time, pool);
         if (r >= 0)
                 r = sd_event_source_set_enabled(pool->spare_timer, SD_EVENT_OFF);
         if (r >= 0)
@@ -385,7 +386,7 @@ static void free_runs(WorkerRun *list) {
         WorkerRun *run, *next;
 
         DL_FOREACH_SAFE(list, run, next)
-                worker_run_free(run);
+        worker_run_free(run);
 }
 
 WorkerPool *worker_pool_free(WorkerPool *pool) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Starts workers, speaks lib/protocol.h with them, enforces the time limits, and notices a child that is stuck in the
- * kernel. One run is one process that does one request; a spare is kept warm so that a run need not wait for exec. Runs
- * beyond the limit wait in order of arrival. */
+/* Starts workers, speaks lib/protocol.h with them, enforces the time limits, and notices a child that is
+ * stuck in the kernel. One run is one process that does one request; a spare is kept warm so that a run
+ * need not wait for exec. Runs beyond the limit wait in order of arrival. */
 
 #include <sys/types.h>
 #include <systemd/sd-event.h>
@@ -36,8 +36,8 @@ typedef struct WorkerSpec {
 } WorkerSpec;
 
 typedef struct WorkerEvents {
-        /* Execute: the worker waits before step `step`, without a time limit; answer with worker_run_go() (now or later) or
-         * worker_run_stop(). */
+        /* Execute: the worker waits before step `step`, without a time limit; answer with worker_run_go()
+         * (now or later) or worker_run_stop(). */
         void (*before)(void *userdata, WorkerRun *run, size_t step, const char *observed);
         /* Execute and undo: the step is over; `result` 0 or a negative errno. */
         void (*after)(void *userdata, WorkerRun *run, size_t step, int result, const char *error);
@@ -45,9 +45,10 @@ typedef struct WorkerEvents {
         void (*fields)(void *userdata, WorkerRun *run, const char *device, json_t *fields, int result, const char *error);
         /* Holders: [{pid, comm, unit, node}…]. */
         void (*held)(void *userdata, WorkerRun *run, json_t *holders);
-        /* The end, exactly once; the run is freed when it returns. `fault`: StepFailed, TimedOut, WorkerFailed, Cancelled or
-         * DriverStuck, or what the worker says of the step that failed (DeviceGone, DriverMissing …); never NULL. With
-         * DriverStuck the process is still in the kernel: `gone` follows when it has ended at last. */
+        /* The end, exactly once; the run is freed when it returns. `fault`: StepFailed, TimedOut,
+         * WorkerFailed, Cancelled or DriverStuck, or what the worker says of the step that failed
+         * (DeviceGone, DriverMissing …); never NULL. With DriverStuck the process is still in the kernel:
+         * `gone` follows when it has ended at last. */
         void (*done)(void *userdata, int result, const Fault *fault);
         /* Only after DriverStuck: the stuck child has ended. `userdata` as given to worker_pool_run(). */
         void (*gone)(void *userdata);
@@ -56,21 +57,22 @@ typedef struct WorkerEvents {
 /* `timeout_factor`: multiplies the time limits of steps and requests. */
 int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool spare, unsigned timeout_factor,
                     WorkerPool **ret);
-/* Kills what runs; stuck children are left to the kernel. No callbacks come after this; not to be called from one. */
+/* Kills what runs; stuck children are left to the kernel. No callbacks come after this; not to be called
+ * from one. */
 WorkerPool *worker_pool_free(WorkerPool *pool);
 DEFINE_CLEANUP(WorkerPool *, worker_pool_free)
 
-/* Fails when the worker cannot be started (WorkerFailed with path and reason); a run that had to wait for its place reports
- * that through done(). No callback comes before this returns. */
+/* Fails when the worker cannot be started (WorkerFailed with path and reason); a run that had to wait for
+ * its place reports that through done(). No callback comes before this returns. */
 int worker_pool_run(WorkerPool *pool, const WorkerSpec *spec, const WorkerEvents *events, void *userdata,
                     WorkerRun **ret, Fault *fault);
 int worker_run_go(WorkerRun *run);
-/* Ends an execute run before its next step, or any run that still waits for a place; done() comes with Cancelled, unless the
- * last step was under way already and ends well. -EOPNOTSUPP for other runs. */
+/* Ends an execute run before its next step, or any run that still waits for a place; done() comes with
+ * Cancelled, unless the last step was under way already and ends well. -EOPNOTSUPP for other runs. */
 int worker_run_stop(WorkerRun *run);
 pid_t worker_run_pid(const WorkerRun *run); /* 0 while it waits for a place */
 size_t worker_pool_running(const WorkerPool *pool);
 size_t worker_pool_stuck(const WorkerPool *pool);
-/* No new runs; those that wait for a place are cancelled; `idle` is called once nothing runs any more (on the next turn of
- * the loop when nothing does). For SIGTERM. */
+/* No new runs; those that wait for a place are cancelled; `idle` is called once nothing runs any more (on
+ * the next turn of the loop when nothing does). For SIGTERM. */
 void worker_pool_drain(WorkerPool *pool, void (*idle)(void *userdata), void *userdata);

@@ -33,8 +33,8 @@ struct WorkerProcess {
 
 /* What is meant for this process only; a worker that took it for its own would speak in our name. */
 static const char *const private_variables[] = {
-        "NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=",
-        "MAINPID=", "INVOCATION_ID=",
+        "NOTIFY_SOCKET=", "WATCHDOG_PID=",   "WATCHDOG_USEC=", "LISTEN_PID=",
+        "LISTEN_FDS=",    "LISTEN_FDNAMES=", "MAINPID=",       "INVOCATION_ID=",
 };
 
 static bool is_private(const char *variable) {
@@ -58,8 +58,8 @@ static char **worker_environment(void) {
         return list;
 }
 
-/* Descriptor 3 is the socket, standard output goes where errors go, all else is closed. A session of its own keeps the
- * signals of a terminal away from a step that is under way. */
+/* Descriptor 3 is the socket, standard output goes where errors go, all else is closed. A session of its
+ * own keeps the signals of a terminal away from a step that is under way. */
 static int spawn(const char *path, int socket, pid_t *ret) {
         _cleanup_free_ char **environment = worker_environment();
         posix_spawn_file_actions_t actions;
@@ -91,10 +91,11 @@ static int spawn(const char *path, int socket, pid_t *ret) {
         if (r == 0)
                 r = posix_spawnattr_setsigdefault(&attributes, &all);
         if (r == 0)
-                r = posix_spawnattr_setflags(&attributes,
-                                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+                r = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                                  POSIX_SPAWN_SETSID);
         if (r == 0)
-                r = posix_spawn(ret, path, &actions, &attributes, (char *[]) { (char *) path, NULL }, environment);
+                r = posix_spawn(ret, path, &actions, &attributes, (char *[]){ (char *) path, NULL },
+                                environment);
 
         posix_spawnattr_destroy(&attributes);
         posix_spawn_file_actions_destroy(&actions);
@@ -133,7 +134,8 @@ static void take_hello(WorkerProcess *process, json_t *message) {
         }
         if (!streq(version, PROJECT_VERSION)) {
                 snprintf(problem, sizeof(problem),
-                         "is of version %s, but the service of version " PROJECT_VERSION ": restart the service",
+                         "is of version %s, but the service of version " PROJECT_VERSION
+                         ": restart the service",
                          version);
                 fall_silent(process, problem);
                 return;
@@ -239,7 +241,8 @@ static int on_exit_of_process(sd_event_source *source, int fd, uint32_t revents,
         char how[64] = "ended";
 
         process->exit_source = sd_event_source_disable_unref(process->exit_source);
-        if (waitid(P_PIDFD, (id_t) process->pidfd, &info, WEXITED | WNOHANG) >= 0 && info.si_pid == process->pid)
+        if (waitid(P_PIDFD, (id_t) process->pidfd, &info, WEXITED | WNOHANG) >= 0 &&
+            info.si_pid == process->pid)
                 describe_end(&info, how, sizeof(how));
         process->pid = 0;
 
@@ -257,14 +260,16 @@ static int watch(WorkerProcess *process, sd_event *event) {
         process->pidfd = pidfd_open(process->pid, 0);
         if (process->pidfd < 0)
                 return -errno;
-        r = sd_event_add_io(event, &process->exit_source, process->pidfd, EPOLLIN, on_exit_of_process, process);
+        r = sd_event_add_io(event, &process->exit_source, process->pidfd, EPOLLIN, on_exit_of_process,
+                            process);
         if (r >= 0)
-                r = sd_event_add_io(event, &process->socket_source, process->socket, EPOLLIN, on_socket, process);
+                r = sd_event_add_io(event, &process->socket_source, process->socket, EPOLLIN, on_socket,
+                                    process);
         return r;
 }
 
-int worker_process_start(sd_event *event, const char *path, const WorkerProcessEvents *events, void *userdata,
-                         WorkerProcess **ret, Fault *fault) {
+int worker_process_start(sd_event *event, const char *path, const WorkerProcessEvents *events,
+                         void *userdata, WorkerProcess **ret, Fault *fault) {
         _cleanup_(worker_process_freep) WorkerProcess *process = NULL;
         _cleanup_close_ int theirs = -EBADF;
         int sockets[2], r;
@@ -276,14 +281,14 @@ int worker_process_start(sd_event *event, const char *path, const WorkerProcessE
         worker_process_set_owner(process, events, userdata);
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-                return fault_set(fault, -errno, FAULT_WORKER_FAILED, "Cannot make a socket for the worker: %s",
-                                 strerrordesc_np(errno));
+                return fault_set(fault, -errno, FAULT_WORKER_FAILED,
+                                 "Cannot make a socket for the worker: %s", strerrordesc_np(errno));
         process->socket = sockets[0];
         theirs = sockets[1];
         /* Ours alone: the worker waits when it speaks faster than we listen. */
         if (fcntl(process->socket, F_SETFL, O_NONBLOCK) < 0)
-                return fault_set(fault, -errno, FAULT_WORKER_FAILED, "Cannot make a socket for the worker: %s",
-                                 strerrordesc_np(errno));
+                return fault_set(fault, -errno, FAULT_WORKER_FAILED,
+                                 "Cannot make a socket for the worker: %s", strerrordesc_np(errno));
 
         r = spawn(path, theirs, &process->pid);
         if (r < 0)
@@ -298,7 +303,8 @@ int worker_process_start(sd_event *event, const char *path, const WorkerProcessE
         return 0;
 }
 
-/* A killed process is collected if that is possible at once; one that is stuck in the kernel is left to it. */
+/* A killed process is collected if that is possible at once; one that is stuck in the kernel is left to
+ * it. */
 static void reap(WorkerProcess *process) {
         struct timespec patience = { .tv_nsec = REAP_MSEC * 1000000L };
         siginfo_t info;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One process of the worker: started, talked to without ever waiting, watched through its pidfd. It knows nothing of what
- * it is used for; its owner may change while it lives. Owned by whoever started it, until `ended` at the earliest. */
+/* One process of the worker: started, talked to without ever waiting, watched through its pidfd. It knows
+ * nothing of what it is used for; its owner may change while it lives. Owned by whoever started it, until
+ * `ended` at the earliest. */
 
 #include <jansson.h>
 #include <sys/types.h>
@@ -16,16 +17,17 @@ typedef struct WorkerProcessEvents {
         /* It said hello and takes a request. */
         void (*ready)(void *userdata);
         void (*message)(void *userdata, json_t *message);
-        /* Nothing more will come from it: it closed its end (`problem` NULL) or said what cannot be understood. It still
-         * runs. Comes once. */
+        /* Nothing more will come from it: it closed its end (`problem` NULL) or said what cannot be
+         * understood. It still runs. Comes once. */
         void (*silent)(void *userdata, const char *problem);
-        /* It is gone, `how`: "was killed by SIGSEGV". Everything that it said was passed on before. The owner frees it. */
+        /* It is gone, `how`: "was killed by SIGSEGV". Everything that it said was passed on before. The
+         * owner frees it. */
         void (*ended)(void *userdata, const char *how);
 } WorkerProcessEvents;
 
 /* The fault says path and reason when it cannot be started. */
-int worker_process_start(sd_event *event, const char *path, const WorkerProcessEvents *events, void *userdata,
-                         WorkerProcess **ret, Fault *fault);
+int worker_process_start(sd_event *event, const char *path, const WorkerProcessEvents *events,
+                         void *userdata, WorkerProcess **ret, Fault *fault);
 /* Kills what still runs. */
 WorkerProcess *worker_process_free(WorkerProcess *process);
 DEFINE_CLEANUP(WorkerProcess *, worker_process_free)

@@ -8,6 +8,7 @@
 #include "lib/limits.h"
 #include "lib/protocol.h"
 #include "log.h"
+#include "worker-request.h"
 
 /* A worker that watches the time itself, as in a step that waits, gets to say so. */
 #define REPORT_GRACE_MSEC 500u
@@ -19,54 +20,7 @@ static bool has_steps(const WorkerRun *run) {
         return run->mode == WORKER_EXECUTE || run->mode == WORKER_UNDO;
 }
 
-/* ---- what the worker is asked ---- */
-
-static json_t *devices_of(const WorkerSpec *spec) {
-        json_t *list;
-
-        if (spec->devices_json)
-                return json_incref(spec->devices_json);
-
-        list = json_array();
-        for (size_t i = 0; list && spec->devices && spec->devices[i]; i++)
-                if (json_array_append_new(list, host_device_to_json(spec->devices[i], spec->module_file)) < 0) {
-                        json_decref(list);
-                        return NULL;
-                }
-        return list;
-}
-
-static json_t *nodes_of(const WorkerSpec *spec) {
-        json_t *list = json_array();
-
-        for (size_t i = 0; list && spec->nodes && spec->nodes[i]; i++)
-                if (json_array_append_new(list, json_string(spec->nodes[i])) < 0) {
-                        json_decref(list);
-                        return NULL;
-                }
-        return list;
-}
-
-static json_t *request_of(const WorkerRun *run, const WorkerSpec *spec) {
-        const char *directory = spec->module_directory;
-
-        switch (spec->mode) {
-        case WORKER_EXECUTE:
-                return json_pack("{s:s, s:s, s:s, s:s*, s:o, s:O}", "type", "job", "job", run->job, "mode", "execute",
-                                 "module_dir", directory, "devices", devices_of(spec), "steps", run->steps);
-        case WORKER_UNDO:
-                return json_pack("{s:s, s:s, s:s, s:s*, s:o, s:O, s:O}", "type", "job", "job", run->job, "mode", "undo",
-                                 "module_dir", directory, "devices", devices_of(spec), "steps", run->steps,
-                                 "observed", run->observed);
-        case WORKER_OBSERVE:
-                return json_pack("{s:s, s:s*, s:o}", "type", "observe", "module_dir", directory, "devices",
-                                 devices_of(spec));
-        case WORKER_HOLDERS:
-                return json_pack("{s:s, s:o}", "type", "holders", "nodes", nodes_of(spec));
-        default:
-                return NULL;
-        }
-}
+/* ---- its beginning and end as an object ---- */
 
 static int take_plan(WorkerRun *run, const WorkerSpec *spec, Fault *fault) {
         if (!spec->plan)
@@ -82,7 +36,8 @@ static int take_plan(WorkerRun *run, const WorkerSpec *spec, Fault *fault) {
 
         if (run->mode == WORKER_UNDO) {
                 if (json_array_size(spec->observed) != run->n_steps)
-                        return fault_set(fault, -EINVAL, FAULT_INTERNAL, "A job to undo has not one record a step");
+                        return fault_set(fault, -EINVAL, FAULT_INTERNAL,
+                                         "A job to undo has not one record a step");
                 run->observed = json_incref(spec->observed);
         }
         return 0;
@@ -110,9 +65,10 @@ int worker_run_new(WorkerPool *pool, const WorkerSpec *spec, const WorkerEvents 
                 return r;
         run->step = run->mode == WORKER_UNDO ? run->n_steps : 0;
 
-        run->request = request_of(run, spec);
+        run->request = worker_request_new(spec, run->steps);
         if (!run->request)
-                return fault_set(fault, -EINVAL, FAULT_INTERNAL, "The request to the worker cannot be put together");
+                return fault_set(fault, -EINVAL, FAULT_INTERNAL,
+                                 "The request to the worker cannot be put together");
 
         *ret = TAKE_PTR(run);
         return 0;
@@ -173,8 +129,8 @@ static void describe_place(const WorkerRun *run, char buffer[static PLACE_SIZE])
         else if (run->mode == WORKER_HOLDERS)
                 snprintf(buffer, PLACE_SIZE, "while it looked for holders of devices");
         else if (current_step(run, &step))
-                snprintf(buffer, PLACE_SIZE, "%s step %zu of %zu (%s)", run->begun ? "in" : "before", step + 1,
-                         run->n_steps, strempty(step_text(run, step, "sentence")));
+                snprintf(buffer, PLACE_SIZE, "%s step %zu of %zu (%s)", run->begun ? "in" : "before",
+                         step + 1, run->n_steps, strempty(step_text(run, step, "sentence")));
         else
                 snprintf(buffer, PLACE_SIZE, "after its last step");
 }
@@ -189,7 +145,8 @@ static const char *current_device(const WorkerRun *run) {
 
 static void set_timer(WorkerRun *run, unsigned msec);
 
-static void PRINTF_LIKE(4, 5) set_failure(WorkerRun *run, int error, FaultCode code, const char *format, ...) {
+static void PRINTF_LIKE(4, 5)
+        set_failure(WorkerRun *run, int error, FaultCode code, const char *format, ...) {
         _cleanup_free_ char *text = NULL;
         va_list arguments;
         int r;
@@ -314,10 +271,12 @@ static void set_timer(WorkerRun *run, unsigned msec) {
 static unsigned scaled(const WorkerRun *run, unsigned msec) {
         uint64_t product = (uint64_t) msec * worker_pool_timeout_factor(run->pool);
 
-        return product > UINT32_MAX - REPORT_GRACE_MSEC ? UINT32_MAX : (unsigned) product + REPORT_GRACE_MSEC;
+        return product > UINT32_MAX - REPORT_GRACE_MSEC ? UINT32_MAX
+                                                        : (unsigned) product + REPORT_GRACE_MSEC;
 }
 
-/* The worker's turn: as long as the step at hand may take, which also bounds what it reads before and says after. */
+/* The worker's turn: as long as the step at hand may take, which also bounds what it reads before and
+ * says after. */
 static void let_work(WorkerRun *run) {
         unsigned msec = run->timeout_msec;
         size_t step;
@@ -346,8 +305,8 @@ static int answer(WorkerRun *run, size_t step) {
 
         run->begun = !run->stopping;
         run->stopped = run->stopping;
-        message = run->stopping ? json_pack("{s:s}", "type", "stop") :
-                                  json_pack("{s:s, s:I}", "type", "go", "step", (json_int_t) step);
+        message = run->stopping ? json_pack("{s:s}", "type", "stop")
+                                : json_pack("{s:s, s:I}", "type", "go", "step", (json_int_t) step);
         let_work(run);
         send(run, message);
         return 0;
@@ -366,8 +325,8 @@ static bool step_of(WorkerRun *run, json_t *message, size_t *ret) {
         int64_t step;
         size_t expected;
 
-        if (!has_steps(run) || message_get_int(message, "step", &step) < 0 || !current_step(run, &expected) ||
-            step != (int64_t) expected) {
+        if (!has_steps(run) || message_get_int(message, "step", &step) < 0 ||
+            !current_step(run, &expected) || step != (int64_t) expected) {
                 fail_protocol(run, "spoke of a step that is not its turn");
                 return false;
         }
@@ -412,15 +371,16 @@ static void note_step_failure(WorkerRun *run, size_t step, int result, const cha
         json_t *value;
         size_t i;
 
-        json_array_foreach(json_object_get(json_array_get(run->steps, step), "flags"), i, value)
-                if ((flag = json_string_value(value)) && streq(flag, "optional") && run->mode == WORKER_EXECUTE)
-                        return;
+        json_array_foreach(json_object_get(json_array_get(run->steps, step), "flags"), i,
+                           value) if ((flag = json_string_value(value)) && streq(flag, "optional") &&
+                                      run->mode == WORKER_EXECUTE) return;
 
         /* Kept until the worker says that it is done: an undo goes on. */
         if (run->fault.code == FAULT_NONE)
-                (void) fault_set_object(&run->fault, result, code_of(message), step_text(run, step, "device"),
-                                        "Step %zu of %zu failed (%s): %s", step + 1, run->n_steps,
-                                        strempty(step_text(run, step, "sentence")), error);
+                (void) fault_set_object(&run->fault, result, code_of(message),
+                                        step_text(run, step, "device"), "Step %zu of %zu failed (%s): %s",
+                                        step + 1, run->n_steps, strempty(step_text(run, step, "sentence")),
+                                        error);
 }
 
 static void take_after(WorkerRun *run, json_t *message) {
@@ -465,8 +425,8 @@ static void take_fields(WorkerRun *run, json_t *message) {
                 return;
         }
         if (run->events.fields)
-                run->events.fields(run->userdata, run, device, json_is_object(fields) ? fields : NULL, (int) result,
-                                   json_string_value(json_object_get(message, "error")));
+                run->events.fields(run->userdata, run, device, json_is_object(fields) ? fields : NULL,
+                                   (int) result, json_string_value(json_object_get(message, "error")));
 }
 
 static void take_held(WorkerRun *run, json_t *message) {
@@ -507,8 +467,8 @@ static void take_done(WorkerRun *run, json_t *message) {
 
         if (run->stopped) {
                 fault_done(&run->fault);
-                run->result = fault_set(&run->fault, -ECANCELED, FAULT_CANCELLED, "Cancelled before step %zu of %zu",
-                                        run->step + 1, run->n_steps);
+                run->result = fault_set(&run->fault, -ECANCELED, FAULT_CANCELLED,
+                                        "Cancelled before step %zu of %zu", run->step + 1, run->n_steps);
         } else if (result < 0) {
                 run->result = (int) result;
                 (void) fault_set(&run->fault, run->result, FAULT_WORKER_FAILED, "%s",
@@ -566,7 +526,8 @@ int worker_run_attach(WorkerRun *run, WorkerProcess *process, Fault *fault) {
         r = sd_event_add_time_relative(worker_pool_event(run->pool), &run->timer, CLOCK_MONOTONIC, 0,
                                        TIMER_ACCURACY_USEC, on_timer, run);
         if (r < 0)
-                return fault_set(fault, r, FAULT_WORKER_FAILED, "Cannot set a time limit: %s", strerrordesc_np(-r));
+                return fault_set(fault, r, FAULT_WORKER_FAILED, "Cannot set a time limit: %s",
+                                 strerrordesc_np(-r));
 
         run->process = process;
         run->state = RUN_STARTING;

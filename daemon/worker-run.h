@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One run of a worker: the protocol of one request, its time limits, and how it ends. The pool owns runs; a run borrows its
- * process from the moment that it has a place. */
+/* One run of a worker: the protocol of one request, its time limits, and how it ends. The pool owns runs;
+ * a run borrows its process from the moment that it has a place. */
 
 #include "worker-pool.h"
 #include "worker-process.h"
@@ -23,9 +23,9 @@ struct WorkerRun {
 
         WorkerMode mode;
         char *job;
-        json_t *request;       /* until it is sent */
-        json_t *steps;         /* execute, undo: as sent */
-        json_t *observed;      /* undo */
+        json_t *request;         /* until it is sent */
+        json_t *steps;           /* execute, undo: as sent */
+        json_t *observed;        /* undo */
         uint32_t *timeouts_msec; /* of the steps */
         size_t n_steps;
         unsigned timeout_msec; /* observe, holders */
@@ -33,13 +33,13 @@ struct WorkerRun {
         RunState state;
         WorkerProcess *process;
         sd_event_source *timer;
-        size_t step;           /* the next to begin or the one under way; undo: one more than that */
-        bool begun;            /* that step may have changed something */
-        bool stopping;         /* ends before the next step */
-        bool stopped;          /* the worker was told so */
+        size_t step;   /* the next to begin or the one under way; undo: one more than that */
+        bool begun;    /* that step may have changed something */
+        bool stopping; /* ends before the next step */
+        bool stopped;  /* the worker was told so */
         bool killed;
         int result;
-        Fault fault;           /* the first that went wrong, or empty */
+        Fault fault; /* the first that went wrong, or empty */
 };
 
 int worker_run_new(WorkerPool *pool, const WorkerSpec *spec, const WorkerEvents *events, void *userdata,
@@ -56,5 +56,6 @@ sd_event *worker_pool_event(WorkerPool *pool);
 unsigned worker_pool_timeout_factor(const WorkerPool *pool);
 /* A worker works: the program is sound. */
 void worker_pool_note_ready(WorkerPool *pool);
-/* The run is over. Its process, if it still has one, is asked to end, or is stuck. Calls done() and frees the run. */
+/* The run is over. Its process, if it still has one, is asked to end, or is stuck. Calls done() and frees
+ * the run. */
 void worker_pool_finish(WorkerPool *pool, WorkerRun *run, bool stuck);

@@ -13,8 +13,8 @@
  *   before {step, observed}             recorded durably, then
  *                                       go {step}   or   stop {}
  *   after {step, result, error, code, text}
- *                                       result 0 or a negative errno; error: text for people or null; code: the
- *                                       word of the FaultCode or null; text: what was found afterwards, or null
+ *                                       result 0 or a negative errno; error: text for people or null; code:
+ *                                       the FaultCode's word or null; text: what was found then, or null
  *   fields {device, fields: {name: value}, result, error}            one for each observed device
  *   held {holders: [{pid, comm, unit, node}…]}
  *   log {level, text}
@@ -29,8 +29,8 @@
  * `observed` is JSON in text form, by step kind:
  *   write-attribute {value}   set-driver {driver: string|null, override: string|null}
  *   node-owner {uid, gid, mode}   custom {text}   reset, wait, load-module {}
- * null stands for what cannot be read (value) or what the bus does not know (override). load-module does nothing
- * in the worker.
+ * null stands for what cannot be read (value) or what the bus does not know (override). load-module does
+ * nothing in the worker.
  * DEVICE: {id, subsystem, sysname, devtype?, driver?, iommu_group, numa_node, module: file name of the
  * module's object}. The worker touches no device that is not in the list. */
 

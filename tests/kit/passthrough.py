@@ -22,8 +22,8 @@ RUNTIME = pathlib.Path(os.environ.get("PT_RUNTIME", "/run/passthroughd-test/runt
 SYS = pathlib.Path("/sys/bus/pci/devices")
 
 
-def wait_until(condition, seconds=10.0, what="condition"):
-    """Returns the first true value of condition(); fails after so many seconds."""
+def wait_until(condition, seconds=10.0, what="condition", pause=0.02):
+    """Returns the first true value of condition(), asked every so often; fails after so many seconds."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -31,7 +31,7 @@ def wait_until(condition, seconds=10.0, what="condition"):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class Service:
@@ -59,24 +59,24 @@ class Service:
             wait_until(lambda: client.readiness() != "starting", 30, "readiness")
         return client
 
-    def kill(self):
-        """As a crash: no handler runs."""
+    def kill(self, wait=True):
+        """As a crash: no handler runs. Workers end by themselves after the step they are in."""
         self.process.kill()
         self.process.wait()
-        self.wait_for_workers()
+        if wait:
+            wait_until(lambda: not self.workers(), 30, "the workers' end")
 
     @staticmethod
-    def wait_for_workers():
-        """Workers end by themselves after the step they are in."""
-        def none_left():
-            for entry in pathlib.Path("/proc").glob("[0-9]*/comm"):
-                try:
-                    if entry.read_text().startswith("passthroughd-wo") and entry.parent.joinpath("cmdline").read_bytes():
-                        return False
-                except OSError:
-                    continue
-            return True
-        wait_until(none_left, 30, "the workers' end")
+    def workers():
+        """Process ids of all that have not ended, of whichever service."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*/comm"):
+            try:
+                if entry.read_text().startswith("passthroughd-wo") and entry.parent.joinpath("cmdline").read_bytes():
+                    found.append(int(entry.parent.name))
+            except OSError:
+                continue
+        return found
 
     def stop(self):
         if self.process is None or self.process.poll() is not None:

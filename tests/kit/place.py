@@ -20,11 +20,27 @@ def ctl(*arguments):
     return subprocess.run([os.environ["PT_SIMHOST"], "ctl", *arguments], check=True, capture_output=True, text=True).stdout
 
 
+def hang(operation, slot):
+    """From now on the fake kernel does not come back from the operation."""
+    ctl("hang", operation, slot)
+
+
+def hanging(operation, slot):
+    return any(line.startswith(f"{operation} {slot}:") for line in ctl("waiting").splitlines())
+
+
+def release(*what):
+    """Ends what hang() began, and forgets fail and delay orders for it; without arguments all."""
+    ctl("release", *what)
+
+
 def unplug(slot):
+    """Somebody pulls the card. The kernel notices in its own time."""
     if IN_VM:
         subprocess.run(["vm-hmp", "device_del", VM_DEVICES[slot][0]], check=True)
     else:
-        ctl("unplug", slot)
+        # The fake kernel answers when it is done, which can take as long as whatever it does with the device.
+        subprocess.Popen([os.environ["PT_SIMHOST"], "ctl", "unplug", slot])
 
 
 def plug(slot):

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "worker-request.h"
+
+#include "lib/macro.h"
+
+static json_t *devices_of(const WorkerSpec *spec) {
+        json_t *list;
+
+        if (spec->devices_json)
+                return json_incref(spec->devices_json);
+
+        list = json_array();
+        for (size_t i = 0; list && spec->devices && spec->devices[i]; i++)
+                if (json_array_append_new(list, host_device_to_json(spec->devices[i], spec->module_file)) <
+                    0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        return list;
+}
+
+static json_t *nodes_of(const WorkerSpec *spec) {
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && spec->nodes && spec->nodes[i]; i++)
+                if (json_array_append_new(list, json_string(spec->nodes[i])) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        return list;
+}
+
+json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
+        const char *directory = spec->module_directory;
+
+        switch (spec->mode) {
+        case WORKER_EXECUTE:
+                return json_pack("{s:s, s:s, s:s, s:s*, s:o, s:O}", "type", "job", "job",
+                                 strempty(spec->job), "mode", "execute", "module_dir", directory, "devices",
+                                 devices_of(spec), "steps", steps);
+        case WORKER_UNDO:
+                return json_pack("{s:s, s:s, s:s, s:s*, s:o, s:O, s:O}", "type", "job", "job",
+                                 strempty(spec->job), "mode", "undo", "module_dir", directory, "devices",
+                                 devices_of(spec), "steps", steps, "observed", spec->observed);
+        case WORKER_OBSERVE:
+                return json_pack("{s:s, s:s*, s:o}", "type", "observe", "module_dir", directory, "devices",
+                                 devices_of(spec));
+        case WORKER_HOLDERS:
+                return json_pack("{s:s, s:o}", "type", "holders", "nodes", nodes_of(spec));
+        default:
+                return NULL;
+        }
+}
