@@ -6,6 +6,7 @@
 #include "pci-device.h"
 #include "sriov.h"
 #include "vfio.h"
+#include "vgpu.h"
 
 /* sysfs hands a write of up to a page to the kernel; an override must be shorter than that by one. */
 #define OVERRIDE_MAX 4095
@@ -83,8 +84,8 @@ static void hide_driver(Kernel *k, const char *path, const char *driver) {
         tree_remove(k->tree, path_make(&p, "sys/bus/pci/drivers/%s", driver), path_name(path));
 }
 
-/* Binds. A failure of the driver's probe function is @probe_error: device_attach() goes on to the next driver after
- * one, while everything that goes wrong earlier is final. */
+/* Binds. A failure of the driver's probe function is @probe_error: device_attach() goes on to the next
+ * driver after one, while everything that goes wrong earlier is final. */
 static int driver_attach(Kernel *k, const char *path, const char *driver, int *probe_error) {
         const char *bdf = path_name(path);
         bool vfio = vfio_is_driver(driver);
@@ -106,8 +107,11 @@ static int driver_attach(Kernel *k, const char *path, const char *driver, int *p
         pci_device_write_uevent(k->tree, path, driver);
         if (vfio)
                 vfio_register(k, path);
-        else if (ids_match(k, path, driver))
+        else if (ids_match(k, path, driver)) {
                 children_appear(k, path);
+                if (vgpu_is_vf(k, path))
+                        vfio_register(k, path);
+        }
         uevents_send(k->events, "bind", path, NULL);
         return 0;
 }
@@ -120,10 +124,11 @@ void driver_detach(Kernel *k, const char *path) {
 
         /* The link goes first, even if what follows takes for ever. */
         hide_driver(k, path, driver);
-        if (vfio_is_driver(driver)) {
+        if (tree_has(k->tree, path, "vfio-dev")) {
                 vfio_wait_until_closed(k, path);
                 vfio_unregister(k, path);
-        } else {
+        }
+        if (!vfio_is_driver(driver)) {
                 sriov_disable(k, path);
                 mdev_remove_all(k, path);
                 children_disappear(k, path);
@@ -141,8 +146,8 @@ static int probe_by_ids(Kernel *k, const char *path) {
         for (const DriverId *i = k->ids; i; i = i->next) {
                 int r, probe_error;
 
-                if (i->vendor != (int) vendor || i->device != (int) device
-                    || !tree_has(k->tree, "sys/bus/pci/drivers", i->driver))
+                if (i->vendor != (int) vendor || i->device != (int) device ||
+                    !tree_has(k->tree, "sys/bus/pci/drivers", i->driver))
                         continue;
                 r = driver_attach(k, path, i->driver, &probe_error);
                 if (r < 0)
@@ -191,14 +196,14 @@ int unbind_write(Kernel *k, const char *driver, const char *bdf) {
         Path path;
         int r;
 
-        if (device_find(k, bdf, &path) < 0 || device_driver(k, path.s, bound, sizeof(bound)) < 0
-            || !string_equal(bound, driver))
+        if (device_find(k, bdf, &path) < 0 || device_driver(k, path.s, bound, sizeof(bound)) < 0 ||
+            !string_equal(bound, driver))
                 return -ENODEV;
         device_lock(k, bdf, "unbind");
         r = inject(k, "unbind", bdf);
         /* It may have lost its driver, or itself, while we waited for the lock. */
-        if (r >= 0 && device_find(k, bdf, &path) >= 0 && device_driver(k, path.s, bound, sizeof(bound)) >= 0
-            && string_equal(bound, driver))
+        if (r >= 0 && device_find(k, bdf, &path) >= 0 &&
+            device_driver(k, path.s, bound, sizeof(bound)) >= 0 && string_equal(bound, driver))
                 driver_detach(k, path.s);
         device_unlock(k, bdf);
         return r;
@@ -252,39 +257,53 @@ int driver_override_write(Kernel *k, const char *bdf, const char *text) {
         return r;
 }
 
-int new_id_write(Kernel *k, const char *driver, const char *text) {
-        unsigned vendor, device;
+/* VENDOR DEVICE [SUBVENDOR SUBDEVICE CLASS MASK DATA]: the first two are what counts here. */
+static int parse_id(const char *text, int *ret_vendor, int *ret_device) {
+        _cleanup_free_ char *copy = copy_string(text);
+        uint64_t vendor, device;
+        char *words[7];
+        size_t n = split_words(copy, words, ELEMENTS(words));
 
-        if (sscanf(text, "%x %x", &vendor, &device) != 2)
+        if (n < 2 || n > ELEMENTS(words) || string_to_u64(words[0], 16, &vendor) < 0 ||
+            string_to_u64(words[1], 16, &device) < 0 || vendor > UINT16_MAX || device > UINT16_MAX)
                 return -EINVAL;
-        if (id_known(k, (int) vendor, (int) device, driver))
+        *ret_vendor = (int) vendor;
+        *ret_device = (int) device;
+        return 0;
+}
+
+int new_id_write(Kernel *k, const char *driver, const char *text) {
+        int vendor, device, r;
+
+        r = parse_id(text, &vendor, &device);
+        if (r < 0)
+                return r;
+        if (id_known(k, vendor, device, driver))
                 return -EEXIST;
-        add_id(k, (int) vendor, (int) device, driver, true);
+        add_id(k, vendor, device, driver, true);
 
         /* Every such device without a driver is taken at once. */
-        for (size_t n = 0; n < k->description->n_devices; n++) {
-                const PciSpec *s = &k->description->devices[n];
+        for (size_t i = 0; i < k->description->n_devices; i++) {
+                const PciSpec *s = &k->description->devices[i];
 
-                if (s->vendor == (int) vendor && s->device == (int) device)
+                if (s->vendor == vendor && s->device == device)
                         (void) drivers_probe_write(k, "pci", s->bdf);
         }
         return 0;
 }
 
 int remove_id_write(Kernel *k, const char *driver, const char *text) {
-        unsigned vendor, device;
+        int vendor, device, r;
 
-        if (sscanf(text, "%x %x", &vendor, &device) != 2)
-                return -EINVAL;
-        for (DriverId **i = &k->ids; *i; i = &(*i)->next) {
-                DriverId *id = *i;
-
-                if (!id->dynamic || id->vendor != (int) vendor || id->device != (int) device
-                    || !string_equal(id->driver, driver))
-                        continue;
-                *i = id->next;
-                free(id);
-                return 0;
-        }
+        r = parse_id(text, &vendor, &device);
+        if (r < 0)
+                return r;
+        for (DriverId *i = k->ids; i; i = i->next)
+                if (i->dynamic && i->vendor == vendor && i->device == device &&
+                    string_equal(i->driver, driver)) {
+                        /* It stays in the list, where a probe may be waiting, but matches nothing. */
+                        i->vendor = i->device = -1;
+                        return 0;
+                }
         return -ENODEV;
 }

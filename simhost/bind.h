@@ -9,9 +9,11 @@
 /* Which drivers take which devices by themselves, as the description says. */
 void bind_load_ids(Kernel *k);
 
-/* Takes the driver away; the device lock is held. Waits until nobody has the device open if it is a VFIO driver. */
+/* Takes the driver away; the device lock is held. Waits until nobody has the device open if it is a VFIO
+ * driver. */
 void driver_detach(Kernel *k, const char *path);
-/* Looks for a driver as drivers_probe does; the device lock is held. Only -EINVAL, when the IOMMU group is in use. */
+/* Looks for a driver as drivers_probe does; the device lock is held. Only -EINVAL, when the IOMMU group
+ * is in use. */
 int device_probe(Kernel *k, const char *path);
 
 int bind_write(Kernel *k, const char *driver, const char *text);

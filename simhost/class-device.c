@@ -67,7 +67,8 @@ static void write_net(Tree *t, const char *device, const PciSpec *spec, json_t *
                    spec->natural ? spec->natural : "");
 }
 
-static void write_block(Tree *t, const char *path, const char *parent, long long sectors, int partition, int minor) {
+static void write_block(Tree *t, const char *path, const char *parent, long long sectors, int partition,
+                        int minor) {
         make_class_device(t, path, "block", partition ? NULL : parent);
         tree_put(t, path, "dev", 0444, "%d:%d\n", BLOCK_MAJOR, minor);
         tree_attribute(t, path, "size", "%lld\n", sectors);
@@ -81,7 +82,8 @@ static void write_block(Tree *t, const char *path, const char *parent, long long
 }
 
 static void write_nvme(Tree *t, const char *device, const PciSpec *spec, Counters *c) {
-        const char *model = json_text(spec->nvme, "model", spec->device_name ? spec->device_name : "NVMe disk");
+        const char *model =
+                json_text(spec->nvme, "model", spec->device_name ? spec->device_name : "NVMe disk");
         char generated_serial[32];
         const char *serial;
         long long sectors = json_number(spec->nvme, "gib", 960) * SECTORS_PER_GIB;
@@ -99,20 +101,22 @@ static void write_nvme(Tree *t, const char *device, const PciSpec *spec, Counter
         tree_attribute(t, controller.s, "state", "live\n");
         tree_attribute(t, controller.s, "transport", "pcie\n");
         tree_attribute(t, controller.s, "address", "%s\n", spec->bdf);
-        tree_put(t, controller.s, "uevent", 0644, "MAJOR=%d\nMINOR=%d\nDEVNAME=nvme%d\nNVME_TRTYPE=pcie\n", NVME_MAJOR,
-                 number, number);
+        tree_put(t, controller.s, "uevent", 0644, "MAJOR=%d\nMINOR=%d\nDEVNAME=nvme%d\nNVME_TRTYPE=pcie\n",
+                 NVME_MAJOR, number, number);
 
         path_make(&disk, "%s/nvme%dn1", controller.s, number);
         write_block(t, disk.s, controller.s, sectors, 0, c->block_minor++);
-        write_udev(t, disk.s, "E:DEVTYPE=disk\nE:ID_SERIAL_SHORT=%s\nE:ID_MODEL=%s\nE:ID_PATH=pci-%s-nvme-1\n%s", serial,
-                   model, spec->bdf, partitions ? "E:ID_PART_TABLE_TYPE=gpt\n" : "");
+        write_udev(t, disk.s,
+                   "E:DEVTYPE=disk\nE:ID_SERIAL_SHORT=%s\nE:ID_MODEL=%s\nE:ID_PATH=pci-%s-nvme-1\n%s",
+                   serial, model, spec->bdf, partitions ? "E:ID_PART_TABLE_TYPE=gpt\n" : "");
         for (int i = 1; i <= partitions; i++) {
                 path_make(&partition, "%s/nvme%dn1p%d", disk.s, number, i);
-                write_block(t, partition.s, NULL, i == 1 ? SECTORS_PER_GIB / 2 : sectors - SECTORS_PER_GIB, i,
-                            c->block_minor++);
+                write_block(t, partition.s, NULL, i == 1 ? SECTORS_PER_GIB / 2 : sectors - SECTORS_PER_GIB,
+                            i, c->block_minor++);
                 write_udev(t, partition.s, "E:DEVTYPE=partition\nE:ID_FS_TYPE=%s\nE:ID_PART_ENTRY_TYPE=%s\n",
                            i == 1 ? "vfat" : "ext4",
-                           i == 1 ? "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" : "0fc63daf-8483-4772-8e79-3d69d8477de4");
+                           i == 1 ? "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+                                  : "0fc63daf-8483-4772-8e79-3d69d8477de4");
         }
         if (partitions)
                 tree_put(t, "kernel", "system-disk", 0644, "%s/nvme%dn1p2\n", disk.s, number);
@@ -137,16 +141,31 @@ static void write_mdev_types(Tree *t, const char *device, const PciSpec *spec) {
         }
 }
 
+static void write_vgpu(Tree *t, const char *device) {
+        Path p;
+
+        tree_make_directory(t, path_make(&p, "%s/nvidia", device));
+        tree_put(t, p.s, "creatable_vgpu_types", 0444, "ID    : vGPU Name\n");
+        tree_put(t, p.s, "current_vgpu_type", 0644, "0\n");
+        tree_put(t, p.s, "vgpu_params", 0644, "\n");
+        tree_put(t, p.s, "gpu_instance_id", 0644, "0\n");
+        tree_put(t, p.s, "placement_id", 0644, "0\n");
+        tree_put(t, p.s, "warm_update", 0644, "0\n");
+}
+
 void class_devices_write(Tree *t, const char *device, const PciSpec *spec, Counters *counters) {
         json_t *entry;
         size_t i;
 
-        json_array_foreach(spec->net, i, entry)
+        json_array_foreach(spec->net, i, entry) {
                 write_net(t, device, spec, entry, counters);
+        }
         if (spec->nvme)
                 write_nvme(t, device, spec, counters);
         if (spec->mdev)
                 write_mdev_types(t, device, spec);
+        if (spec->vgpu && spec->physfn)
+                write_vgpu(t, device);
         if (spec->usb)
                 usb_bus_write(t, device, spec, counters);
 }

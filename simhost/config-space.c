@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config-space.h"
 
+#include <ctype.h>
 #include <linux/pci_regs.h>
 
 #define POWER_CAPABILITY 0x40
@@ -104,11 +105,11 @@ static void chain_capabilities(const PciSpec *s, uint8_t *c) {
         }
 }
 
-/* Extended capabilities follow each other from 0x100; @last is where the one before begins. */
-static unsigned add_extended(uint8_t *c, unsigned *last, unsigned id, unsigned version, unsigned size) {
+/* Extended capabilities follow each other from 0x100, 64 bytes each; @last is where the one before
+ * begins. */
+static unsigned add_extended(uint8_t *c, unsigned *last, unsigned id, unsigned version) {
         unsigned at = *last == 0 ? 0x100 : *last + 0x40;
 
-        (void) size;
         if (*last != 0)
                 put16(c, *last + 2, (get16(c, *last + 2) & 0xf) | at << 4);
         put16(c, at, id);
@@ -117,13 +118,25 @@ static unsigned add_extended(uint8_t *c, unsigned *last, unsigned id, unsigned v
         return at;
 }
 
+/* 00-11-22-ff-ff-33-44-55: the register holds it in the opposite order. */
 static bool parse_serial(const char *text, uint8_t ret[8]) {
-        unsigned b[8];
+        char copy[24], *words[8];
 
-        if (sscanf(text, "%2x-%2x-%2x-%2x-%2x-%2x-%2x-%2x", b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7) != 8)
+        if (strlen(text) != sizeof(copy) - 1)
                 return false;
-        for (unsigned i = 0; i < 8; i++)
-                ret[i] = (uint8_t) b[7 - i];
+        copy_text(copy, sizeof(copy), text);
+        for (char *c = copy; *c; c++)
+                if (*c == '-')
+                        *c = ' ';
+        if (split_words(copy, words, ELEMENTS(words)) != ELEMENTS(words))
+                return false;
+        for (unsigned i = 0; i < 8; i++) {
+                uint64_t byte;
+
+                if (string_to_u64(words[i], 16, &byte) < 0 || byte > UINT8_MAX)
+                        return false;
+                ret[7 - i] = (uint8_t) byte;
+        }
         return true;
 }
 
@@ -131,15 +144,15 @@ static void put_extended(const PciSpec *s, uint8_t *c) {
         unsigned last = 0, at;
         uint8_t serial[8];
 
-        (void) add_extended(c, &last, PCI_EXT_CAP_ID_ERR, 2, 0x30);
+        (void) add_extended(c, &last, PCI_EXT_CAP_ID_ERR, 2);
         if (s->dsn && parse_serial(s->dsn, serial)) {
-                at = add_extended(c, &last, PCI_EXT_CAP_ID_DSN, 1, 12);
+                at = add_extended(c, &last, PCI_EXT_CAP_ID_DSN, 1);
                 memcpy(c + at + 4, serial, sizeof(serial));
         }
         if (s->sriov.total > 0 || s->physfn)
-                (void) add_extended(c, &last, PCI_EXT_CAP_ID_ARI, 1, 8);
+                (void) add_extended(c, &last, PCI_EXT_CAP_ID_ARI, 1);
         if (s->sriov.total > 0) {
-                at = add_extended(c, &last, PCI_EXT_CAP_ID_SRIOV, 1, PCI_SRIOV_BAR);
+                at = add_extended(c, &last, PCI_EXT_CAP_ID_SRIOV, 1);
                 put16(c, at + PCI_SRIOV_INITIAL_VF, (unsigned) s->sriov.total);
                 put16(c, at + PCI_SRIOV_TOTAL_VF, (unsigned) s->sriov.total);
                 put16(c, at + PCI_SRIOV_NUM_VF, (unsigned) s->sriov.vfs);
@@ -150,9 +163,10 @@ static void put_extended(const PciSpec *s, uint8_t *c) {
                 put32(c, at + PCI_SRIOV_SYS_PGSIZE, 1);
         }
         if (s->bus >= 0 || s->physfn) {
-                at = add_extended(c, &last, PCI_EXT_CAP_ID_ACS, 1, 8);
+                at = add_extended(c, &last, PCI_EXT_CAP_ID_ACS, 1);
                 put16(c, at + PCI_ACS_CAP, 0x5f);
-                put16(c, at + PCI_ACS_CTRL, s->bus >= 0 ? PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF : 0);
+                put16(c, at + PCI_ACS_CTRL,
+                      s->bus >= 0 ? PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF : 0);
         }
 }
 
@@ -178,7 +192,14 @@ bool config_space_set_link(uint8_t *c, size_t size, bool up) {
         return true;
 }
 
-/* PCI 2.2, appendix I: a large resource with the name, one with two-letter keywords, RV with the checksum, the end. */
+static size_t put_text(uint8_t *to, size_t at, const char *text) {
+        for (; *text; text++)
+                to[at++] = (uint8_t) *text;
+        return at;
+}
+
+/* PCI 2.2, appendix I: a large resource with the name, one with two-letter keywords, RV with the
+ * checksum, the end. */
 size_t vpd_build(const PciSpec *s, uint8_t *ret, size_t size) {
         const char *id, *key;
         json_t *value;
@@ -187,13 +208,13 @@ size_t vpd_build(const PciSpec *s, uint8_t *ret, size_t size) {
 
         if (!s->vpd)
                 return 0;
-        memset(ret, 0, size);
         id = json_text(s->vpd, "id", "");
+        if (strlen(id) + 16 > size)
+                return 0;
+        memset(ret, 0, size);
         ret[n++] = 0x82;
         put16(ret, (unsigned) n, (unsigned) strlen(id));
-        n += 2;
-        memcpy(ret + n, id, strlen(id));
-        n += strlen(id);
+        n = put_text(ret, n + 2, id);
 
         ret[n++] = 0x90;
         length_at = n;
@@ -203,17 +224,15 @@ size_t vpd_build(const PciSpec *s, uint8_t *ret, size_t size) {
                 const char *text = json_is_string(value) ? json_string_value(value) : "";
                 size_t length = strlen(text);
 
-                if (string_equal(key, "id") || strlen(key) != 2 || length > 255 || n + length + 8 > size)
+                if (string_equal(key, "id") || strlen(key) != 2 || length > UINT8_MAX ||
+                    n + length + 8 > size)
                         continue;
-                ret[n++] = (uint8_t) (key[0] & ~0x20);
-                ret[n++] = (uint8_t) (key[1] & ~0x20);
+                ret[n++] = (uint8_t) toupper(key[0]);
+                ret[n++] = (uint8_t) toupper(key[1]);
                 ret[n++] = (uint8_t) length;
-                memcpy(ret + n, text, length);
-                n += length;
+                n = put_text(ret, n, text);
         }
-        ret[n++] = 'R';
-        ret[n++] = 'V';
-        ret[n++] = 1;
+        n = put_text(ret, n, "RV\1");
         put16(ret, (unsigned) length_at, (unsigned) (n + 1 - start));
         for (size_t i = 0; i < n; i++)
                 sum = (uint8_t) (sum + ret[i]);

@@ -5,6 +5,8 @@
 #include "inject.h"
 #include "mdev.h"
 #include "sriov.h"
+#include "usb.h"
+#include "vgpu.h"
 
 static int control_lose(Kernel *k, const char *key, const char *text) {
         uint64_t n;
@@ -38,10 +40,19 @@ static int control_sent(Kernel *k, const char *key, char *ret, size_t size) {
         return 0;
 }
 
-#define ORDER(name)                                                                          \
-        static int control_##name(Kernel *k, const char *key, const char *text) {            \
-                (void) key;                                                                  \
-                return name(k, text);                                                        \
+/* A PCI address, or a USB port. */
+static int unplug_any(Kernel *k, const char *text) {
+        return strchr(text, ':') ? unplug_write(k, text) : usb_unplug(k, text);
+}
+
+static int plug_any(Kernel *k, const char *text) {
+        return strchr(text, ':') ? plug_write(k, text) : usb_plug(k, text);
+}
+
+#define ORDER(name)                                                                                         \
+        static int control_##name(Kernel *k, const char *key, const char *text) {                           \
+                (void) key;                                                                                 \
+                return name(k, text);                                                                       \
         }
 
 ORDER(inject_write_fail)
@@ -49,9 +60,10 @@ ORDER(inject_write_delay)
 ORDER(inject_write_hang)
 ORDER(inject_write_release)
 ORDER(inject_write_limit)
-ORDER(unplug_write)
-ORDER(plug_write)
+ORDER(unplug_any)
+ORDER(plug_any)
 ORDER(storm_write)
+ORDER(sriov_order_write)
 
 const ControlFile control_files[] = {
         { "device", "driver_override", 0644, driver_override_read, driver_override_write },
@@ -67,16 +79,29 @@ const ControlFile control_files[] = {
         { "driver", "remove_id", 0200, NULL, remove_id_write },
         { "bus", "drivers_probe", 0200, NULL, drivers_probe_write },
         { "bus", "rescan", 0200, NULL, rescan_write },
+        { "usb-driver", "bind", 0200, NULL, usb_bind_write },
+        { "usb-driver", "unbind", 0200, NULL, usb_unbind_write },
+        { "usb-bus", "drivers_probe", 0200, NULL, usb_drivers_probe_write },
+        { "usb-device", "authorized", 0644, usb_authorized_read, usb_authorized_write },
+        { "usb-device", "bConfigurationValue", 0644, usb_configuration_read, usb_configuration_write },
+        { "usb-device", "remove", 0200, NULL, usb_remove_write },
         { "mdev-type", "create", 0200, NULL, mdev_create_write },
         { "mdev", "remove", 0200, NULL, mdev_remove_write },
+        { "vgpu", "creatable_vgpu_types", 0444, vgpu_creatable_read, NULL },
+        { "vgpu", "current_vgpu_type", 0644, vgpu_type_read, vgpu_type_write },
+        { "vgpu", "vgpu_params", 0644, vgpu_params_read, vgpu_params_write },
+        { "vgpu", "gpu_instance_id", 0444, vgpu_later_read, NULL },
+        { "vgpu", "placement_id", 0444, vgpu_later_read, NULL },
+        { "vgpu", "warm_update", 0444, vgpu_later_read, NULL },
         { "control", "fail", 0644, control_orders, control_inject_write_fail },
         { "control", "delay", 0644, control_orders, control_inject_write_delay },
         { "control", "hang", 0644, control_orders, control_inject_write_hang },
         { "control", "limit", 0644, control_orders, control_inject_write_limit },
         { "control", "release", 0200, NULL, control_inject_write_release },
         { "control", "lose-uevents", 0200, NULL, control_lose },
-        { "control", "unplug", 0200, NULL, control_unplug_write },
-        { "control", "plug", 0200, NULL, control_plug_write },
+        { "control", "unplug", 0200, NULL, control_unplug_any },
+        { "control", "plug", 0200, NULL, control_plug_any },
+        { "control", "vfs", 0200, NULL, control_sriov_order_write },
         { "control", "storm", 0200, NULL, control_storm_write },
         { "control", "control", 0200, NULL, control_more_write },
         { "control", "waiting", 0444, control_waiting, NULL },
@@ -85,6 +110,7 @@ const ControlFile control_files[] = {
 const size_t control_files_count = ELEMENTS(control_files);
 
 const char *const control_device_files[] = {
-        "driver_override", "uevent", "remove", "reset", "reset_method", "sriov_numvfs", "sriov_drivers_autoprobe",
+        "driver_override",         "uevent", "remove", "reset", "reset_method", "sriov_numvfs",
+        "sriov_drivers_autoprobe",
 };
 const size_t control_device_files_count = ELEMENTS(control_device_files);

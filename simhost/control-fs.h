@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The file system that holds nothing but control files and /dev/vfio. Each file appears in sysfs as a bind mount over
- * the plain file of the same name, so that it is where programs expect it, and no symbolic link leads out of the
- * device's directory.
+/* The file system that holds nothing but control files, the directories of drivers, and /dev/vfio.
  *
- *   device/BDF/NAME   driver/DRIVER/NAME   bus/pci/NAME   mdev-type/BDF,TYPE/create   mdev/UUID/remove
- *   control/NAME      what tests order
- *   vfio/             /dev/vfio
+ *   {pci,usb}/drivers/X/   bind, unbind, ...: mounted over the directory of all drivers
+ *   {pci,usb}/NAME         drivers_probe, rescan: each mounted over the plain file of that name, as are
+ *   device/BDF/NAME        those of a device, so that they are where programs expect them and no symbolic
+ *   mdev-type/BDF,TYPE/..  link leads out of the device's directory
+ *   mdev/UUID/remove
+ *   vgpu/BDF/NAME
+ *   usb-device/NAME/..
+ *   control/NAME           what tests order
+ *   vfio/                  mounted over /dev/vfio
  *
- * Names are not looked up anywhere: whatever device is named, the file is there, and writing it answers ENODEV if there
- * is no such device. */
+ * Whatever device is named, its files are there; writing them answers ENODEV if there is no such device. */
 
 #include <sys/types.h>
 
@@ -29,4 +32,3 @@ typedef struct ControlFile {
 
 extern const ControlFile control_files[];
 extern const size_t control_files_count;
-

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The kernel's side of a simulated host: it answers what is written to the control files, changes the tree, sends the
- * uevents, and returns Linux's errors.
+/* The kernel's side of a simulated host: it answers what is written to the control files, changes the
+ * tree, sends the uevents, and returns Linux's errors.
  *
- * One thread per request. The big lock is held by whoever runs, and given away while waiting. Beside it every device
- * has a lock of its own, as in Linux: it is held for as long as an operation on the device takes, and everything that
- * needs it (binding, driver_override, reset, sriov_numvfs, reading uevent) waits without limit.
+ * One thread per request. The big lock is held by whoever runs, and given away while waiting. Beside it
+ * every device has a lock of its own, as in Linux: it is held for as long as an operation on the device
+ * takes, and everything that needs it (binding, driver_override, reset, sriov_numvfs, reading uevent)
+ * waits without limit.
  *
- * Functions that take a Kernel are called with the big lock held, unless they say otherwise. Devices are named by
- * their path in the tree. */
+ * Functions that take a Kernel are called with the big lock held, unless they say otherwise. Devices are
+ * named by their path in the tree. */
 
 #include <pthread.h>
 
@@ -25,7 +26,7 @@
 typedef struct Lock {
         struct Lock *next;
         char name[64];
-        const char *holder;     /* the operation */
+        const char *holder; /* the operation */
 } Lock;
 
 /* Somebody who waits, for the list in the control file `waiting`. */
@@ -47,13 +48,13 @@ typedef struct OpenGroup {
 typedef struct DriverId {
         struct DriverId *next;
         int vendor, device;
-        bool dynamic;           /* came by new_id, and can go by remove_id */
+        bool dynamic; /* came by new_id, and can go by remove_id */
         char driver[64];
 } DriverId;
 
 typedef struct Kernel {
         pthread_mutex_t big_lock;
-        pthread_cond_t changed;         /* something another thread may wait for */
+        pthread_cond_t changed; /* something another thread may wait for */
         Tree *tree;
         Description *description;
         Counters counters;
@@ -64,13 +65,13 @@ typedef struct Kernel {
         Injection *injections;
         OpenGroup *open_groups;
         DriverId *ids;
-        char *controlled;               /* which devices have their control files answered */
-        bool touched;                   /* the tree is no longer what `make` left */
+        char *controlled; /* which devices have their control files answered */
+        bool touched;     /* the tree is no longer what `make` left */
 } Kernel;
 
-void kernel_enter(Kernel *k);           /* takes the big lock */
+void kernel_enter(Kernel *k); /* takes the big lock */
 void kernel_leave(Kernel *k);
-void kernel_touch(Kernel *k);           /* something is about to change */
+void kernel_touch(Kernel *k); /* something is about to change */
 
 /* Gives the big lock away until something changes. */
 void kernel_wait(Kernel *k, const char *operation, const char *name, const char *why);
@@ -102,11 +103,12 @@ bool kernel_controls(Kernel *k, const char *bdf);
 int control_more_write(Kernel *k, const char *key, const char *text);
 int control_mount(Kernel *k, const char *family, const char *key, const char *name, const char *directory);
 
-/* Everything that has to be in place before anybody looks at this host. Called without the lock, and while the file
- * system is being served already: the hand's mounts go through it. */
+/* Everything that has to be in place before anybody looks at this host. Called without the lock, and
+ * while the file system is being served already: the hand's mounts go through it. */
 void kernel_boot(Kernel *k);
 
-/* Serves until the file system is unmounted. Writes a byte to @ready_fd once everything is in place. Called in a
- * process of its own, without the lock. */
+/* Serves until the file system is unmounted. Writes a byte to @ready_fd once everything is in place.
+ * Called in a process of its own, without the lock. */
 int kernel_run(Kernel *k, int ready_fd);
-int kernel_new(Tree *t, Description *d, Hand *hand, UeventFormat formats, const char *controlled, Kernel **ret);
+int kernel_new(Tree *t, Description *d, Hand *hand, UeventFormat formats, const char *controlled,
+               Kernel **ret);

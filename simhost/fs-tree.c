@@ -144,7 +144,8 @@ static int write_new(Tree *t, const char *path, mode_t mode, const void *data, s
                 return 0;
         if (errno != EBUSY)
                 return -errno;
-        /* A control file lies over it, which hides it from everybody but us; and it is never a shared one. */
+        /* A control file lies over it, which hides it from everybody but us; and it is never a shared
+         * one. */
         (void) unlinkat(t->fd, temporary.s, 0);
         return write_in_place(t, path, data, size);
 }
@@ -217,8 +218,8 @@ void tree_attribute(Tree *t, const char *directory, const char *name, const char
         tree_share(t, path_make(&p, "%s/%s", directory, name), text, strlen(text));
 }
 
-/* Where the two part: the length of the deepest directory above both. It is never @target itself: sysfs always names
- * what it points at, as in net/eth0/device -> ../../../0000:01:00.0. */
+/* Where the two part: the length of the deepest directory above both. It is never @target itself: sysfs
+ * always names what it points at, as in net/eth0/device -> ../../../0000:01:00.0. */
 static size_t common_directory(const char *target, const char *directory) {
         size_t common = 0;
 
@@ -255,7 +256,7 @@ bool tree_has(Tree *t, const char *directory, const char *name) {
         return faccessat(t->fd, path_make(&p, "%s/%s", directory, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int tree_read(Tree *t, const char *directory, const char *name, char *buffer, size_t size) {
+int tree_read_bytes(Tree *t, const char *directory, const char *name, void *buffer, size_t size) {
         _cleanup_close_ int fd = -1;
         ssize_t n;
         Path p;
@@ -263,10 +264,15 @@ int tree_read(Tree *t, const char *directory, const char *name, char *buffer, si
         fd = openat(t->fd, path_make(&p, "%s/%s", directory, name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
                 return -errno;
-        n = read(fd, buffer, size - 1);
-        if (n < 0)
-                return -errno;
+        n = read(fd, buffer, size);
+        return n < 0 ? -errno : (int) n;
+}
 
+int tree_read(Tree *t, const char *directory, const char *name, char *buffer, size_t size) {
+        int n = tree_read_bytes(t, directory, name, buffer, size - 1);
+
+        if (n < 0)
+                return n;
         buffer[n] = '\0';
         if (n > 0 && buffer[n - 1] == '\n')
                 buffer[n - 1] = '\0';
@@ -283,17 +289,26 @@ int tree_read_number(Tree *t, const char *directory, const char *name, int base,
         return string_to_u64(text, base, ret);
 }
 
+int tree_link_text(Tree *t, const char *directory, const char *name, char *ret, size_t size) {
+        ssize_t n;
+        Path p;
+
+        n = readlinkat(t->fd, path_make(&p, "%s/%s", directory, name), ret, size - 1);
+        if (n < 0)
+                return -errno;
+        ret[n] = '\0';
+        return 0;
+}
+
 int tree_follow(Tree *t, const char *directory, const char *name, Path *ret) {
         char text[PATH_MAX];
         const char *rest = text;
-        Path p, at;
-        ssize_t n;
+        Path at;
+        int r;
 
-        n = readlinkat(t->fd, path_make(&p, "%s/%s", directory, name), text, sizeof(text) - 1);
-        if (n < 0)
-                return -errno;
-        text[n] = '\0';
-
+        r = tree_link_text(t, directory, name, text, sizeof(text));
+        if (r < 0)
+                return r;
         path_make(&at, "%s", directory);
         while (string_starts(rest, "..")) {
                 Path up;
@@ -308,15 +323,12 @@ int tree_follow(Tree *t, const char *directory, const char *name, Path *ret) {
 
 int tree_follow_name(Tree *t, const char *directory, const char *name, char *ret, size_t size) {
         char text[PATH_MAX];
-        Path p;
-        ssize_t n;
+        int r;
 
-        n = readlinkat(t->fd, path_make(&p, "%s/%s", directory, name), text, sizeof(text) - 1);
-        if (n < 0)
-                return -errno;
-        text[n] = '\0';
-        copy_text(ret, size, path_name(text));
-        return 0;
+        r = tree_link_text(t, directory, name, text, sizeof(text));
+        if (r >= 0)
+                copy_text(ret, size, path_name(text));
+        return r;
 }
 
 DIR *tree_list(Tree *t, const char *path) {
@@ -329,6 +341,33 @@ DIR *tree_list(Tree *t, const char *path) {
         if (!d)
                 close(fd);
         return d;
+}
+
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+void tree_subdirectories(Tree *t, const char *path, Names *ret) {
+        _cleanup_closedir_ DIR *d = tree_list(t, path);
+        struct dirent *e;
+
+        *ret = (Names){ 0 };
+        while (d && (e = readdir(d))) {
+                if (e->d_type != DT_DIR || e->d_name[0] == '.')
+                        continue;
+                ret->list = realloc(ret->list, (ret->count + 1) * sizeof(char *));
+                if (!ret->list)
+                        abort();
+                ret->list[ret->count++] = copy_string(e->d_name);
+        }
+        if (ret->count > 1)
+                qsort(ret->list, ret->count, sizeof(char *), compare_names);
+}
+
+void names_free(Names *n) {
+        for (size_t i = 0; i < n->count; i++)
+                free(n->list[i]);
+        free(n->list);
 }
 
 void tree_remove(Tree *t, const char *directory, const char *name) {

@@ -10,7 +10,8 @@
  *   root port + NIC with 31 VFs, each in its own group                                    33
  *   12 x (root port + NVMe, NIC, accelerator, serial, SATA or Fibre Channel controller)   24
  *
- * 15 root ports a block, 17 blocks to a PCI domain: bus 0 holds up to 255 root ports beside the host bridge. */
+ * 15 root ports a block, 17 blocks to a PCI domain: bus 0 holds up to 255 root ports beside the host
+ * bridge. */
 
 #define PORTS_PER_DOMAIN 250
 #define VFS_PER_NIC 31
@@ -37,7 +38,10 @@ static uint64_t next_random(Generator *g) {
 static json_t *add(Generator *g, const char *type, unsigned bus, unsigned device, unsigned function) {
         char bdf[PCI_ADDRESS_LENGTH + 1];
         PciAddress a = {
-                .domain = g->domain, .bus = (uint8_t) bus, .device = (uint8_t) device, .function = (uint8_t) function,
+                .domain = g->domain,
+                .bus = (uint8_t) bus,
+                .device = (uint8_t) device,
+                .function = (uint8_t) function,
         };
         json_t *o = json_object();
 
@@ -56,7 +60,8 @@ static void add_serial(Generator *g, json_t *device) {
         json_object_set_new(device, "serial",
                             json_sprintf("%02x-%02x-%02x-ff-ff-%02x-%02x-%02x", (unsigned) (r >> 40 & 0xff),
                                          (unsigned) (r >> 32 & 0xff), (unsigned) (r >> 24 & 0xff),
-                                         (unsigned) (r >> 16 & 0xff), (unsigned) (r >> 8 & 0xff), (unsigned) (r & 0xff)));
+                                         (unsigned) (r >> 16 & 0xff), (unsigned) (r >> 8 & 0xff),
+                                         (unsigned) (r & 0xff)));
         json_object_set_new(device, "vpd",
                             json_pack("{s:s, s:s, s:o}", "id", "Simulated adapter", "pn", "SIM-0001", "sn",
                                       json_sprintf("SN%06u", ++g->serial)));
@@ -65,11 +70,12 @@ static void add_serial(Generator *g, json_t *device) {
 static void add_net(Generator *g, json_t *device) {
         uint64_t r = next_random(g);
 
-        json_object_set_new(device, "net",
-                            json_pack("[{s:o}]", "mac",
-                                      json_sprintf("02:%02x:%02x:%02x:%02x:%02x", (unsigned) (r >> 32 & 0xff),
-                                                   (unsigned) (r >> 24 & 0xff), (unsigned) (r >> 16 & 0xff),
-                                                   (unsigned) (r >> 8 & 0xff), (unsigned) (r & 0xff))));
+        json_object_set_new(
+                device, "net",
+                json_pack("[{s:o}]", "mac",
+                          json_sprintf("02:%02x:%02x:%02x:%02x:%02x", (unsigned) (r >> 32 & 0xff),
+                                       (unsigned) (r >> 24 & 0xff), (unsigned) (r >> 16 & 0xff),
+                                       (unsigned) (r >> 8 & 0xff), (unsigned) (r & 0xff))));
 }
 
 static json_t *nvidia_types(void) {
@@ -77,13 +83,13 @@ static json_t *nvidia_types(void) {
         json_t *types = json_array();
 
         for (size_t i = 0; i < ELEMENTS(sizes); i++)
-                json_array_append_new(types,
-                                      json_pack("{s:o, s:o, s:o, s:i}", "type", json_sprintf("nvidia-%zu", 590 + i), "name",
-                                                json_sprintf("NVIDIA A10-%dQ", sizes[i]), "description",
-                                                json_sprintf("num_heads=4, frl_config=60, framebuffer=%dM, "
-                                                             "max_resolution=7680x4320, max_instance=%d",
-                                                             sizes[i] * 1024, 24 / sizes[i]),
-                                                "available", 24 / sizes[i]));
+                json_array_append_new(
+                        types, json_pack("{s:o, s:o, s:o, s:i}", "type", json_sprintf("nvidia-%zu", 590 + i),
+                                         "name", json_sprintf("NVIDIA A10-%dQ", sizes[i]), "description",
+                                         json_sprintf("num_heads=4, frl_config=60, framebuffer=%dM, "
+                                                      "max_resolution=7680x4320, max_instance=%d",
+                                                      sizes[i] * 1024, 24 / sizes[i]),
+                                         "available", 24 / sizes[i]));
         return types;
 }
 
@@ -109,14 +115,16 @@ static void add_sriov_nic(Generator *g, unsigned bus) {
         json_t *o = add(g, "nic-100g", bus, 0, 0);
         size_t vfs = g->left < VFS_PER_NIC ? g->left : VFS_PER_NIC;
 
-        json_object_set_new(o, "sriov", json_pack("{s:i}", "vfs", (int) vfs));
+        json_object_set_new(o, "sriov", json_pack("{s:i, s:b}", "vfs", (int) vfs, "vf-net", 0));
         add_serial(g, o);
         add_net(g, o);
         g->left -= vfs;
 }
 
 static void add_other(Generator *g, unsigned bus) {
-        static const char *const kinds[] = { "nvme", "nic", "accelerator", "serial", "sata", "fibre-channel" };
+        static const char *const kinds[] = {
+                "nvme", "nic", "accelerator", "serial", "sata", "fibre-channel"
+        };
         const char *kind = kinds[next_random(g) % ELEMENTS(kinds)];
         json_t *o = add(g, kind, bus, 0, 0);
 
@@ -170,30 +178,36 @@ static void add_usb(json_t *controllers, size_t n) {
                 for (size_t k = 0; k < USB_PER_BUS && made < n; k++, made++) {
                         /* Ports 1 to 8 carry a hub each, of which every one has seven devices. */
                         bool hub = k % 8 == 0;
-                        json_t *port = hub ? json_sprintf("%zu", k / 8 + 1) : json_sprintf("%zu.%zu", k / 8 + 1, k % 8);
+                        json_t *port = hub ? json_sprintf("%zu", k / 8 + 1)
+                                           : json_sprintf("%zu.%zu", k / 8 + 1, k % 8);
                         size_t kind = k % ELEMENTS(kinds);
 
                         json_array_append_new(
-                                devices,
-                                hub ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:i, s:s}", "port", port, "vendor", "05e3",
-                                                "product", "0610", "manufacturer", "GenesysLogic", "name", "USB2.1 Hub",
-                                                "class", 9, "driver", "hub")
-                                    : json_pack("{s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:s?, s:o}", "port", port, "vendor",
-                                                kinds[kind].vendor, "product", kinds[kind].product, "manufacturer",
-                                                kinds[kind].manufacturer, "name", kinds[kind].name, "class",
-                                                kinds[kind].class, "protocol", kinds[kind].protocol, "driver",
-                                                kinds[kind].driver, "serial", json_sprintf("SN%06zu", made)));
+                                devices, hub ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:i, s:s}", "port", port,
+                                                         "vendor", "05e3", "product", "0610", "manufacturer",
+                                                         "GenesysLogic", "name", "USB2.1 Hub", "class", 9,
+                                                         "driver", "hub")
+                                             : json_pack("{s:o, s:s, s:s, s:s, s:s, s:i, s:i, s:s?, s:o}",
+                                                         "port", port, "vendor", kinds[kind].vendor,
+                                                         "product", kinds[kind].product, "manufacturer",
+                                                         kinds[kind].manufacturer, "name", kinds[kind].name,
+                                                         "class", kinds[kind].class, "protocol",
+                                                         kinds[kind].protocol, "driver", kinds[kind].driver,
+                                                         "serial", json_sprintf("SN%06zu", made)));
                 }
                 json_object_set_new(controller, "usb", devices);
         }
         if (made < n)
-                complain("only %zu of %zu USB devices: a bus takes %d, and there are too few controllers", made, n,
-                         USB_PER_BUS);
+                complain("only %zu of %zu USB devices: a bus takes %d, and there are too few controllers",
+                         made, n, USB_PER_BUS);
 }
 
 json_t *generate_host(size_t n_pci, size_t n_usb, uint64_t seed) {
         Generator g = {
-                .devices = json_array(), .random = seed, .left = n_pci, .usb_controllers = json_array(),
+                .devices = json_array(),
+                .random = seed,
+                .left = n_pci,
+                .usb_controllers = json_array(),
         };
         json_t *host;
 

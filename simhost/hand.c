@@ -42,8 +42,6 @@ static int hand_do(const HandRequest *q) {
 static _Noreturn void hand_serve(int fd) {
         HandRequest q;
 
-        /* umask() belongs to whoever started us; modes are meant as given. */
-        umask(0);
         while (recv(fd, &q, sizeof(q), 0) == sizeof(q)) {
                 int r = hand_do(&q);
 

@@ -1,29 +1,66 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host-build.h"
 
+#include <stddef.h>
+
 #include "iommu-group.h"
 #include "kobject.h"
 #include "pci-device.h"
 
 #define GROUPS_MAX 65536
 
+/* A new network namespace has a few interfaces of its own: lo, and those of tunnels. */
+#define IFINDEX_BEFORE 9
+
 static const char *const directories[] = {
-        "sys/bus/pci/devices", "sys/bus/pci/drivers", "sys/bus/pci/slots", "sys/bus/usb/devices",
-        "sys/bus/usb/drivers", "sys/bus/mdev/devices", "sys/bus/mdev/drivers", "sys/bus/cpu/devices",
-        "sys/class/net", "sys/class/block", "sys/class/nvme", "sys/class/iommu", "sys/class/mdev_bus",
-        "sys/class/vfio", "sys/class/vfio-dev", "sys/class/pci_bus", "sys/class/drm", "sys/class/sound",
-        "sys/class/tty", "sys/class/input", "sys/class/misc", "sys/dev/char", "sys/dev/block", "sys/block",
-        "sys/devices/virtual", "sys/devices/system/cpu", "sys/devices/system/node/node0",
-        "sys/devices/system/node/node1", "sys/kernel/iommu_groups", "sys/module", "sys/firmware/acpi/tables",
-        "dev/bus/usb", "proc", "run/udev/data", "run/udev/tags", "kernel/parked", "kernel/udev",
+        "sys/bus/pci/devices",
+        "sys/bus/pci/drivers",
+        "sys/bus/pci/slots",
+        "sys/bus/usb/devices",
+        "sys/bus/usb/drivers",
+        "sys/bus/mdev/devices",
+        "sys/bus/mdev/drivers",
+        "sys/bus/cpu/devices",
+        "sys/class/net",
+        "sys/class/block",
+        "sys/class/nvme",
+        "sys/class/iommu",
+        "sys/class/mdev_bus",
+        "sys/class/vfio",
+        "sys/class/vfio-dev",
+        "sys/class/pci_bus",
+        "sys/class/drm",
+        "sys/class/sound",
+        "sys/class/tty",
+        "sys/class/input",
+        "sys/class/misc",
+        "sys/dev/char",
+        "sys/dev/block",
+        "sys/block",
+        "sys/devices/virtual",
+        "sys/devices/system/cpu",
+        "sys/devices/system/node/node0",
+        "sys/devices/system/node/node1",
+        "sys/kernel/iommu_groups",
+        "sys/module",
+        "sys/firmware/acpi/tables",
+        "dev/bus/usb",
+        "proc",
+        "run/udev/data",
+        "run/udev/tags",
+        "kernel/parked",
+        "kernel/udev",
+        "kernel/usb",
+        "kernel/counters",
 };
 
-static const char *const usb_drivers[] = { "usb", "usbfs", "hub", "usbhid", "usb-storage", "cdc_acm", "ftdi_sio" };
+static const char *const usb_drivers[] = { "usb",         "usbfs",   "hub",     "usbhid",
+                                           "usb-storage", "cdc_acm", "ftdi_sio" };
 
 /* Where the module is not called like its driver; NULL: part of the kernel. */
 static const char *const module_names[][2] = {
-        { "4xxx", "qat_4xxx" }, { "i801_smbus", "i2c_i801" }, { "pcieport", NULL }, { "serial", NULL },
-        { "xhci_hcd", "xhci_pci" },
+        { "4xxx", "qat_4xxx" }, { "i801_smbus", "i2c_i801" }, { "pcieport", NULL },
+        { "serial", NULL },     { "xhci_hcd", "xhci_pci" },
 };
 
 static const struct {
@@ -108,6 +145,7 @@ static void build_skeleton(Tree *t) {
         tree_put(t, "sys/bus/pci", "drivers_probe", 0200, "%s", "");
         tree_put(t, "sys/bus/pci", "rescan", 0200, "%s", "");
         tree_put(t, "sys/bus/pci", "uevent", 0200, "%s", "");
+        tree_put(t, "sys/bus/usb", "drivers_probe", 0200, "%s", "");
         tree_attribute(t, "sys/devices/system/node/node0", "cpulist", "0-31\n");
         tree_attribute(t, "sys/devices/system/node/node1", "cpulist", "32-63\n");
         tree_attribute(t, "sys/devices/system/node", "online", "0-1\n");
@@ -122,18 +160,23 @@ static void build_skeleton(Tree *t) {
 }
 
 static void build_platform(Tree *t, const Description *d) {
-        const char *flags = string_equal(d->cpu, "amd") ? " svm" : string_equal(d->cpu, "intel") ? " vmx" : "";
+        const char *flags = string_equal(d->cpu, "amd")     ? " svm"
+                            : string_equal(d->cpu, "intel") ? " vmx"
+                                                            : "";
         bool intel = !string_equal(d->iommu, "amd"), on = !string_equal(d->iommu, "none");
         const char *unit = intel ? "dmar0" : "ivhd0";
         Path p;
 
         tree_put(t, "proc", "cmdline", 0444, "%s\n", d->cmdline);
         tree_put(t, "proc", "cpuinfo", 0444,
-                 "processor\t: 0\nvendor_id\t: %s\nmodel name\t: simulated processor\nflags\t\t: fpu msr pae lm%s\n\n",
+                 "processor\t: 0\nvendor_id\t: %s\nmodel name\t: simulated processor\nflags\t\t: fpu msr "
+                 "pae lm%s\n\n",
                  string_equal(d->cpu, "amd") ? "AuthenticAMD" : "GenuineIntel", flags);
-        tree_put(t, "kernel", "iommu-type", 0644, "%s\n", strstr(d->cmdline, "iommu=pt") ? "identity" : "DMA-FQ");
+        tree_put(t, "kernel", "iommu-type", 0644, "%s\n",
+                 strstr(d->cmdline, "iommu=pt") ? "identity" : "DMA-FQ");
         /* The firmware has the table whether the kernel uses it or not. */
-        tree_put(t, "sys/firmware/acpi/tables", intel ? "DMAR" : "IVRS", 0400, "%s", intel ? "DMAR" : "IVRS");
+        tree_put(t, "sys/firmware/acpi/tables", intel ? "DMAR" : "IVRS", 0400, "%s",
+                 intel ? "DMAR" : "IVRS");
         if (!on)
                 return;
 
@@ -221,6 +264,7 @@ static void add_virtual_functions(Tree *t, const char *parent, const PciSpec *pf
                 pci_vf_spec(pf, i, &vf);
                 vf.driver = vf.natural;
                 host_add_function(t, parent, &vf, counters, &path);
+                json_decref(vf.net);
                 tree_symlink(t, pf_path, path.s, "physfn");
                 (void) snprintf(name, sizeof(name), "virtfn%d", i);
                 tree_symlink(t, path.s, pf_path, name);
@@ -243,14 +287,16 @@ static void build_drivers(Tree *t, const Description *d) {
                 if (s->sriov.vf_driver)
                         host_add_driver(t, s->sriov.vf_driver);
         }
-        json_array_foreach(d->drivers, i, driver)
+        json_array_foreach(d->drivers, i, driver) {
                 if (json_is_string(driver))
                         host_add_driver(t, json_string_value(driver));
+        }
         if (d->vfio)
                 add_vfio(t);
 }
 
-/* Groups that the description names keep their number; the others take what is left, in the order of addresses. */
+/* Groups that the description names keep their number; the others take what is left, in the order of
+ * addresses. */
 int host_number_groups(Description *d) {
         _cleanup_free_ bool *taken = allocate(GROUPS_MAX * sizeof(bool));
         int next = 0;
@@ -295,7 +341,7 @@ static void build_devices(Tree *t, const Description *d, Counters *counters) {
 }
 
 int host_build(Tree *t, Description *d) {
-        Counters counters = { .ifindex = 1 };
+        Counters counters = { .ifindex = IFINDEX_BEFORE };
 
         build_skeleton(t);
         build_platform(t, d);
@@ -306,16 +352,28 @@ int host_build(Tree *t, Description *d) {
         return tree_failed(t);
 }
 
+/* One file each, by their names. */
+static const struct {
+        const char *name;
+        size_t offset;
+} counter_files[] = {
+        { "ifindex", offsetof(Counters, ifindex) }, { "net", offsetof(Counters, net) },
+        { "nvme", offsetof(Counters, nvme) },       { "block-minor", offsetof(Counters, block_minor) },
+        { "usb-bus", offsetof(Counters, usb_bus) }, { "iommu-group", offsetof(Counters, group) },
+};
+
 void host_save_counters(Tree *t, const Counters *c) {
-        tree_put(t, "kernel", "counters", 0644, "%d %d %d %d %d %d\n", c->ifindex, c->net, c->nvme, c->block_minor,
-                 c->usb_bus, c->group);
+        for (size_t i = 0; i < ELEMENTS(counter_files); i++)
+                tree_put(t, "kernel/counters", counter_files[i].name, 0644, "%d\n",
+                         *(const int *) ((const char *) c + counter_files[i].offset));
 }
 
 void host_load_counters(Tree *t, Counters *ret) {
-        char text[128];
+        *ret = (Counters){ .ifindex = IFINDEX_BEFORE };
+        for (size_t i = 0; i < ELEMENTS(counter_files); i++) {
+                uint64_t value;
 
-        if (tree_read(t, "kernel", "counters", text, sizeof(text)) < 0
-            || sscanf(text, "%d %d %d %d %d %d", &ret->ifindex, &ret->net, &ret->nvme, &ret->block_minor, &ret->usb_bus,
-                      &ret->group) != 6)
-                *ret = (Counters) { .ifindex = 1 };
+                if (tree_read_number(t, "kernel/counters", counter_files[i].name, 10, &value) >= 0)
+                        *(int *) ((char *) ret + counter_files[i].offset) = (int) value;
+        }
 }

@@ -6,19 +6,19 @@
 #include "pci-types.h"
 
 typedef enum FieldKind {
-        FIELD_TEXT,             /* null is allowed and means: none */
-        FIELD_NUMBER,           /* a number, or text in hex as in "10de" and "0x030200" */
+        FIELD_TEXT,   /* null is allowed and means: none */
+        FIELD_NUMBER, /* a number, or text in hex as in "10de" and "0x030200" */
         FIELD_FLAG,
-        FIELD_GROUP,            /* a number, or "none" */
+        FIELD_GROUP, /* a number, or "none" */
         FIELD_OBJECT,
         FIELD_ARRAY,
-        FIELD_TAKEN,            /* read before the others */
+        FIELD_TAKEN, /* read before the others */
 } FieldKind;
 
 typedef struct Field {
         const char *key;
         FieldKind kind;
-        size_t offset;
+        unsigned offset;
         int max;
 } Field;
 
@@ -58,6 +58,7 @@ static const Field device_fields[] = {
         { "net", FIELD_ARRAY, DEVICE(net), 0 },
         { "nvme", FIELD_OBJECT, DEVICE(nvme), 0 },
         { "mdev", FIELD_ARRAY, DEVICE(mdev), 0 },
+        { "vgpu", FIELD_ARRAY, DEVICE(vgpu), 0 },
         { "usb", FIELD_ARRAY, DEVICE(usb), 0 },
         { "attributes", FIELD_OBJECT, DEVICE(attributes), 0 },
 };
@@ -70,6 +71,8 @@ static const Field sriov_fields[] = {
         { "vf-device", FIELD_NUMBER, SRIOV(vf_device), 0xffff },
         { "vf-driver", FIELD_TEXT, SRIOV(vf_driver), 0 },
         { "vf-name", FIELD_TEXT, SRIOV(vf_name), 0 },
+        { "vf-net", FIELD_FLAG, SRIOV(vf_net), 0 },
+        { "refuse", FIELD_TEXT, SRIOV(refuse), 0 },
 };
 
 static const char *const host_keys[] = {
@@ -199,6 +202,10 @@ static int read_device(json_t *object, PciSpec *spec) {
                 complain("%s: needs a type, or a vendor and a class", spec->bdf);
                 return -EINVAL;
         }
+        if (spec->sriov.refuse && errno_from_name(spec->sriov.refuse) == 0) {
+                complain("%s: '%s' is no errno", spec->bdf, spec->sriov.refuse);
+                return -EINVAL;
+        }
         if (spec->sriov.vfs > spec->sriov.total) {
                 complain("%s: has more VFs than sriov.total", spec->bdf);
                 return -EINVAL;
@@ -215,8 +222,8 @@ static int read_natural(Description *d, json_t *array) {
                 const char *driver = json_text(entry, "driver", NULL);
                 NaturalSpec *n = &d->natural[d->n_natural];
 
-                if (!driver || read_number(json_object_get(entry, "vendor"), 0xffff, &n->vendor) < 0
-                    || read_number(json_object_get(entry, "device"), 0xffff, &n->device) < 0) {
+                if (!driver || read_number(json_object_get(entry, "vendor"), 0xffff, &n->vendor) < 0 ||
+                    read_number(json_object_get(entry, "device"), 0xffff, &n->device) < 0) {
                         complain("natural[%zu]: needs vendor, device and driver", i);
                         return -EINVAL;
                 }
@@ -243,8 +250,8 @@ static int join_parent(Description *d, PciSpec *spec) {
                         continue;
                 if (bridge->bus < 0)
                         bridge->bus = spec->address.bus;
-                if (bridge->bus != spec->address.bus || bridge->address.domain != spec->address.domain
-                    || bridge->bus <= bridge->address.bus) {
+                if (bridge->bus != spec->address.bus || bridge->address.domain != spec->address.domain ||
+                    bridge->bus <= bridge->address.bus) {
                         complain("%s can't be behind %s, which leads to bus %02x", spec->bdf, bridge->bdf,
                                  (unsigned) bridge->bus);
                         return -EINVAL;

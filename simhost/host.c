@@ -51,7 +51,7 @@ static int load_recipe(Tree *t, json_t **ret) {
 }
 
 int host_description(Tree *t, Description **ret) {
-        json_t *root;
+        json_t *root = NULL;
         int r;
 
         r = load_recipe(t, &root);
@@ -115,7 +115,7 @@ int host_make(const char *directory, json_t *root) {
 
 int host_boot(const char *directory, json_t **ret) {
         _cleanup_(tree_freep) Tree *t = NULL;
-        json_t *root;
+        json_t *root = NULL;
         int r;
 
         r = tree_open(directory, &t);

@@ -10,7 +10,8 @@
 /* The kernel's lock around everything that adds or removes PCI devices. */
 #define RESCAN_LOCK "rescan"
 
-/* Devices that are not there: their directory, and next to it where it belongs and whether it is in its slot. */
+/* Devices that are not there: their directory, and next to it where it belongs and whether it is in its
+ * slot. */
 #define AWAY "kernel/away"
 
 /* All functions at the same place, as "0000:3b:00.". */
@@ -34,16 +35,16 @@ static void put_aside(Kernel *k, const char *path, bool in_slot) {
 
 /* Takes a function away, with everything behind it if it is a bridge. The rescan lock is held. */
 static void function_disappear(Kernel *k, const char *path, bool in_slot) {
-        _cleanup_closedir_ DIR *d = tree_list(k->tree, path);
         const char *bdf = path_name(path);
+        _cleanup_names_ Names names = { 0 };
         char unit[PATH_MAX];
         PciAddress address;
-        struct dirent *e;
         Path p;
 
-        while (d && (e = readdir(d)))
-                if (e->d_type == DT_DIR && pci_address_parse(e->d_name, &address) >= 0)
-                        function_disappear(k, path_make(&p, "%s/%s", path, e->d_name), in_slot);
+        tree_subdirectories(k->tree, path, &names);
+        for (size_t i = names.count; i > 0; i--)
+                if (pci_address_parse(names.list[i - 1], &address) >= 0)
+                        function_disappear(k, path_make(&p, "%s/%s", path, names.list[i - 1]), in_slot);
 
         device_lock(k, bdf, "remove");
         driver_detach(k, path);
@@ -74,7 +75,7 @@ static void function_appear(Kernel *k, const char *bdf) {
         if (!spec || tree_read(k->tree, AWAY, note, place, sizeof(place)) < 0)
                 return;
         if (tree_move(k->tree, path_make(&from, AWAY "/%s", bdf), place) < 0)
-                return;         /* what it was behind is away itself */
+                return; /* what it was behind is away itself */
 
         function_forget(k, place);
         if (spec->group >= 0 && tree_read(k->tree, "kernel", "iommu-unit", unit, sizeof(unit)) >= 0) {
@@ -88,7 +89,8 @@ static void function_appear(Kernel *k, const char *bdf) {
         device_unlock(k, bdf);
 }
 
-/* In the order of addresses, so that bridges come first. @slot: only what is in that one; NULL: all that is in any. */
+/* In the order of addresses, so that bridges come first. @slot: only what is in that one; NULL: all that
+ * is in any. */
 static void appear_all(Kernel *k, const char *slot) {
         for (size_t i = 0; i < k->description->n_devices; i++) {
                 const char *bdf = k->description->devices[i].bdf;
@@ -289,7 +291,8 @@ int reset_write(Kernel *k, const char *bdf, const char *text) {
         r = device_find(k, bdf, &path);
         if (r >= 0)
                 r = inject(k, "reset", bdf);
-        if (r >= 0 && (tree_read(k->tree, path.s, "reset_method", methods, sizeof(methods)) < 0 || !methods[0]))
+        if (r >= 0 &&
+            (tree_read(k->tree, path.s, "reset_method", methods, sizeof(methods)) < 0 || !methods[0]))
                 r = -ENOTTY;
         device_unlock(k, bdf);
         return r;
@@ -329,8 +332,9 @@ int reset_method_write(Kernel *k, const char *bdf, const char *text) {
                         const char *found = strstr(able, m);
                         size_t n = strlen(chosen);
 
-                        if (!found || (found > able && found[-1] != ' ') || (found[strlen(m)] && found[strlen(m)] != ' ')
-                            || n + strlen(m) + 2 > sizeof(chosen))
+                        if (!found || (found > able && found[-1] != ' ') ||
+                            (found[strlen(m)] && found[strlen(m)] != ' ') ||
+                            n + strlen(m) + 2 > sizeof(chosen))
                                 return -EINVAL;
                         (void) snprintf(chosen + n, sizeof(chosen) - n, "%s%s", n > 0 ? " " : "", m);
                 }
@@ -357,14 +361,15 @@ int uevent_read(Kernel *k, const char *bdf, char *ret, size_t size) {
 }
 
 int uevent_write(Kernel *k, const char *bdf, const char *text) {
-        static const char *const actions[] = { "add", "remove", "change", "move", "online", "offline", "bind", "unbind" };
+        static const char *const actions[] = { "add",    "remove",  "change", "move",
+                                               "online", "offline", "bind",   "unbind" };
         Path path;
 
         if (device_find(k, bdf, &path) < 0)
                 return -ENODEV;
         for (size_t i = 0; i < ELEMENTS(actions); i++)
-                if (string_starts(text, actions[i])
-                    && (text[strlen(actions[i])] == '\0' || text[strlen(actions[i])] == ' ')) {
+                if (string_starts(text, actions[i]) &&
+                    (text[strlen(actions[i])] == '\0' || text[strlen(actions[i])] == ' ')) {
                         uevents_send(k->events, actions[i], path.s, "SYNTH_UUID=0");
                         return 0;
                 }
@@ -372,16 +377,19 @@ int uevent_write(Kernel *k, const char *bdf, const char *text) {
 }
 
 int storm_write(Kernel *k, const char *text) {
-        char bdf[32] = "";
-        unsigned n;
+        _cleanup_free_ char *copy = copy_string(text);
+        char *words[2];
+        size_t n = split_words(copy, words, ELEMENTS(words));
+        uint64_t count;
         Path path;
 
-        if (sscanf(text, "%u %31s", &n, bdf) < 1)
+        if (n < 1 || n > 2 || string_to_u64(words[0], 10, &count) < 0)
                 return -EINVAL;
-        if (bdf[0] && device_find(k, bdf, &path) < 0)
+        if (n == 2 && device_find(k, words[1], &path) < 0)
                 return -ENODEV;
-        for (unsigned i = 0; i < n; i++) {
-                if (!bdf[0] && device_find(k, k->description->devices[i % k->description->n_devices].bdf, &path) < 0)
+        for (uint64_t i = 0; i < count; i++) {
+                if (n == 1 &&
+                    device_find(k, k->description->devices[i % k->description->n_devices].bdf, &path) < 0)
                         continue;
                 uevents_send(k->events, "change", path.s, NULL);
         }

@@ -13,8 +13,8 @@ int reset_method_write(Kernel *k, const char *bdf, const char *text);
 int uevent_read(Kernel *k, const char *bdf, char *ret, size_t size);
 int uevent_write(Kernel *k, const char *bdf, const char *text);
 
-/* Somebody pulls the card out, with all its functions, and puts it back. Pulling returns at once where the device is
- * held open: what the kernel does about it happens when it is closed. */
+/* Somebody pulls the card out, with all its functions, and puts it back. Pulling returns at once where
+ * the device is held open: what the kernel does about it happens when it is closed. */
 int unplug_write(Kernel *k, const char *bdf);
 int plug_write(Kernel *k, const char *bdf);
 

@@ -3,8 +3,8 @@
 
 #include "fake-kernel.h"
 
-/* Disturbances that a test has ordered. Every operation asks here once it has the locks it needs, so that a slow or
- * hanging operation keeps others waiting as it would in Linux. */
+/* Disturbances that a test has ordered. Every operation asks here once it has the locks it needs, so that
+ * a slow or hanging operation keeps others waiting as it would in Linux. */
 
 /* 0, or the negative errno to fail with. Sleeps and hangs as ordered. */
 int inject(Kernel *k, const char *operation, const char *name);

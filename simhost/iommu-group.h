@@ -5,7 +5,8 @@
 
 #define IOMMU_UNIT "sys/devices/virtual/iommu"
 
-/* Puts the device into the group, which is made if it is not there. The link from the group is kobject_register()'s. */
+/* Puts the device into the group, which is made if it is not there. The link from the group is
+ * kobject_register()'s. */
 void iommu_group_join(Tree *t, int number, const char *device);
 /* Takes it out; an empty group goes, and its number can be given out again. */
 void iommu_group_leave(Tree *t, const char *device);

@@ -27,7 +27,8 @@ static size_t kobject_links(Tree *t, const char *path, Link ret[static LINKS_MAX
         copy_text(subsystem, sizeof(subsystem), path_name(target.s));
         block = string_equal(subsystem, "block");
 
-        path_make(&ret[n].directory, "%s%s", target.s, string_starts(target.s, "sys/bus/") ? "/devices" : "");
+        path_make(&ret[n].directory, "%s%s", target.s,
+                  string_starts(target.s, "sys/bus/") ? "/devices" : "");
         copy_text(ret[n++].name, sizeof(ret->name), name);
         if (device_number(t, path, number, sizeof(number))) {
                 path_make(&ret[n].directory, "sys/dev/%s", block ? "block" : "char");
@@ -81,18 +82,16 @@ int kobject_udev_name(Tree *t, const char *path, char *ret, size_t size) {
 }
 
 void kobject_walk(Tree *t, const char *path, bool children_first, KobjectVisit visit, void *userdata) {
-        _cleanup_closedir_ DIR *d = tree_list(t, path);
-        bool device = d && tree_has(t, path, "subsystem");
-        struct dirent *e;
+        bool device = tree_has(t, path, "subsystem");
+        _cleanup_names_ Names names = { 0 };
+        Path p;
 
         if (device && !children_first)
                 visit(path, userdata);
-        while (d && (e = readdir(d))) {
-                Path p;
-
-                if (e->d_type == DT_DIR && e->d_name[0] != '.')
-                        kobject_walk(t, path_make(&p, "%s/%s", path, e->d_name), children_first, visit, userdata);
-        }
+        tree_subdirectories(t, path, &names);
+        for (size_t i = 0; i < names.count; i++)
+                kobject_walk(t, path_make(&p, "%s/%s", path, names.list[i]), children_first, visit,
+                             userdata);
         if (device && children_first)
                 visit(path, userdata);
 }

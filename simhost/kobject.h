@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What makes a directory below sys/devices a device: a `subsystem` link, and links to it from its bus or class, from
- * sys/dev, from its IOMMU group. Nothing here sends events. */
+/* What makes a directory below sys/devices a device: a `subsystem` link, and links to it from its bus or
+ * class, from sys/dev, from its IOMMU group. Nothing here sends events. */
 
 #include "fs-tree.h"
 

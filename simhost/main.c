@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <getopt.h>
+#include <sys/stat.h>
 
 #include "fake-kernel.h"
 #include "generate.h"
@@ -9,27 +10,35 @@
 
 #define STATUS_USAGE 2
 #define STATUS_TROUBLE 125
-#define DEVICES_MAX 1000000
+#define DEVICES_MAX 100000
 
 static const char usage[] =
         "Usage: passthroughd-simhost make DIR --host FILE.json\n"
         "       passthroughd-simhost make DIR --pci N [--usb N] [--seed N]\n"
         "       passthroughd-simhost run DIR [--keep] [OPTION...] [--] COMMAND [ARGUMENT...]\n"
-        "       passthroughd-simhost run --host FILE.json | --pci N [--usb N] [--seed N] [OPTION...] [--] COMMAND ...\n"
+        "       passthroughd-simhost run --host FILE.json | --pci N [--usb N] [--seed N] [OPTION...] [--] "
+        "COMMAND ...\n"
         "       passthroughd-simhost ctl ORDER [ARGUMENT...]\n"
         "\n"
         "A simulated host on which unmodified programs run.\n"
         "\n"
         "make writes the host into DIR: from a description, or one of N PCI functions.\n"
-        "run runs COMMAND on it, as root or as an ordinary user, and returns its exit status. A described host is\n"
-        "built in memory for each run, a generated one is used in DIR, and built anew if the last run changed it.\n"
+        "run runs COMMAND on it, as root or as an ordinary user, and returns its exit status. A described "
+        "host is\n"
+        "built in memory for each run, a generated one is used in DIR, and built anew if the last run "
+        "changed it.\n"
         "  --keep            use what is in DIR as the last run left it, and leave it so\n"
         "  --control LIST    devices whose control files are answered: all, none, or BDF[,BDF...] with\n"
         "                    wildcards; default: all where there are at most 256, else none\n"
         "  --uevents WHAT    as they come from: udev (default), kernel, or both\n"
         "ctl, inside of it: fail OPERATION NAME ERRNO [COUNT], delay OPERATION MICROSECONDS [NAME],\n"
-        "  hang OPERATION NAME, release [OPERATION [NAME]], limit BDF VFS, lose-uevents N, unplug BDF, plug BDF,\n"
-        "  storm N [BDF], control BDF; and what they read: waiting, uevents-sent, fail\n";
+        "  hang OPERATION NAME, release [OPERATION [NAME]], limit BDF VFS, lose-uevents N, unplug BDF, plug "
+        "BDF,\n"
+        "  storm N [BDF], vfs BDF N, control BDF; and what they read: waiting, uevents-sent, fail. unplug "
+        "and plug\n"
+        "  take a USB port (1-2.1) as well.\n";
+
+static mode_t original_mask;
 
 static int wrong_usage(const char *why) {
         complain("%s", why);
@@ -47,9 +56,11 @@ typedef struct Recipe {
         uint64_t pci, usb, seed;
 } Recipe;
 
-#define RECIPE_OPTIONS                                                                                         \
-        { "host", required_argument, NULL, 'h' }, { "pci", required_argument, NULL, 'p' },                     \
-                { "usb", required_argument, NULL, 'U' }, { "seed", required_argument, NULL, 's' }
+#define RECIPE_OPTIONS                                                                                      \
+        { "host", required_argument, NULL, 'h' }, { "pci", required_argument, NULL, 'p' },                  \
+                { "usb", required_argument, NULL, 'U' }, {                                                  \
+                "seed", required_argument, NULL, 's'                                                        \
+        }
 
 static bool recipe_option(Recipe *p, int option) {
         switch (option) {
@@ -96,10 +107,10 @@ static int verb_make(int argc, char *argv[]) {
 }
 
 static UeventFormat parse_formats(const char *text) {
-        return string_equal(text, "udev")   ? UEVENT_UDEV
-             : string_equal(text, "kernel") ? UEVENT_KERNEL
-             : string_equal(text, "both")   ? UEVENT_UDEV | UEVENT_KERNEL
-                                            : 0;
+        return string_equal(text, "udev")     ? UEVENT_UDEV
+               : string_equal(text, "kernel") ? UEVENT_KERNEL
+               : string_equal(text, "both")   ? UEVENT_UDEV | UEVENT_KERNEL
+                                              : 0;
 }
 
 /* Finds out what to run on: a host of its own in memory, or the one in the directory. */
@@ -126,7 +137,7 @@ static int verb_run(int argc, char *argv[]) {
                 { "uevents", required_argument, NULL, 'e' },
                 { 0 },
         };
-        RunOptions o = { .controlled = "auto", .formats = UEVENT_UDEV };
+        RunOptions o = { .controlled = "auto", .formats = UEVENT_UDEV, .mask = original_mask };
         Recipe recipe = { .seed = 1 };
         bool keep = false;
         int c, r;
@@ -146,7 +157,8 @@ static int verb_run(int argc, char *argv[]) {
                         break;
                 } else if (!recipe_option(&recipe, c))
                         return wrong_usage("an option is not valid");
-        if (optind >= argc || o.formats == 0 || (o.directory != NULL) + (recipe.host != NULL) + (recipe.pci > 0) != 1)
+        if (optind >= argc || o.formats == 0 ||
+            (o.directory != NULL) + (recipe.host != NULL) + (recipe.pci > 0) != 1)
                 return wrong_usage("run takes one of a directory, --host and --pci; and a command");
 
         o.command = argv + optind;
@@ -154,7 +166,10 @@ static int verb_run(int argc, char *argv[]) {
         if (r >= 0)
                 r = namespace_run(&o);
         json_decref(o.recipe);
-        return r < 0 ? STATUS_TROUBLE : r;
+        /* In a PID namespace whose first process has ended no thread can be started, which leak checkers
+         * want to. */
+        (void) fflush(NULL);
+        _exit(r < 0 ? STATUS_TROUBLE : r);
 }
 
 /* Without arguments, reads; with some, writes them as one line. */
@@ -175,7 +190,8 @@ static int verb_ctl(int argc, char *argv[]) {
         fd = open(p.s, (argc > 2 || string_equal(argv[1], "release") ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
         if (fd < 0) {
                 complain(access(SIMHOST_CONTROL, F_OK) < 0 ? "ctl works inside of a simulated host only"
-                                                            : "there is no order '%s'", argv[1]);
+                                                           : "there is no order '%s'",
+                         argv[1]);
                 return EXIT_FAILURE;
         }
         if (argc > 2 || string_equal(argv[1], "release")) {
@@ -198,9 +214,13 @@ int main(int argc, char *argv[]) {
                 const char *name;
                 int (*run)(int argc, char *argv[]);
         } verbs[] = {
-                { "make", verb_make }, { "run", verb_run }, { "ctl", verb_ctl },
+                { "make", verb_make },
+                { "run", verb_run },
+                { "ctl", verb_ctl },
         };
 
+        /* Files of the host have the modes that they are given. */
+        original_mask = umask(0);
         if (argc > 1 && (string_equal(argv[1], "--help") || string_equal(argv[1], "-h"))) {
                 (void) fputs(usage, stdout);
                 return EXIT_SUCCESS;

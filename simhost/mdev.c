@@ -4,6 +4,7 @@
 #include "inject.h"
 #include "iommu-group.h"
 #include "vfio.h"
+#include "vgpu.h"
 
 #define UUID_LENGTH 36
 
@@ -24,10 +25,12 @@ static json_t *type_description(Kernel *k, const char *parent, const char *type)
         json_t *entry;
         size_t i;
 
-        if (spec)
-                json_array_foreach(spec->mdev, i, entry)
-                        if (string_equal(json_text(entry, "type", NULL), type))
-                                return entry;
+        if (!spec)
+                return NULL;
+        json_array_foreach(spec->mdev, i, entry) {
+                if (string_equal(json_text(entry, "type", NULL), type))
+                        return entry;
+        }
         return NULL;
 }
 
@@ -45,7 +48,8 @@ static void count_instances(Kernel *k, const char *parent) {
                         struct dirent *e;
                         int used = 0, left;
 
-                        path_make(&p, "%s/mdev_supported_types/%s/devices", parent, json_text(entry, "type", "unnamed"));
+                        path_make(&p, "%s/mdev_supported_types/%s/devices", parent,
+                                  json_text(entry, "type", "unnamed"));
                         d = tree_list(k->tree, p.s);
                         while (d && (e = readdir(d)))
                                 used += e->d_name[0] != '.';
@@ -54,7 +58,8 @@ static void count_instances(Kernel *k, const char *parent) {
                                 continue;
                         }
                         left = total > used ? 0 : json_number(entry, "available", 1) - used;
-                        path_make(&p, "%s/mdev_supported_types/%s", parent, json_text(entry, "type", "unnamed"));
+                        path_make(&p, "%s/mdev_supported_types/%s", parent,
+                                  json_text(entry, "type", "unnamed"));
                         tree_put(k->tree, p.s, "available_instances", 0444, "%d\n", left);
                 }
 }
@@ -70,6 +75,11 @@ static void instance_write(Kernel *k, const char *parent, const char *type, cons
         tree_make_directory(k->tree, ret->s);
         tree_put(k->tree, ret->s, "uevent", 0644, "DRIVER=%s\n", driver);
         tree_put(k->tree, ret->s, "remove", 0200, "%s", "");
+        if (nvidia) {
+                tree_make_directory(k->tree, path_make(&p, "%s/nvidia", ret->s));
+                tree_put(k->tree, p.s, "vgpu_params", 0644, "\n");
+                tree_attribute(k->tree, p.s, "vm_name", "\n");
+        }
         tree_symlink(k->tree, "sys/bus/mdev", ret->s, "subsystem");
         tree_symlink(k->tree, type_path.s, ret->s, "mdev_type");
         tree_symlink(k->tree, ret->s, path_make(&p, "%s/devices", type_path.s), uuid);
@@ -91,8 +101,10 @@ static void instance_erase(Kernel *k, const char *path, const char *parent) {
         if (tree_follow(k->tree, path, "mdev_type", &type) >= 0)
                 tree_remove(k->tree, path_make(&p, "%s/devices", type.s), uuid);
         iommu_group_leave(k->tree, path);
-        if (kernel_controls(k, path_name(parent)))
+        if (kernel_controls(k, path_name(parent))) {
                 (void) hand_unmount(k->hand, path_make(&p, "/%s/remove", path));
+                vgpu_drop_control(k, path);
+        }
         tree_remove_all(k->tree, path);
         count_instances(k, parent);
 }
@@ -131,8 +143,10 @@ int mdev_create_write(Kernel *k, const char *key, const char *uuid) {
         else {
                 count_instances(k, parent.s);
                 vfio_register(k, path.s);
-                if (kernel_controls(k, bdf))
+                if (kernel_controls(k, bdf)) {
                         (void) control_mount(k, "mdev", uuid, "remove", path.s);
+                        vgpu_take_control(k, path.s);
+                }
                 uevents_send(k->events, "bind", path.s, NULL);
         }
         device_unlock(k, uuid);
@@ -164,7 +178,8 @@ int mdev_remove_write(Kernel *k, const char *uuid, const char *text) {
         if (value == 0)
                 return 0;
         device_lock(k, uuid, "mdev-remove");
-        r = tree_follow(k->tree, "sys/bus/mdev/devices", uuid, &path) < 0 ? -ENODEV : inject(k, "mdev-remove", uuid);
+        r = tree_follow(k->tree, "sys/bus/mdev/devices", uuid, &path) < 0 ? -ENODEV
+                                                                          : inject(k, "mdev-remove", uuid);
         if (r >= 0)
                 remove_instance(k, path.s);
         device_unlock(k, uuid);
@@ -172,15 +187,15 @@ int mdev_remove_write(Kernel *k, const char *uuid, const char *text) {
 }
 
 void mdev_remove_all(Kernel *k, const char *parent) {
-        _cleanup_closedir_ DIR *d = tree_list(k->tree, parent);
-        struct dirent *e;
+        _cleanup_names_ Names names = { 0 };
         Path p;
 
-        while (d && (e = readdir(d)))
-                if (is_uuid(e->d_name)) {
-                        device_lock(k, e->d_name, "mdev-remove");
-                        remove_instance(k, path_make(&p, "%s/%s", parent, e->d_name));
-                        device_unlock(k, e->d_name);
+        tree_subdirectories(k->tree, parent, &names);
+        for (size_t i = 0; i < names.count; i++)
+                if (is_uuid(names.list[i])) {
+                        device_lock(k, names.list[i], "mdev-remove");
+                        remove_instance(k, path_make(&p, "%s/%s", parent, names.list[i]));
+                        device_unlock(k, names.list[i]);
                 }
 }
 
@@ -190,8 +205,6 @@ static void for_types(Kernel *k, const char *parent, bool take) {
         char key[64];
         Path types, p;
 
-        if (!kernel_controls(k, path_name(parent)))
-                return;
         d = tree_list(k->tree, path_make(&types, "%s/mdev_supported_types", parent));
         while (d && (e = readdir(d))) {
                 if (e->d_name[0] == '.')

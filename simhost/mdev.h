@@ -3,8 +3,8 @@
 
 #include "fake-kernel.h"
 
-/* Mediated devices below a PCI function: Linux 6.1 drivers/vfio/mdev. The types behave as NVIDIA's equal-size mode: once
- * there is an instance of one type, no other type has any left. */
+/* Mediated devices below a PCI function: Linux 6.1 drivers/vfio/mdev. The types behave as NVIDIA's
+ * equal-size mode: once there is an instance of one type, no other type has any left. */
 
 int mdev_create_write(Kernel *k, const char *parent_and_type, const char *text);
 int mdev_remove_write(Kernel *k, const char *uuid, const char *text);

@@ -23,7 +23,8 @@ static const char *const proc_files[] = { "cmdline", "cpuinfo", "swaps" };
 
 /* Nodes of the machine that the host keeps, where the machine has them. */
 static const char *const device_nodes[] = {
-        "null", "zero", "full", "random", "urandom", "tty", "ptmx", "fuse", "kvm", "console", "net", "pts", "shm",
+        "null", "zero", "full",    "random", "urandom", "tty", "ptmx",
+        "fuse", "kvm",  "console", "net",    "pts",     "shm",
 };
 
 static int bind_mount(const char *what, const char *where) {
@@ -52,7 +53,8 @@ static const char *host_path(Path *p, Tree *t, const char *part) {
 }
 
 static int mount_sysfs(Tree *t) {
-        _cleanup_close_ int cpus = open_tree(AT_FDCWD, "/sys/devices/system/cpu", OPEN_TREE_CLONE | AT_RECURSIVE | O_CLOEXEC);
+        _cleanup_close_ int cpus =
+                open_tree(AT_FDCWD, "/sys/devices/system/cpu", OPEN_TREE_CLONE | AT_RECURSIVE | O_CLOEXEC);
         Path what, where, part;
         int r;
 
@@ -71,7 +73,8 @@ static int mount_sysfs(Tree *t) {
                         return r;
         }
         /* libc asks here how many processors there are. */
-        if (cpus >= 0 && move_mount(cpus, "", AT_FDCWD, "/sys/devices/system/cpu", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        if (cpus >= 0 &&
+            move_mount(cpus, "", AT_FDCWD, "/sys/devices/system/cpu", MOVE_MOUNT_F_EMPTY_PATH) < 0)
                 complain("cannot keep /sys/devices/system/cpu: %m");
         return 0;
 }
@@ -120,7 +123,10 @@ static int keep_node(const char *name) {
 
 static int mount_dev(Tree *t) {
         static const char *const links[][2] = {
-                { "/proc/self/fd", "fd" }, { "fd/0", "stdin" }, { "fd/1", "stdout" }, { "fd/2", "stderr" },
+                { "/proc/self/fd", "fd" },
+                { "fd/0", "stdin" },
+                { "fd/1", "stdout" },
+                { "fd/2", "stderr" },
         };
         Path what;
         int r;
@@ -136,7 +142,8 @@ static int mount_dev(Tree *t) {
                 if (symlink(links[i][0], path_make(&link, NEW_DEV "/%s", links[i][1])) < 0)
                         return -errno;
         }
-        if (mkdir(NEW_DEV "/vfio", 0755) < 0 || mkdir(NEW_DEV "/bus", 0755) < 0 || mkdir(NEW_DEV "/bus/usb", 0755) < 0)
+        if (mkdir(NEW_DEV "/vfio", 0755) < 0 || mkdir(NEW_DEV "/bus", 0755) < 0 ||
+            mkdir(NEW_DEV "/bus/usb", 0755) < 0)
                 return -errno;
         r = bind_mount(host_path(&what, t, "dev/bus/usb"), NEW_DEV "/bus/usb");
         if (r < 0)
@@ -165,21 +172,18 @@ static void raise_loopback(void) {
                 complain("cannot bring up the loopback interface: %m");
 }
 
-/* The file systems that are really mounted lie on disks of the machine, which this host has not got. Its system disk
- * takes their place, so that what looks for the disks in use finds one that is. */
+/* The file systems that are really mounted lie on disks of the machine, which this host has not got. Its
+ * system disk takes their place, so that what looks for the disks in use finds one that is. */
 static void adopt_mounts(Tree *t) {
         _cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
-        char line[4096], disk[PATH_MAX], name[32];
-        unsigned major, minor;
+        char line[4096], disk[PATH_MAX], *words[4];
 
         if (!f || tree_read(t, "kernel", "system-disk", disk, sizeof(disk)) < 0)
                 return;
-        while (fgets(line, sizeof(line), f)) {
-                if (sscanf(line, "%*d %*d %u:%u", &major, &minor) != 2 || major == 0)
-                        continue;
-                (void) snprintf(name, sizeof(name), "%u:%u", major, minor);
-                tree_symlink(t, disk, "sys/dev/block", name);
-        }
+        /* The third word is the device's number; those with major 0 are no disks. */
+        while (fgets(line, sizeof(line), f))
+                if (split_words(line, words, ELEMENTS(words)) >= 3 && !string_starts(words[2], "0:"))
+                        tree_symlink(t, disk, "sys/dev/block", words[2]);
 }
 
 int namespace_prepare(void) {
@@ -190,7 +194,6 @@ int namespace_prepare(void) {
                 complain("cannot make mounts private: %m");
                 return -errno;
         }
-        umask(022);
         r = mount_new("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
         return r < 0 ? r : mount_run();
 }
@@ -215,6 +218,21 @@ int namespace_mount(Tree *t) {
         return tree_failed(t);
 }
 
-int namespace_mount_nodes(void) {
-        return bind_mount(SIMHOST_FS "/vfio", "/dev/vfio");
+int namespace_mount_kernel(void) {
+        /* Only what is written to: a directory of that file system in the path to an attribute makes
+         * opening it slower by a tenth. */
+        static const char *const served[][2] = {
+                { "vfio", "/dev/vfio" },
+                { "pci/drivers", "/sys/bus/pci/drivers" },
+                { "pci/drivers_probe", "/sys/bus/pci/drivers_probe" },
+                { "pci/rescan", "/sys/bus/pci/rescan" },
+                { "usb/drivers", "/sys/bus/usb/drivers" },
+                { "usb/drivers_probe", "/sys/bus/usb/drivers_probe" },
+        };
+        Path what;
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTS(served) && r >= 0; i++)
+                r = bind_mount(path_make(&what, SIMHOST_FS "/%s", served[i][0]), served[i][1]);
+        return r;
 }

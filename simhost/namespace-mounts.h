@@ -9,5 +9,5 @@ int namespace_prepare(void);
 /* Puts the host over /sys, /dev, /run and some files of /proc, in a mount namespace of its own. */
 int namespace_mount(Tree *t);
 
-/* /dev/vfio, once the fake kernel serves it. */
-int namespace_mount_nodes(void);
+/* What the fake kernel serves, once it does. */
+int namespace_mount_kernel(void);

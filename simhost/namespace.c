@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "fake-kernel.h"
@@ -123,8 +124,9 @@ static int start_kernel(Tree *t, const RunOptions *o, pid_t *ret_pid) {
         return 0;
 }
 
-static _Noreturn void run_command(char **command) {
+static _Noreturn void run_command(char **command, mode_t mask) {
         default_signals();
+        umask(mask);
         /* Modules are loaded into the machine's own kernel, whatever namespace asks for it. */
         (void) prctl(PR_CAPBSET_DROP, 16 /* CAP_SYS_MODULE */, 0, 0, 0);
         /* libudev must not insist on a real sysfs below /sys/devices. */
@@ -151,14 +153,14 @@ static int be_init(Tree *t, const RunOptions *o) {
         if (r < 0)
                 return STATUS_TROUBLE;
         r = start_kernel(t, o, &kernel);
-        if (r < 0 || namespace_mount_nodes() < 0)
+        if (r < 0 || namespace_mount_kernel() < 0)
                 return STATUS_TROUBLE;
 
         command = fork();
         if (command < 0)
                 return STATUS_TROUBLE;
         if (command == 0)
-                run_command(o->command);
+                run_command(o->command, o->mask);
         forward_signals(command);
         for (;;) {
                 pid_t pid = waitpid(-1, &status, 0);
@@ -189,7 +191,8 @@ int namespace_run(const RunOptions *o) {
         r = enter_namespaces();
         if (r < 0)
                 return r;
-        /* Only now: a directory opened earlier belongs to the mounts outside, and could not be mounted here. */
+        /* Only now: a directory opened earlier belongs to the mounts outside, and could not be mounted
+         * here. */
         r = o->directory ? tree_open(o->directory, &t) : 0;
         if (r < 0) {
                 complain("cannot open %s: %s", o->directory, strerror(-r));
@@ -200,7 +203,8 @@ int namespace_run(const RunOptions *o) {
         if (init < 0)
                 return -errno;
         if (init == 0) {
-                /* It dies with its parent, whatever kills that. The parent may be dead by now: then the pipe is shut. */
+                /* It dies with its parent, whatever kills that. The parent may be dead by now: then the
+                 * pipe is shut. */
                 close(alive[1]);
                 if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || read(alive[0], &byte, 1) != 1)
                         _exit(STATUS_TROUBLE);

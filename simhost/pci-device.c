@@ -24,8 +24,9 @@ static void write_ids(Tree *t, const char *path, const PciSpec *s) {
         tree_attribute(t, path, "subsystem_device", "0x%04x\n", s->subdevice);
         tree_attribute(t, path, "class", "0x%06x\n", s->class);
         tree_attribute(t, path, "revision", "0x%02x\n", s->revision);
-        tree_attribute(t, path, "modalias", "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X\n", s->vendor, s->device,
-                       s->subvendor, s->subdevice, s->class >> 16, s->class >> 8 & 0xff, s->class & 0xff);
+        tree_attribute(t, path, "modalias", "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X\n", s->vendor,
+                       s->device, s->subvendor, s->subdevice, s->class >> 16, s->class >> 8 & 0xff,
+                       s->class & 0xff);
         for (size_t i = 0; i < ELEMENTS(constant_attributes); i++)
                 tree_attribute(t, path, constant_attributes[i].name, "%s", constant_attributes[i].value);
         tree_attribute(t, path, "ari_enabled", "%d\n", s->physfn ? 1 : 0);
@@ -65,12 +66,12 @@ static void write_resources(Tree *t, const char *path, const PciSpec *s) {
         size_t n = 0;
 
         for (int i = 0; i < (s->bus >= 0 ? 17 : 13); i++)
-                n += (size_t) snprintf(text + n, sizeof(text) - n, "%s",
-                                       s->bus < 0 && i == 0
-                                               ? "0x00000000d0000000 0x00000000d0ffffff 0x0000000000040200\n"
-                                       : s->bus < 0 && i == 2
-                                               ? "0x0000020000000000 0x000002000003ffff 0x000000000014220c\n"
-                                               : "0x0000000000000000 0x0000000000000000 0x0000000000000000\n");
+                n += (size_t) snprintf(
+                        text + n, sizeof(text) - n, "%s",
+                        s->bus < 0 && i == 0 ? "0x00000000d0000000 0x00000000d0ffffff 0x0000000000040200\n"
+                        : s->bus < 0 && i == 2
+                                ? "0x0000020000000000 0x000002000003ffff 0x000000000014220c\n"
+                                : "0x0000000000000000 0x0000000000000000 0x0000000000000000\n");
         tree_attribute(t, path, "resource", "%s", text);
 }
 
@@ -118,10 +119,11 @@ void pci_device_write_uevent(Tree *t, const char *path, const char *driver) {
         (void) tree_read(t, path, "modalias", modalias, sizeof(modalias));
         if (driver)
                 (void) snprintf(line, sizeof(line), "DRIVER=%s\n", driver);
-        tree_put(t, path, "uevent", 0644,
-                 "%sPCI_CLASS=%X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\nPCI_SLOT_NAME=%s\nMODALIAS=%s\n", line,
-                 (unsigned) class, (unsigned) vendor, (unsigned) device, (unsigned) subvendor, (unsigned) subdevice,
-                 path_name(path), modalias);
+        tree_put(
+                t, path, "uevent", 0644,
+                "%sPCI_CLASS=%X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\nPCI_SLOT_NAME=%s\nMODALIAS=%s\n",
+                line, (unsigned) class, (unsigned) vendor, (unsigned) device, (unsigned) subvendor,
+                (unsigned) subdevice, path_name(path), modalias);
 }
 
 static void write_udev(Tree *t, const PciSpec *s) {
@@ -156,9 +158,10 @@ void pci_device_write(Tree *t, const char *path, const PciSpec *s) {
         tree_symlink(t, "sys/bus/pci", path, "subsystem");
         write_udev(t, s);
 
-        json_object_foreach(s->attributes, key, value)
+        json_object_foreach(s->attributes, key, value) {
                 if (json_is_string(value))
                         tree_put(t, path, key, 0644, "%s", json_string_value(value));
+        }
 }
 
 void pci_vf_spec(const PciSpec *pf, int index, PciSpec *ret) {
@@ -166,16 +169,34 @@ void pci_vf_spec(const PciSpec *pf, int index, PciSpec *ret) {
 
         id += (unsigned) (pf->sriov.offset + index * pf->sriov.stride);
         *ret = (PciSpec) {
-                .address = {
-                        .domain = pf->address.domain, .bus = (uint8_t) (id >> 8), .device = id >> 3 & 0x1f,
-                        .function = id & 7,
-                },
-                .vendor = pf->vendor, .device = pf->sriov.vf_device, .subvendor = pf->subvendor,
-                .subdevice = pf->subdevice, .class = pf->class, .revision = pf->revision,
-                .vendor_name = pf->vendor_name, .device_name = pf->sriov.vf_name,
-                .natural = pf->sriov.vf_driver, .reset = "flr", .link_speed = pf->link_speed, .physfn = pf->bdf,
-                .group = pf->group == GROUP_NONE ? GROUP_NONE : GROUP_OWN, .numa = pf->numa, .bus = -1,
-                .acpi_index = -1, .boot_vga = -1, .express = true,
+                .address.domain = pf->address.domain,
+                .address.bus = (uint8_t) (id >> 8),
+                .address.device = id >> 3 & 0x1f,
+                .address.function = id & 7,
+                .vendor = pf->vendor,
+                .device = pf->sriov.vf_device,
+                .subvendor = pf->subvendor,
+                .subdevice = pf->subdevice,
+                .class = pf->class,
+                .revision = pf->revision,
+                .vendor_name = pf->vendor_name,
+                .device_name = pf->sriov.vf_name,
+                .natural = pf->sriov.vf_driver,
+                .reset = "flr",
+                .link_speed = pf->link_speed,
+                .physfn = pf->bdf,
+                .vgpu = pf->vgpu,
+                .group = pf->group == GROUP_NONE ? GROUP_NONE : GROUP_OWN,
+                .numa = pf->numa,
+                .bus = -1,
+                .acpi_index = -1,
+                .boot_vga = -1,
+                .express = true,
         };
         pci_address_format(&ret->address, ret->bdf);
+        if (pf->sriov.vf_net) {
+                const char *name = json_text(json_array_get(pf->net, 0), "name", "vf");
+
+                ret->net = json_pack("[{s:o}]", "name", json_sprintf("%sv%d", name, index));
+        }
 }

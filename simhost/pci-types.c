@@ -19,6 +19,7 @@ typedef struct PciType {
 #define GEN3 "8.0 GT/s PCIe"
 #define GEN4 "16.0 GT/s PCIe"
 
+/* clang-format off */
 static const PciType types[] = {
         /* Without a link speed it is a conventional PCI device or part of the chipset. */
         { "host-bridge", 0x8086, 0x09a2, 0x8086, 0x0000, 0x060000, 0x04, NULL, NULL,
@@ -30,7 +31,8 @@ static const PciType types[] = {
         { "root-port", 0x8086, 0x347a, 0x8086, 0x0000, 0x060400, 0x04, "pcieport", "pm bus",
           INTEL, "PCI Express Root Port", GEN4, 16, { 0 } },
         { "switch-port", 0x10b5, 0x8747, 0x10b5, 0x8747, 0x060400, 0xca, "pcieport", "pm bus",
-          "PLX Technology, Inc.", "PEX 8747 48-Lane, 5-Port PCI Express Gen 3 (8.0 GT/s) Switch", GEN3, 16, { 0 } },
+          "PLX Technology, Inc.", "PEX 8747 48-Lane, 5-Port PCI Express Gen 3 (8.0 GT/s) Switch", GEN3, 16,
+          { 0 } },
         { "pci-bridge", 0x1b21, 0x1080, 0x1b21, 0x1080, 0x060401, 0x04, NULL, "pm",
           "ASMedia Technology Inc.", "ASM1083/1085 PCIe to PCI Bridge", GEN1, 1, { 0 } },
         { "xhci", 0x8086, 0xa1af, 0x8086, 0x7270, 0x0c0330, 0x09, "xhci_hcd", NULL,
@@ -53,14 +55,16 @@ static const PciType types[] = {
           INTEL, "I210 Gigabit Network Connection", GEN1, 1, { 0 } },
         { "nic-dual", 0x8086, 0x1521, 0x8086, 0x0001, 0x020000, 0x01, "igb", "flr pm bus",
           INTEL, "I350 Gigabit Network Connection", GEN2, 4, { 0 } },
+        { "nic-onboard", 0x8086, 0x15b9, 0x8086, 0x7270, 0x020000, 0x09, "e1000e", NULL,
+          INTEL, "Ethernet Connection (3) I219-LM", NULL, 0, { 0 } },
         { "nic-pci", 0x8086, 0x100e, 0x8086, 0x001e, 0x020000, 0x02, "e1000", "bus",
           INTEL, "82540EM Gigabit Ethernet Controller", NULL, 0, { 0 } },
         { "nic-sriov", 0x8086, 0x10c9, 0x8086, 0xa03c, 0x020000, 0x01, "igb", "flr pm bus",
           INTEL, "82576 Gigabit Network Connection", GEN1, 4,
-          { 7, 0, 128, 2, 0x10ca, "igbvf", "82576 Virtual Function" } },
+          { 7, 0, 128, 2, 0x10ca, "igbvf", "82576 Virtual Function", true, NULL } },
         { "nic-100g", 0x15b3, 0x101d, 0x15b3, 0x0016, 0x020000, 0x00, "mlx5_core", "flr bus",
           MELLANOX, "MT2892 Family [ConnectX-6 Dx]", GEN4, 16,
-          { 127, 0, 1, 1, 0x101e, "mlx5_core", "ConnectX Family mlx5Gen Virtual Function" } },
+          { 127, 0, 1, 1, 0x101e, "mlx5_core", "ConnectX Family mlx5Gen Virtual Function", true, NULL } },
         { "accelerator", 0x8086, 0x4940, 0x8086, 0x0000, 0x0b4000, 0x40, "4xxx", "flr bus",
           INTEL, "4xxx Series QAT", GEN4, 16, { 0 } },
         { "serial", 0x1d0f, 0x8250, 0x1d0f, 0x0000, 0x070003, 0x00, "serial", NULL,
@@ -68,6 +72,7 @@ static const PciType types[] = {
         { "fibre-channel", 0x10df, 0xf400, 0x10df, 0xf411, 0x0c0400, 0x01, "lpfc", "flr bus",
           "Emulex Corporation", "LPe36000/LPe37000 Series 32Gb/64Gb Fibre Channel Adapter", GEN4, 8, { 0 } },
 };
+/* clang-format on */
 
 bool pci_type_apply(const char *name, PciSpec *spec) {
         for (size_t i = 0; i < ELEMENTS(types); i++) {

@@ -5,4 +5,4 @@
 
 /* Fills in all that a device of this kind has, as found on real hosts. False if there is no such type. */
 bool pci_type_apply(const char *type, PciSpec *spec);
-void pci_type_complain(const char *type);       /* names the valid ones */
+void pci_type_complain(const char *type); /* names the valid ones */

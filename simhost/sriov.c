@@ -25,8 +25,8 @@ bool sriov_may_probe(Kernel *k, const char *path) {
         (void) tree_read_number(k->tree, pf.s, "sriov_drivers_autoprobe", 10, &autoprobe);
         if (autoprobe != 0)
                 return true;
-        return tree_read(k->tree, path, "driver_override", override, sizeof(override)) >= 0 && override[0]
-                && !string_equal(override, "(null)");
+        return tree_read(k->tree, path, "driver_override", override, sizeof(override)) >= 0 && override[0] &&
+               !string_equal(override, "(null)");
 }
 
 static void vf_appear(Kernel *k, const char *pf, const PciSpec *pf_spec, int index) {
@@ -38,6 +38,7 @@ static void vf_appear(Kernel *k, const char *pf, const PciSpec *pf_spec, int ind
         path_parent(&parent, pf);
         vf.driver = NULL;
         host_add_function(k->tree, parent.s, &vf, &k->counters, &path);
+        json_decref(vf.net);
         tree_symlink(k->tree, pf, path.s, "physfn");
         (void) snprintf(name, sizeof(name), "virtfn%d", index);
         tree_symlink(k->tree, path.s, pf, name);
@@ -98,7 +99,7 @@ static void sriov_enable(Kernel *k, const char *pf, const PciSpec *spec, int n) 
 }
 
 /* The PF's device lock is held. */
-static int set_number(Kernel *k, const char *pf, const char *bdf, int n) {
+static int set_number(Kernel *k, const char *pf, const char *bdf, int n, bool by_tool) {
         int current = number_of_vfs(k, pf), r;
         const PciSpec *spec = device_spec(k, bdf);
         char driver[64];
@@ -110,6 +111,8 @@ static int set_number(Kernel *k, const char *pf, const char *bdf, int n) {
                 return -ENOENT;
         if (n > 0 && current > 0)
                 return -EBUSY;
+        if (spec->sriov.refuse && !by_tool)
+                return -errno_from_name(spec->sriov.refuse);
         r = inject(k, "sriov_numvfs", bdf);
         if (r < 0)
                 return r;
@@ -122,7 +125,7 @@ static int set_number(Kernel *k, const char *pf, const char *bdf, int n) {
         return 0;
 }
 
-int sriov_numvfs_write(Kernel *k, const char *bdf, const char *text) {
+static int change_number(Kernel *k, const char *bdf, const char *text, bool by_tool) {
         uint64_t n, total;
         Path pf;
         int r;
@@ -130,9 +133,8 @@ int sriov_numvfs_write(Kernel *k, const char *bdf, const char *text) {
         if (string_to_u64(text, 0, &n) < 0 || n > UINT16_MAX)
                 return -EINVAL;
         r = device_find(k, bdf, &pf);
-        if (r < 0)
-                return r;
-        r = tree_read_number(k->tree, pf.s, "sriov_totalvfs", 10, &total);
+        if (r >= 0)
+                r = tree_read_number(k->tree, pf.s, "sriov_totalvfs", 10, &total);
         if (r < 0)
                 return r;
         if (n > total)
@@ -141,9 +143,22 @@ int sriov_numvfs_write(Kernel *k, const char *bdf, const char *text) {
         device_lock(k, bdf, "sriov_numvfs");
         r = device_find(k, bdf, &pf);
         if (r >= 0)
-                r = set_number(k, pf.s, bdf, (int) n);
+                r = set_number(k, pf.s, bdf, (int) n, by_tool);
         device_unlock(k, bdf);
         return r;
+}
+
+int sriov_numvfs_write(Kernel *k, const char *bdf, const char *text) {
+        return change_number(k, bdf, text, false);
+}
+
+int sriov_order_write(Kernel *k, const char *text) {
+        _cleanup_free_ char *copy = copy_string(text);
+        char *words[2];
+
+        if (split_words(copy, words, ELEMENTS(words)) != 2)
+                return -EINVAL;
+        return change_number(k, words[0], words[1], true);
 }
 
 int sriov_numvfs_read(Kernel *k, const char *bdf, char *ret, size_t size) {
@@ -175,13 +190,22 @@ int sriov_autoprobe_read(Kernel *k, const char *bdf, char *ret, size_t size) {
 /* kstrtobool() */
 static int parse_bool(const char *text, int *ret) {
         switch (text[0]) {
-        case 'y': case 'Y': case 't': case 'T': case '1':
+        case 'y':
+        case 'Y':
+        case 't':
+        case 'T':
+        case '1':
                 *ret = 1;
                 return 0;
-        case 'n': case 'N': case 'f': case 'F': case '0':
+        case 'n':
+        case 'N':
+        case 'f':
+        case 'F':
+        case '0':
                 *ret = 0;
                 return 0;
-        case 'o': case 'O':
+        case 'o':
+        case 'O':
                 if (text[1] == 'n' || text[1] == 'N' || text[1] == 'f' || text[1] == 'F') {
                         *ret = text[1] == 'n' || text[1] == 'N';
                         return 0;

@@ -12,5 +12,7 @@ void sriov_disable(Kernel *k, const char *pf);
 
 int sriov_numvfs_read(Kernel *k, const char *bdf, char *ret, size_t size);
 int sriov_numvfs_write(Kernel *k, const char *bdf, const char *text);
+/* The order `vfs`: BDF N, as a tool of the driver's maker sets it. */
+int sriov_order_write(Kernel *k, const char *text);
 int sriov_autoprobe_read(Kernel *k, const char *bdf, char *ret, size_t size);
 int sriov_autoprobe_write(Kernel *k, const char *bdf, const char *text);

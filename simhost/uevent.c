@@ -49,8 +49,9 @@ int uevents_open(Tree *t, UeventFormat formats, Uevents **ret) {
 
         u = allocate(sizeof(*u));
         /* Far from the numbers of the machine's own kernel, and growing from run to run. */
-        *u = (Uevents) { .tree = t, .formats = formats, .fd = fd, .sequence = (uint64_t) time(NULL) * 1000 };
-        fd = -1;
+        *u = (Uevents){
+                .tree = t, .formats = formats, .fd = take_fd(&fd), .sequence = (uint64_t) time(NULL) * 1000
+        };
         *ret = u;
         return 0;
 }
@@ -111,15 +112,16 @@ static void add_database(Message *m, Tree *t, const char *path) {
         char name[128], text[4096], *save = NULL;
 
         message_add(m, "USEC_INITIALIZED=1000000");
-        if (kobject_udev_name(t, path, name, sizeof(name)) < 0
-            || tree_read(t, "run/udev/data", name, text, sizeof(text)) < 0)
+        if (kobject_udev_name(t, path, name, sizeof(name)) < 0 ||
+            tree_read(t, "run/udev/data", name, text, sizeof(text)) < 0)
                 return;
         for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
                 if (string_starts(line, "E:"))
                         message_add(m, "%s", line + 2);
 }
 
-static void build(Uevents *u, Message *m, const char *action, const char *path, const char *extra, bool kernel) {
+static void build(Uevents *u, Message *m, const char *action, const char *path, const char *extra,
+                  bool kernel) {
         const char *devpath = path + strlen("sys");
 
         m->size = 0;
@@ -135,7 +137,7 @@ static void build(Uevents *u, Message *m, const char *action, const char *path, 
         if (extra)
                 message_add(m, "%s", extra);
         if (kernel)
-                return;         /* the kernel adds SEQNUM itself */
+                return; /* the kernel adds SEQNUM itself */
         message_add(m, "SEQNUM=%llu", (unsigned long long) u->sequence);
         add_database(m, u->tree, path);
 }
@@ -143,7 +145,9 @@ static void build(Uevents *u, Message *m, const char *action, const char *path, 
 static void send_parts(Uevents *u, void *head, size_t head_size, Message *m, uint32_t groups) {
         struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_groups = groups };
         struct iovec parts[] = { { head, head_size }, { m->text, m->size } };
-        struct msghdr message = { .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = parts, .msg_iovlen = 2 };
+        struct msghdr message = {
+                .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = parts, .msg_iovlen = 2
+        };
 
         /* ECONNREFUSED only says that nobody listens. */
         if (sendmsg(u->fd, &message, 0) < 0 && errno != ECONNREFUSED)
@@ -168,7 +172,9 @@ void uevents_send(Uevents *u, const char *action, const char *path, const char *
         }
         if (u->formats & UEVENT_UDEV) {
                 UdevHeader head = {
-                        .prefix = "libudev", .magic = htonl(UDEV_MAGIC), .header_size = sizeof(head),
+                        .prefix = "libudev",
+                        .magic = htonl(UDEV_MAGIC),
+                        .header_size = sizeof(head),
                         .properties_offset = sizeof(head),
                 };
 

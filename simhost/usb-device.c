@@ -8,7 +8,7 @@
 #define DESCRIPTORS_SIZE (DEVICE_DESCRIPTOR_SIZE + 9 + 9 + 7)
 
 typedef struct UsbSpec {
-        const char *port;       /* "0": the root hub */
+        const char *port; /* "0": the root hub */
         const char *manufacturer, *product, *serial, *driver;
         int vendor, product_id, class, protocol;
         int bus, number;
@@ -17,16 +17,19 @@ typedef struct UsbSpec {
 
 static void build_descriptors(const UsbSpec *u, uint8_t ret[static DESCRIPTORS_SIZE]) {
         int device_class = u->class == CLASS_HUB ? CLASS_HUB : 0;
+        /* clang-format off */
         const uint8_t bytes[DESCRIPTORS_SIZE] = {
                 /* device: USB 2.10, one configuration, strings 1 to 3 */
                 18, 1, 0x10, 0x02, (uint8_t) device_class, 0, device_class ? 1 : 0, 64,
-                (uint8_t) u->vendor, (uint8_t) (u->vendor >> 8), (uint8_t) u->product_id, (uint8_t) (u->product_id >> 8),
+                (uint8_t) u->vendor, (uint8_t) (u->vendor >> 8),
+                (uint8_t) u->product_id, (uint8_t) (u->product_id >> 8),
                 0x10, 0x01, 1, 2, 3, 1,
                 /* configuration 1: one interface, remote wakeup, 100 mA */
                 9, 2, 25, 0, 1, 1, 0, 0xe0, 50,
                 9, 4, 0, 0, 1, (uint8_t) u->class, 0, (uint8_t) u->protocol, 0,
                 7, 5, 0x81, 3, 8, 0, 10,
         };
+        /* clang-format on */
 
         memcpy(ret, bytes, sizeof(bytes));
 }
@@ -47,6 +50,8 @@ static void write_strings(Tree *t, const char *path, const UsbSpec *u) {
         tree_attribute(t, path, "bMaxPower", "100mA\n");
         tree_put(t, path, "bConfigurationValue", 0644, "1\n");
         tree_put(t, path, "authorized", 0644, "1\n");
+        if (!string_equal(u->port, "0"))
+                tree_put(t, path, "remove", 0200, "%s", "");
         tree_attribute(t, path, "busnum", "%d\n", u->bus);
         tree_attribute(t, path, "devnum", "%d\n", u->number);
         tree_attribute(t, path, "devpath", "%s\n", u->port);
@@ -79,8 +84,9 @@ static void write_interface(Tree *t, const char *device, const UsbSpec *u) {
                 path_make(&p, "%s/%d-0:1.0", device, u->bus);
         else
                 path_make(&p, "%s/%s:1.0", device, path_name(device));
-        (void) snprintf(modalias, sizeof(modalias), "usb:v%04Xp%04Xd0110dc%02Xdsc00dp%02Xic%02Xisc00ip%02Xin00",
-                        u->vendor, u->product_id, device_class, device_class ? 1 : 0, u->class, u->protocol);
+        (void) snprintf(modalias, sizeof(modalias),
+                        "usb:v%04Xp%04Xd0110dc%02Xdsc00dp%02Xic%02Xisc00ip%02Xin00", u->vendor,
+                        u->product_id, device_class, device_class ? 1 : 0, u->class, u->protocol);
         if (u->driver)
                 (void) snprintf(driver, sizeof(driver), "DRIVER=%s\n", u->driver);
 
@@ -93,12 +99,17 @@ static void write_interface(Tree *t, const char *device, const UsbSpec *u) {
         tree_attribute(t, p.s, "bInterfaceProtocol", "%02x\n", u->protocol);
         tree_put(t, p.s, "authorized", 0644, "1\n");
         tree_attribute(t, p.s, "modalias", "%s\n", modalias);
-        tree_put(t, p.s, "uevent", 0644,
-                 "DEVTYPE=usb_interface\n%sPRODUCT=%x/%x/110\nTYPE=%d/0/%d\nINTERFACE=%d/0/%d\nMODALIAS=%s\n", driver,
-                 u->vendor, u->product_id, device_class, device_class ? 1 : 0, u->class, u->protocol, modalias);
+        tree_put(
+                t, p.s, "uevent", 0644,
+                "DEVTYPE=usb_interface\n%sPRODUCT=%x/%x/110\nTYPE=%d/0/%d\nINTERFACE=%d/0/%d\nMODALIAS=%s\n",
+                driver, u->vendor, u->product_id, device_class, device_class ? 1 : 0, u->class, u->protocol,
+                modalias);
         tree_symlink(t, "sys/bus/usb", p.s, "subsystem");
-        if (u->driver)
+        if (u->driver) {
                 link_driver(t, p.s, u->driver);
+                /* For the fake kernel: which driver takes this interface by itself. */
+                tree_attribute(t, "kernel/usb", path_name(p.s), "%s\n", u->driver);
+        }
 }
 
 static void usb_device_write(Tree *t, const char *path, const UsbSpec *u, const char *pci) {
@@ -111,13 +122,15 @@ static void usb_device_write(Tree *t, const char *path, const UsbSpec *u, const 
         write_strings(t, path, u);
         build_descriptors(u, descriptors);
         tree_share(t, path_make(&p, "%s/descriptors", path), descriptors, sizeof(descriptors));
-        /* The node is a plain file: a device node of this number would lead to a device of the machine, if anywhere. */
+        /* The node is a plain file: a device node of this number would lead to a device of the machine,
+         * if anywhere. */
         tree_attribute(t, path, "dev", "0:0\n");
         tree_put(t, path, "uevent", 0644,
-                 "MAJOR=0\nMINOR=0\nDEVNAME=bus/usb/%03d/%03d\nDEVTYPE=usb_device\nDRIVER=usb\nPRODUCT=%x/%x/110\n"
+                 "MAJOR=0\nMINOR=0\nDEVNAME=bus/usb/%03d/%03d\nDEVTYPE=usb_device\nDRIVER=usb\nPRODUCT=%x/"
+                 "%x/110\n"
                  "TYPE=%d/0/%d\nBUSNUM=%03d\nDEVNUM=%03d\n",
-                 u->bus, u->number, u->vendor, u->product_id, device_class, device_class ? 1 : 0,
-                 u->bus, u->number);
+                 u->bus, u->number, u->vendor, u->product_id, device_class, device_class ? 1 : 0, u->bus,
+                 u->number);
         tree_symlink(t, "sys/bus/usb", path, "subsystem");
         link_driver(t, path, "usb");
 
@@ -150,10 +163,19 @@ static void device_path(Path *p, const char *root_hub, int bus, const char *port
 
 void usb_bus_write(Tree *t, const char *controller, const PciSpec *spec, Counters *counters) {
         UsbSpec hub = {
-                .port = "0", .manufacturer = "Linux 6.1.0 xhci-hcd", .product = "xHCI Host Controller",
-                .serial = spec->bdf, .driver = "hub", .vendor = 0x1d6b, .product_id = 2, .class = CLASS_HUB,
-                .bus = ++counters->usb_bus, .number = 1, .speed = "480",
+                .port = "0",
+                .manufacturer = "Linux 6.1.0 xhci-hcd",
+                .product = "xHCI Host Controller",
+                .serial = spec->bdf,
+                .driver = "hub",
+                .vendor = 0x1d6b,
+                .product_id = 2,
+                .class = CLASS_HUB,
+                .bus = ++counters->usb_bus,
+                .number = 1,
+                .speed = "480",
         };
+        char last[32];
         json_t *entry;
         size_t i;
         Path root, p;
@@ -162,10 +184,15 @@ void usb_bus_write(Tree *t, const char *controller, const PciSpec *spec, Counter
         usb_device_write(t, root.s, &hub, spec->bdf);
         json_array_foreach(spec->usb, i, entry) {
                 UsbSpec u = {
-                        .port = json_text(entry, "port", "1"), .manufacturer = json_text(entry, "manufacturer", NULL),
-                        .product = json_text(entry, "name", NULL), .serial = json_text(entry, "serial", NULL),
-                        .driver = json_text(entry, "driver", NULL), .bus = hub.bus, .number = (int) i + 2,
-                        .class = json_number(entry, "class", 0xff), .protocol = json_number(entry, "protocol", 0),
+                        .port = json_text(entry, "port", "1"),
+                        .manufacturer = json_text(entry, "manufacturer", NULL),
+                        .product = json_text(entry, "name", NULL),
+                        .serial = json_text(entry, "serial", NULL),
+                        .driver = json_text(entry, "driver", NULL),
+                        .bus = hub.bus,
+                        .number = (int) i + 2,
+                        .class = json_number(entry, "class", 0xff),
+                        .protocol = json_number(entry, "protocol", 0),
                         .speed = json_text(entry, "speed", "480"),
                 };
                 uint64_t id;
@@ -177,4 +204,6 @@ void usb_bus_write(Tree *t, const char *controller, const PciSpec *spec, Counter
                 device_path(&p, root.s, u.bus, u.port);
                 usb_device_write(t, p.s, &u, spec->bdf);
         }
+        (void) snprintf(last, sizeof(last), "last-%d", hub.bus);
+        tree_put(t, "kernel/usb", last, 0644, "%zu\n", json_array_size(spec->usb) + 1);
 }

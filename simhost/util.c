@@ -24,17 +24,32 @@ void path_parent(Path *p, const char *path) {
         path_make(p, "%.*s", slash ? (int) (slash - path) : 0, path);
 }
 
+/* The number that fills the @length characters before @end. */
+static bool hex_before(const char *end, size_t length, uint64_t max, uint64_t *ret) {
+        char text[8];
+
+        *ret = 0;
+        memcpy(text, end - length, length);
+        text[length] = '\0';
+        if (strspn(text, "0123456789abcdefABCDEF") != length)
+                return false;
+        return string_to_u64(text, 16, ret) >= 0 && *ret <= max;
+}
+
 int pci_address_parse(const char *s, PciAddress *ret) {
-        unsigned domain, bus, device, function;
-        int end = 0;
+        uint64_t domain, bus, device, function;
 
-        if (sscanf(s, "%4x:%2x:%2x.%1x%n", &domain, &bus, &device, &function, &end) != 4)
+        if (strlen(s) != PCI_ADDRESS_LENGTH || s[4] != ':' || s[7] != ':' || s[10] != '.')
                 return -EINVAL;
-        if (end != PCI_ADDRESS_LENGTH || s[end] != '\0' || device > 31 || function > 7)
+        if (!hex_before(s + 4, 4, UINT16_MAX, &domain) || !hex_before(s + 7, 2, UINT8_MAX, &bus) ||
+            !hex_before(s + 10, 2, 31, &device) || !hex_before(s + 12, 1, 7, &function))
                 return -EINVAL;
 
-        *ret = (PciAddress) {
-                .domain = domain, .bus = (uint8_t) bus, .device = (uint8_t) device, .function = (uint8_t) function,
+        *ret = (PciAddress){
+                .domain = (uint32_t) domain,
+                .bus = (uint8_t) bus,
+                .device = (uint8_t) device,
+                .function = (uint8_t) function,
         };
         return 0;
 }
@@ -77,6 +92,18 @@ bool string_starts(const char *s, const char *prefix) {
         return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+size_t split_words(char *text, char *words[], size_t max) {
+        size_t n = 0;
+        char *save = NULL;
+
+        for (char *w = strtok_r(text, " \t", &save); w; w = strtok_r(NULL, " \t", &save)) {
+                if (n == max)
+                        return max + 1;
+                words[n++] = w;
+        }
+        return n;
+}
+
 int string_to_u64(const char *s, int base, uint64_t *ret) {
         unsigned long long v;
         char *end;
@@ -99,7 +126,8 @@ int string_to_u64(const char *s, int base, uint64_t *ret) {
 int errno_from_name(const char *name) {
         uint64_t number;
 
-        /* errno values are sparse but small: glibc knows names for numbers only, so turn the question round. */
+        /* errno values are sparse but small: glibc knows names for numbers only, so turn the question
+         * round. */
         for (int e = 1; e < 200; e++)
                 if (strerrorname_np(e) && string_equal(strerrorname_np(e), name))
                         return e;

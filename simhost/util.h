@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Small things every file of the simulated host uses. Running out of memory ends the program: it is a test tool, and
- * a half-made host would only produce puzzling test results. */
+/* Small things every file of the simulated host uses. Running out of memory ends the program: it is a
+ * test tool, and a half-made host would only produce puzzling test results. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,6 +27,14 @@ static inline void closep(int *fd) {
                 close(*fd);
 }
 
+/* Hands a descriptor on, past its _cleanup_close_. */
+static inline int take_fd(int *fd) {
+        int taken = *fd;
+
+        *fd = -1;
+        return taken;
+}
+
 static inline void closedirp(DIR **d) {
         if (*d)
                 closedir(*d);
@@ -48,7 +56,7 @@ typedef struct Path {
 } Path;
 
 const char *path_make(Path *p, const char *format, ...) _printf_(2, 3);
-const char *path_name(const char *path);        /* what follows the last slash */
+const char *path_name(const char *path); /* what follows the last slash */
 void path_parent(Path *p, const char *path);
 
 /* 0000:3b:00.0 */
@@ -64,11 +72,14 @@ void pci_address_format(const PciAddress *a, char ret[static PCI_ADDRESS_LENGTH 
 
 void *allocate(size_t size);
 char *copy_string(const char *s);
-void copy_text(char *to, size_t size, const char *from);        /* cuts what does not fit */
+void copy_text(char *to, size_t size, const char *from); /* cuts what does not fit */
 
 bool string_equal(const char *a, const char *b);
 bool string_starts(const char *s, const char *prefix);
+/* Cuts the text at blanks, in place, into at most @max words. Returns how many there are, @max + 1 for
+ * more. */
+size_t split_words(char *text, char *words[], size_t max);
 int string_to_u64(const char *s, int base, uint64_t *ret);
-int errno_from_name(const char *name);          /* "EBUSY" or "16"; 0 if it is neither */
+int errno_from_name(const char *name); /* "EBUSY" or "16"; 0 if it is neither */
 
 void complain(const char *format, ...) _printf_(1, 2);

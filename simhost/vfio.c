@@ -4,13 +4,13 @@
 #include "inject.h"
 #include "iommu-group.h"
 #include "kobject.h"
+#include "vgpu.h"
 
 bool vfio_is_driver(const char *driver) {
         size_t n = strlen(driver);
 
-        return n >= strlen("vfio-pci")
-                && (string_equal(driver + n - strlen("vfio-pci"), "vfio-pci")
-                    || string_equal(driver + n - strlen("vfio_pci"), "vfio_pci"));
+        return n >= strlen("vfio-pci") && (string_equal(driver + n - strlen("vfio-pci"), "vfio-pci") ||
+                                           string_equal(driver + n - strlen("vfio_pci"), "vfio_pci"));
 }
 
 static OpenGroup *find_open(Kernel *k, int group) {
@@ -67,15 +67,16 @@ static void group_appear(Kernel *k, int group) {
         device_appear(k, sysfs.s);
 }
 
-static bool group_is_used(Kernel *k, int group) {
+/* Whether it has a member with a VFIO device; one that can be opened, if that is asked. */
+static bool group_is_used(Kernel *k, int group, bool to_open) {
         _cleanup_closedir_ DIR *d = NULL;
         struct dirent *e;
         Path p, member;
 
         d = tree_list(k->tree, path_make(&p, "sys/kernel/iommu_groups/%d/devices", group));
         while (d && (e = readdir(d)))
-                if (e->d_name[0] != '.' && tree_follow(k->tree, p.s, e->d_name, &member) >= 0
-                    && tree_has(k->tree, member.s, "vfio-dev"))
+                if (e->d_name[0] != '.' && tree_follow(k->tree, p.s, e->d_name, &member) >= 0 &&
+                    tree_has(k->tree, member.s, "vfio-dev") && (!to_open || vgpu_may_open(k, member.s)))
                         return true;
         return false;
 }
@@ -83,7 +84,7 @@ static bool group_is_used(Kernel *k, int group) {
 static void group_disappear(Kernel *k, int group) {
         Path sysfs, node;
 
-        if (group_is_used(k, group))
+        if (group_is_used(k, group, false))
                 return;
         group_paths(group, &sysfs, &node);
         device_disappear(k, sysfs.s);
@@ -125,7 +126,8 @@ void vfio_adopt(Kernel *k, const char *path) {
         char driver[64];
         int r;
 
-        if (device_driver(k, path, driver, sizeof(driver)) < 0 || !vfio_is_driver(driver))
+        if (device_driver(k, path, driver, sizeof(driver)) < 0 ||
+            !(vfio_is_driver(driver) || vgpu_is_vf(k, path)))
                 return;
         if (!tree_has(k->tree, path, "vfio-dev")) {
                 vfio_register(k, path);
@@ -149,7 +151,7 @@ int vfio_open(Kernel *k, int group) {
         r = inject(k, "open", name);
         if (r < 0)
                 return r;
-        if (!group_is_used(k, group))
+        if (!group_is_used(k, group, true))
                 return -ENODEV;
         if (find_open(k, group))
                 return -EBUSY;

@@ -3,8 +3,9 @@
 
 #include "fake-kernel.h"
 
-/* VFIO: what vfio-pci makes of a device, the groups and their nodes /dev/vfio/N. A node is a regular file, because a
- * device node can't be made without being root; its sysfs `dev` reads 0:0, which is what stat() shows of the file. */
+/* VFIO: what vfio-pci makes of a device, the groups and their nodes /dev/vfio/N. A node is a regular
+ * file, because a device node can't be made without being root; its sysfs `dev` reads 0:0, which is what
+ * stat() shows of the file. */
 
 bool vfio_is_driver(const char *driver);
 

@@ -46,8 +46,9 @@ static int send_after(StepCall *call, size_t index, int result) {
                                      json_text(call->text)));
 }
 
-/* Has what was observed recorded and waits for the word that it is safe. A service that has hung up does not know
- * of this step: it is not begun. Fails when it has; `ret_refusal` is 0 for go, or what the job ends with. */
+/* Has what was observed recorded and waits for the word that it is safe. A service that has hung up does not
+ * know of this step: it is not begun. Fails when it has; `ret_refusal` is 0 for go, or what the job ends
+ * with. */
 static int ask(Worker *worker, size_t index, const char *observed, int *ret_refusal, Fault *fault) {
         _cleanup_json_ json_t *answer = NULL;
         int64_t step;
@@ -91,11 +92,31 @@ static void complete_fault(StepCall *call, int result) {
                                  strempty(call->step->sentence), strempty(strerrordesc_np(-result)));
 }
 
-static int finish_step(StepCall *call, size_t index, int result) {
+/* Whatever a step says went wrong with a card that was pulled meanwhile: it is gone, which is all that an undo wants. */
+static int blame_absence(StepCall *call, JobMode mode, int result) {
+        _cleanup_close_ int device_fd = -EBADF;
+        _cleanup_fault_ Fault cause = {};
+
+        if (result >= 0 || !call->device)
+                return result;
+
+        fault_move(&cause, &call->fault);
+        if (mode == JOB_UNDO && step_open_device_for_undo(call, &device_fd) >= 0 && device_fd < 0)
+                return 0;
+        if (mode == JOB_EXECUTE && step_open_device(call, &device_fd) == -ENODEV)
+                return -ENODEV;
+
+        fault_done(&call->fault);
+        fault_move(&call->fault, &cause);
+        return result;
+}
+
+static int finish_step(StepCall *call, JobMode mode, size_t index, int *result) {
         int r;
 
-        complete_fault(call, result);
-        r = send_after(call, index, result);
+        *result = blame_absence(call, mode, *result);
+        complete_fault(call, *result);
+        r = send_after(call, index, *result);
 
         fault_done(&call->fault);
         free(call->text);
@@ -141,7 +162,7 @@ static int execute_step(Worker *worker, const Job *job, size_t index, Outcome *r
         }
 
         if (r >= 0 && !outcome.refused)
-                r = finish_step(&call, index, outcome.result);
+                r = finish_step(&call, job->mode, index, &outcome.result);
         else {
                 fault_done(&call.fault);
                 free(call.text);
@@ -197,7 +218,7 @@ static int undo_step(Worker *worker, const Job *job, size_t index, Outcome *ret,
         if (r >= 0 && !outcome.refused) {
                 outcome.result = undo_from_record(&call, step_ops_table[call.step->kind], index,
                                                   job->observed[index]);
-                r = finish_step(&call, index, outcome.result);
+                r = finish_step(&call, job->mode, index, &outcome.result);
         }
 
         *ret = outcome;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host-fact.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <sys/utsname.h>
 
@@ -50,14 +51,11 @@ static json_t *iommu_fact(const Sysfs *sysfs) {
 static json_t *driver_fact(const Sysfs *sysfs, const char *bus_and_name) {
         const char *colon = strchr(bus_and_name, ':');
         _cleanup_free_ char *bus = colon ? strndup(bus_and_name, (size_t) (colon - bus_and_name)) : NULL;
-        _cleanup_free_ char *path = NULL;
+        char path[sizeof("/sys/bus//drivers/") + 2 * NAME_MAX];
 
         if (!bus || !entry_name_is_valid(bus) || !entry_name_is_valid(colon + 1))
                 return json_null();
-        if (asprintf(&path, "/sys/bus/%s/drivers/%s", bus, colon + 1) < 0) {
-                path = NULL;
-                return NULL;
-        }
+        (void) snprintf(path, sizeof(path), "/sys/bus/%s/drivers/%s", bus, colon + 1);
 
         return sysfs_exists(sysfs, path) ? json_string("registered") : json_null();
 }
@@ -75,17 +73,17 @@ static bool module_name_equal(const char *a, size_t n, const char *b) {
 
 /* Lines begin "kernel/drivers/vfio/pci/vfio-pci.ko.xz:"; modules.builtin has them without the colon. */
 static bool file_lists_module(const Sysfs *sysfs, const char *file, const char *name) {
-        _cleanup_free_ char *path = NULL, *line = NULL;
+        char path[sizeof("lib/modules//modules.builtin") + sizeof(((struct utsname *) NULL)->release)];
+        _cleanup_free_ char *line = NULL;
         struct utsname kernel;
         size_t allocated = 0;
         bool found = false;
         FILE *stream;
         int fd;
 
-        if (uname(&kernel) < 0 || asprintf(&path, "lib/modules/%s/%s", kernel.release, file) < 0) {
-                path = NULL;
+        if (uname(&kernel) < 0)
                 return false;
-        }
+        (void) snprintf(path, sizeof(path), "lib/modules/%s/%s", kernel.release, file);
         fd = openat(sysfs->root_fd, path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
                 return false;
@@ -110,14 +108,11 @@ static bool file_lists_module(const Sysfs *sysfs, const char *file, const char *
 }
 
 static json_t *module_fact(const Sysfs *sysfs, const char *name) {
-        _cleanup_free_ char *path = NULL;
+        char path[sizeof("/sys/module/") + NAME_MAX];
 
         if (!entry_name_is_valid(name))
                 return json_null();
-        if (asprintf(&path, "/sys/module/%s", name) < 0) {
-                path = NULL;
-                return NULL;
-        }
+        (void) snprintf(path, sizeof(path), "/sys/module/%s", name);
         for (char *p = path + strlen("/sys/module/"); *p; p++)
                 if (*p == '-')
                         *p = '_';

@@ -8,7 +8,7 @@
 #include "lib/protocol.h"
 
 /* More than any bundle with its companions; a bound for what a broken peer can make us allocate. */
-#define JOB_DEVICES_MAX (REQUESTS_MAX * REQUEST_COUNT_MAX)
+#define JOB_DEVICES_MAX ((size_t) REQUESTS_MAX * REQUEST_COUNT_MAX)
 
 static const char *const job_mode_table[_JOB_MODE_MAX] = {
         [JOB_EXECUTE] = "execute",
@@ -74,7 +74,7 @@ int device_list_from_message(json_t *message, DeviceList *ret, Fault *fault) {
 
         if (!json_is_array(devices) || json_array_size(devices) > JOB_DEVICES_MAX)
                 return fault_set(fault, -EBADMSG, FAULT_INVALID_ARGUMENT,
-                                 "The request needs \"devices\", a list of at most %u", JOB_DEVICES_MAX);
+                                 "The request needs \"devices\", a list of at most %zu", JOB_DEVICES_MAX);
         if (module_dir && !json_is_null(module_dir) && !json_is_string(module_dir))
                 return fault_set(fault, -EBADMSG, FAULT_INVALID_ARGUMENT, "\"module_dir\" must be text");
 

@@ -154,7 +154,7 @@ static int unbind(StepCall *call, int device_fd, const char *driver) {
         if (error >= 0)
                 error = -EBUSY;
         hint = kernel_error_hint("unbind", error);
-        return step_fail(call, error, FAULT_DRIVER_STUCK, "The driver %s does not let go of %s: %s%s%s%s",
+        return step_fail(call, error, FAULT_DEVICE_BUSY, "The driver %s does not let go of %s: %s%s%s%s",
                          driver, step_sysname(call), strerrordesc_np(-error), hint ? " (" : "",
                          strempty(hint), hint ? ")" : "");
 }
@@ -294,7 +294,7 @@ static int run(StepCall *call) {
         if (r < 0)
                 return r;
         if (!streq(now, wanted))
-                return step_fail(call, -EBUSY, FAULT_DRIVER_STUCK, "%s should %s%s now, but is %s%s",
+                return step_fail(call, -EBUSY, FAULT_DEVICE_BUSY, "%s should %s%s now, but is %s%s",
                                  step_sysname(call), isempty(wanted) ? "have no driver" : "be bound to ",
                                  wanted, isempty(now) ? "without a driver" : "bound to ", now);
 

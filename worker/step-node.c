@@ -4,6 +4,7 @@
  * its device number must be the one that sysfs states for this very device, and only then owner and mode are
  * changed through the open descriptor: what the name points to later does not matter. */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -57,27 +58,25 @@ static int read_cdev_dev(int device_fd, const char *name, char *buffer, size_t s
         return (int) sysfs_read_at(device_fd, path, buffer, size);
 }
 
-/* "bus/usb/002/005": bus and address in it must be the device's. */
-static int check_usb_name(StepCall *call, int device_fd, const char *numbers) {
-        static const char *const attributes[] = { "busnum", "devnum" };
-        unsigned named[2], number;
-        char text[16], extra;
+/* "bus/usb/002/005": bus and address in it must be the device's, which gets another address whenever it is
+ * enumerated again. */
+static int check_usb_name(StepCall *call, int device_fd) {
+        char bus_text[16], address_text[16], name[64];
+        uint32_t bus, address;
 
-        if (sscanf(numbers, "%3u/%3u%c", &named[0], &named[1], &extra) != 2)
-                return step_fail(call, -EINVAL, FAULT_WRONG_NODE,
-                                 "/dev/%s is not the name of a USB device's node", call->step->name);
+        if (sysfs_read_at(device_fd, "busnum", bus_text, sizeof(bus_text)) < 0 ||
+            parse_uint32(bus_text, &bus) < 0 ||
+            sysfs_read_at(device_fd, "devnum", address_text, sizeof(address_text)) < 0 ||
+            parse_uint32(address_text, &address) < 0)
+                return step_fail(call, -EXDEV, FAULT_WRONG_NODE,
+                                 "%s states no bus and address: /dev/%s is not its node", step_sysname(call),
+                                 call->step->name);
 
-        for (size_t i = 0; i < ELEMENTSOF(attributes); i++) {
-                if (sysfs_read_at(device_fd, attributes[i], text, sizeof(text)) < 0 ||
-                    parse_uint32(text, &number) < 0)
-                        return step_fail(call, -EXDEV, FAULT_WRONG_NODE,
-                                         "%s states no %s: /dev/%s is not its node", step_sysname(call),
-                                         attributes[i], call->step->name);
-                if (number != named[i])
-                        return step_fail(call, -EXDEV, FAULT_WRONG_NODE,
-                                         "%s of %s is %u: /dev/%s is not its node", attributes[i],
-                                         step_sysname(call), number, call->step->name);
-        }
+        (void) snprintf(name, sizeof(name), "bus/usb/%03" PRIu32 "/%03" PRIu32, bus, address);
+        if (!streq(call->step->name, name))
+                return step_fail(call, -EXDEV, FAULT_WRONG_NODE,
+                                 "The node of %s is /dev/%s now, not /dev/%s", step_sysname(call), name,
+                                 call->step->name);
 
         return 0;
 }
@@ -95,8 +94,8 @@ static int stated_dev(StepCall *call, int device_fd, dev_t *ret) {
         else if ((rest = startswith(name, "vfio/")))
                 r = read_group_dev(call, device_fd, rest, text, sizeof(text));
         else {
-                if ((rest = startswith(name, "bus/usb/"))) {
-                        r = check_usb_name(call, device_fd, rest);
+                if (startswith(name, "bus/usb/")) {
+                        r = check_usb_name(call, device_fd);
                         if (r < 0)
                                 return r;
                 }
@@ -211,24 +210,46 @@ static int read_node(int fd, NodeState *ret) {
         return 0;
 }
 
-static int set_node(StepCall *call, int fd, const NodeState *wanted) {
+static int change_owner(StepCall *call, int fd, uid_t uid, gid_t gid) {
+        int r;
+
+        if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) >= 0)
+                return 0;
+
+        r = -errno;
+        return step_fail(call, r, FAULT_STEP_FAILED, "Cannot give /dev/%s to %u:%u: %s", call->step->name,
+                         uid, gid, strerrordesc_np(-r));
+}
+
+/* fchmod() takes no O_PATH descriptor. */
+static int change_mode(StepCall *call, int fd, uint32_t mode) {
         char path[sizeof("/proc/self/fd/") + 11];
+        int r;
+
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (chmod(path, mode) >= 0)
+                return 0;
+
+        r = -errno;
+        return step_fail(call, r, FAULT_STEP_FAILED, "Cannot set the mode of /dev/%s to %04o: %s",
+                         call->step->name, mode, strerrordesc_np(-r));
+}
+
+/* The mode is set while the node is ours: that needs no capability beside CAP_CHOWN, and the new owner never
+ * has it with the old mode. */
+static int set_node(StepCall *call, int fd, const NodeState *wanted) {
         NodeState found = {};
         int r;
 
-        if (fchownat(fd, "", wanted->uid, wanted->gid, AT_EMPTY_PATH) < 0) {
-                r = -errno;
-                return step_fail(call, r, FAULT_STEP_FAILED, "Cannot give /dev/%s to %u:%u: %s",
-                                 call->step->name, wanted->uid, wanted->gid, strerrordesc_np(-r));
-        }
-
-        /* fchmod() takes no O_PATH descriptor. */
-        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        if (chmod(path, wanted->mode) < 0) {
-                r = -errno;
-                return step_fail(call, r, FAULT_STEP_FAILED, "Cannot set the mode of /dev/%s to %04o: %s",
-                                 call->step->name, wanted->mode, strerrordesc_np(-r));
-        }
+        r = change_owner(call, fd, geteuid(), getegid());
+        if (r < 0)
+                return r;
+        r = change_mode(call, fd, wanted->mode);
+        if (r < 0)
+                return r;
+        r = change_owner(call, fd, wanted->uid, wanted->gid);
+        if (r < 0)
+                return r;
 
         r = read_node(fd, &found);
         if (r < 0)
@@ -245,7 +266,7 @@ static int set_node(StepCall *call, int fd, const NodeState *wanted) {
 
 static int observe(StepCall *call, json_t **ret) {
         _cleanup_close_ int device_fd = -EBADF, fd = -EBADF;
-        NodeState state;
+        NodeState state = {};
         int r;
 
         if (call->step->mode & ~NODE_MODE_MASK)
@@ -272,7 +293,7 @@ static int run(StepCall *call) {
                                    .gid = call->step->gid,
                                    .mode = call->step->mode };
         _cleanup_close_ int device_fd = -EBADF, fd = -EBADF;
-        NodeState state;
+        NodeState state = {};
         int r;
 
         r = step_open_device(call, &device_fd);
@@ -290,7 +311,7 @@ static int run(StepCall *call) {
 static int undo(StepCall *call, json_t *observed) {
         _cleanup_close_ int device_fd = -EBADF, fd = -EBADF;
         json_int_t uid, gid, mode;
-        NodeState found, state;
+        NodeState found, state = {};
         int r;
 
         if (json_unpack(observed, "{s:I, s:I, s:I}", "uid", &uid, "gid", &gid, "mode", &mode) < 0 ||

@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "udev-property.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "lib/parse.h"
 
-#define UDEV_RECORD_MAX_BYTES (64u * 1024u)
+#define UDEV_RECORD_MAX_BYTES ((size_t) 64 * 1024)
+#define RECORD_PATH_SIZE (sizeof("/run/udev/data/+:") + (size_t) 2 * NAME_MAX)
 
 /* udev names its records after the device number where there is one, else after subsystem and name. */
-static int record_path(const Sysfs *sysfs, const PtDevice *device, int device_fd, char **ret) {
-        unsigned major_number, minor_number;
+static void record_path(const PtDevice *device, int device_fd, char ret[static RECORD_PATH_SIZE]) {
+        unsigned major_number, minor_number, ifindex;
         char text[32];
-        int r;
 
         if (sysfs_read_at(device_fd, "dev", text, sizeof(text)) > 0 &&
             parse_dev(text, &major_number, &minor_number) >= 0)
-                r = asprintf(ret, "/run/udev/data/%c%u:%u", streq(device->subsystem, "block") ? 'b' : 'c',
-                             major_number, minor_number);
+                (void) snprintf(ret, RECORD_PATH_SIZE, "/run/udev/data/%c%u:%u",
+                                streq(device->subsystem, "block") ? 'b' : 'c', major_number, minor_number);
         else if (streq(device->subsystem, "net") &&
-                 sysfs_read_at(device_fd, "ifindex", text, sizeof(text)) > 0)
-                r = asprintf(ret, "/run/udev/data/n%s", text);
+                 sysfs_read_at(device_fd, "ifindex", text, sizeof(text)) > 0 &&
+                 parse_uint32(text, &ifindex) >= 0)
+                (void) snprintf(ret, RECORD_PATH_SIZE, "/run/udev/data/n%u", ifindex);
         else
-                r = asprintf(ret, "/run/udev/data/+%s:%s", device->subsystem, device->sysname);
-
-        return r < 0 ? -ENOMEM : 0;
+                (void) snprintf(ret, RECORD_PATH_SIZE, "/run/udev/data/+%s:%s", device->subsystem,
+                                device->sysname);
 }
 
 static void add_record(json_t *properties, const Sysfs *sysfs, const char *path) {
@@ -52,13 +53,9 @@ typedef struct SlotSearch {
 
 static void match_slot(void *userdata, const char *slot) {
         SlotSearch *search = userdata;
-        _cleanup_free_ char *path = NULL;
-        char address[32];
+        char path[sizeof("/sys/bus/pci/slots//address") + NAME_MAX], address[32];
 
-        if (asprintf(&path, "/sys/bus/pci/slots/%s/address", slot) < 0) {
-                path = NULL;
-                return;
-        }
+        (void) snprintf(path, sizeof(path), "/sys/bus/pci/slots/%s/address", slot);
         if (sysfs_read(search->sysfs, path, address, sizeof(address)) > 0 && streq(address, search->place))
                 (void) json_object_set_new(search->properties, "PT_PHYSICAL_SLOT", json_string(slot));
 }
@@ -75,17 +72,16 @@ static void add_physical_slot(json_t *properties, const Sysfs *sysfs, const PtDe
 
 json_t *udev_properties(const Sysfs *sysfs, const PtDevice *device) {
         _cleanup_close_ int device_fd = -EBADF;
-        _cleanup_free_ char *path = NULL;
         json_t *properties = json_object();
+        char path[RECORD_PATH_SIZE];
 
         if (!properties)
                 return NULL;
 
-        if (sysfs_open_device(sysfs, device->subsystem, device->sysname, &device_fd, NULL) >= 0 &&
-            record_path(sysfs, device, device_fd, &path) >= 0)
+        if (sysfs_open_device(sysfs, device->subsystem, device->sysname, &device_fd, NULL) >= 0) {
+                record_path(device, device_fd, path);
                 add_record(properties, sysfs, path);
-        else
-                path = NULL;
+        }
         if (streq(device->subsystem, "pci"))
                 add_physical_slot(properties, sysfs, device);
 
