@@ -9,6 +9,8 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
+#define BUFFER_BYTES (32 * 1024 * 1024) /* so that it hears all of a storm */
+
 static int emit(sd_bus *bus, struct udev_device *device) {
         const char *driver = udev_device_get_property_value(device, "DRIVER");
 
@@ -23,7 +25,7 @@ int main(void) {
         int r = sd_bus_open_system(&bus);
 
         if (r < 0 || !monitor || udev_monitor_filter_add_match_subsystem_devtype(monitor, "pci", NULL) < 0 ||
-            udev_monitor_enable_receiving(monitor) < 0 || sd_bus_request_name(bus, "org.passthroughd.Monitor", 0) < 0)
+            udev_monitor_set_receive_buffer_size(monitor, BUFFER_BYTES) < 0 || udev_monitor_enable_receiving(monitor) < 0 || sd_bus_request_name(bus, "org.passthroughd.Monitor", 0) < 0)
                 return 1;
         for (;;) {
                 struct pollfd fds[] = { { .fd = udev_monitor_get_fd(monitor), .events = POLLIN },

@@ -123,6 +123,12 @@ int verb_rescan(Cli *cli, char **arguments, int n) {
         return r < 0 ? r : show_done(cli);
 }
 
+int verb_acknowledge(Cli *cli, char **arguments, int n) {
+        int r = manager_change(cli, "AcknowledgeDamage", "a{sv}", json_pack("[{}]"), NULL);
+
+        return r < 0 ? r : show_done(cli);
+}
+
 /* ---- modules ---- */
 
 int verb_modules(Cli *cli, char **arguments, int n) {

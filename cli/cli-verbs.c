@@ -198,6 +198,7 @@ const Verb verbs[] = {
         { "apply", "FILE", "@files", 1, 1, apply_options, verb_apply,
           "make groups and rules equal to a document" },
         { "rescan", "", "", 0, 0, NULL, verb_rescan, "look at the hardware again" },
+        { "acknowledge", "", "", 0, 0, NULL, verb_acknowledge, "go on after the state was damaged and begun anew" },
         { "wait", "", "", 0, 0, NULL, verb_wait, "wait until the service is ready" },
         { "demo", "", "", 0, 0, demo_options, verb_demo,
           "a tour on a simulated host: without root; --host=no-iommu or FILE for others", true },

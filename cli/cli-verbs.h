@@ -11,6 +11,7 @@
 VERB(status);
 VERB(wait);
 VERB(rescan);
+VERB(acknowledge);
 VERB(modules);
 VERB(module_show);
 VERB(history);

@@ -54,6 +54,45 @@ static void allocate_options_done(AllocateOptions *o) {
         free(o->plan);
 }
 
+static bool is_invocation_id(const char *text) {
+        return strlen(text) == 32 && strspn(text, "0123456789abcdefABCDEF") == 32;
+}
+
+/* As the D-Bus specification has it: elements between dots, at least two. */
+static bool is_bus_name(const char *text) {
+        static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+        size_t elements = 0;
+
+        if (strlen(text) > 255)
+                return false;
+        text += *text == ':';
+        for (;; text++) {
+                size_t n = strspn(text, valid);
+
+                if (n == 0)
+                        return false;
+                elements++;
+                text += n;
+                if (*text != '.')
+                        return *text == '\0' && elements >= 2;
+        }
+}
+
+/* A holder that can't be watched would never let go. */
+static int check_holder(const AllocateOptions *o, const char *sender, Fault *fault) {
+        const char *holder = o->holder ? o->holder : sender;
+
+        if (!o->lifetime || streq(o->lifetime, "persistent"))
+                return 0;
+        if (streq(o->lifetime, "unit") ? is_invocation_id(strempty(o->holder)) : is_bus_name(strempty(holder)))
+                return 0;
+        return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
+                         streq(o->lifetime, "unit")
+                                 ? "the holder of lifetime unit must be an invocation id, 32 hexadecimal digits, not '%.64s'"
+                                 : "the holder of lifetime bus or hold must be a bus name, not '%.64s'",
+                         strempty(o->holder));
+}
+
 static int parse_options(const Caller *caller, json_t *options, AllocateOptions *o, Fault *fault) {
         const JsonKey keys[] = {
                 { "uuid", JSON_KEY_STRING, &o->uuid, UUID_TEXT_SIZE, false },
@@ -73,6 +112,8 @@ static int parse_options(const Caller *caller, json_t *options, AllocateOptions 
         o->owner = caller->uid;
         o->node_uid = o->node_gid = UINT32_MAX;
         r = json_parse_object(options, keys, "the options of Allocate", FAULT_UNKNOWN_OPTION, fault);
+        if (r >= 0)
+                r = check_holder(o, caller->sender, fault);
         if (r >= 0)
                 r = check_uid(caller, o->owner, "owner", fault);
         if (r >= 0 && o->node_uid != UINT32_MAX)

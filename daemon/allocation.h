@@ -64,6 +64,7 @@ struct Allocation {
         Fault failure;          /* of the last job, empty when it succeeded */
         Job *job;               /* the one under way, NULL for none */
         struct Operation *stuck; /* its last operation while a child of it is stuck in the kernel, NULL otherwise */
+        struct Leftover *leftover; /* the same for a child of an earlier run of the service; owned */
         Plan applied;           /* the steps begun or to come of the activation, as recorded in the runtime database */
         char **observed;        /* what was observed before each of them; NULL entry: not begun */
         uint64_t created_usec;  /* CLOCK_REALTIME */

@@ -8,11 +8,12 @@
 #include <stdio.h>
 
 #include "bus-internal.h"
+#include "json-util.h"
 #include "lib/limits.h"
 #include "log.h"
 
 #define POLKIT_TIMEOUT_USEC (UINT64_C(120) * 1000000) /* a person may type a password meanwhile */
-#define CHECKS_MAX REQUESTS_MAX
+#define CHECKS_MAX (2 * REQUESTS_MAX) /* of one message: groups, and devices whose blockers are overridden */
 #define SENDERS_MAX 1024u
 
 static const char *const actions[_RIGHT_MAX] = {
@@ -30,7 +31,6 @@ static const char *const actions[_RIGHT_MAX] = {
 struct Sender {
         char name[256];
         uid_t uid;
-        gid_t gid;
         UT_hash_handle hh;
 };
 
@@ -47,14 +47,13 @@ static int ask_sender(Bus *b, sd_bus_message *m, const char *name, Sender **ret)
         sd_bus_creds *creds = NULL;
         Sender *sender;
         uid_t uid;
-        gid_t gid;
-        int r = sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID | SD_BUS_CREDS_EGID | SD_BUS_CREDS_AUGMENT, &creds);
+        /* What the bus was told by the kernel when the caller connected. Its group is not asked for: sd-bus would read that
+         * from /proc, where a caller who executes another program shows the other's. */
+        int r = sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds);
 
         if (r < 0)
                 return r;
         r = sd_bus_creds_get_euid(creds, &uid);
-        if (sd_bus_creds_get_egid(creds, &gid) < 0)
-                gid = (gid_t) -1; /* needs /proc; only used to compare */
         sd_bus_creds_unref(creds);
         if (r < 0)
                 return r;
@@ -65,7 +64,6 @@ static int ask_sender(Bus *b, sd_bus_message *m, const char *name, Sender **ret)
                 return -ENOMEM;
         snprintf(sender->name, sizeof(sender->name), "%s", name);
         sender->uid = uid;
-        sender->gid = gid;
         HASH_ADD_STR(b->senders, name, sender);
         *ret = sender;
         return 0;
@@ -83,18 +81,9 @@ int auth_caller(Bus *b, sd_bus_message *m, Caller *ret, sd_bus_error *error) {
         if (r < 0)
                 return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NotAuthorized",
                                          "the caller's user could not be found out: %s", strerror(-r));
-        *ret = (Caller) { .uid = sender->uid, .gid = sender->gid, .sender = name };
+        /* No group is the caller's as far as is known, so that naming one needs a right. */
+        *ret = (Caller) { .uid = sender->uid, .gid = sender->uid == 0 ? 0 : (gid_t) -1, .sender = name };
         return 0;
-}
-
-void auth_sender_vanished(Bus *b, const char *name) {
-        Sender *sender;
-
-        HASH_FIND_STR(b->senders, name, sender);
-        if (!sender)
-                return;
-        HASH_DEL(b->senders, sender);
-        free(sender);
 }
 
 /* ---- polkit ---- */
@@ -110,18 +99,22 @@ typedef enum Answer {
 
 typedef struct Check {
         Right right;
-        char *details; /* "key=value" lines */
+        char **details; /* keys and values in turn */
         Answer answer;
         char *reason;
 } Check;
 
+/* Of the checks all but the last are answered. That one is asked (call), waits for its turn (waiting), or was answered a
+ * moment ago, and the message is about to be handled again. */
 struct AuthQuery {
         Bus *bus;
         sd_bus_message *message;
+        uid_t uid;
         Check checks[CHECKS_MAX + 2];
         size_t n_checks;
-        sd_bus_slot *call; /* being asked: the last of the checks */
-        struct AuthQuery *next;
+        sd_bus_slot *call;
+        bool waiting;
+        struct AuthQuery *next; /* newest first */
 };
 
 static void query_free(AuthQuery *query) {
@@ -131,7 +124,7 @@ static void query_free(AuthQuery *query) {
                         break;
                 }
         for (size_t i = 0; i < query->n_checks; i++) {
-                free(query->checks[i].details);
+                strv_free(query->checks[i].details);
                 free(query->checks[i].reason);
         }
         sd_bus_slot_unref(query->call);
@@ -145,10 +138,26 @@ static int on_forget(sd_event_source *source, void *userdata) {
 
         for (AuthQuery *query = b->queries, *next; query; query = next) {
                 next = query->next;
-                if (!query->call)
+                if (!query->call && !query->waiting)
                         query_free(query);
         }
         return 0;
+}
+
+void auth_sender_vanished(Bus *b, const char *name) {
+        Sender *sender;
+
+        HASH_FIND_STR(b->senders, name, sender);
+        if (sender) {
+                HASH_DEL(b->senders, sender);
+                free(sender);
+        }
+        /* What polkit was asked already is answered in vain. */
+        for (AuthQuery *query = b->queries, *next; query; query = next) {
+                next = query->next;
+                if (query->waiting && streq(strempty(sd_bus_message_get_sender(query->message)), name))
+                        query_free(query);
+        }
 }
 
 static int forget_later(Bus *b) {
@@ -188,40 +197,32 @@ static Answer read_answer(sd_bus_message *reply, char **ret_reason) {
         return answer;
 }
 
-static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        AuthQuery *query = userdata;
-        Check *check = &query->checks[query->n_checks - 1];
-        int r;
+static void ask_next(Bus *b);
 
-        check->answer = read_answer(reply, &check->reason);
-        query->call = sd_bus_slot_unref(query->call);
-        r = sd_bus_message_rewind(query->message, true);
+static void dispatch_again(AuthQuery *query) {
+        int r = sd_bus_message_rewind(query->message, true);
+
         if (r >= 0)
                 r = sd_bus_enqueue_for_read(query->bus->bus, query->message);
         if (r < 0)
                 (void) bus_reply_fault(query->message, r, NULL);
         (void) forget_later(query->bus);
+}
+
+static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        AuthQuery *query = userdata;
+        Check *check = &query->checks[query->n_checks - 1];
+
+        check->answer = read_answer(reply, &check->reason);
+        query->call = sd_bus_slot_unref(query->call);
+        dispatch_again(query);
+        ask_next(query->bus);
         return 1;
 }
 
-static int join_details(const char *const *details, char **ret) {
-        char *text = NULL;
-        size_t size;
-        FILE *f = open_memstream(&text, &size);
-
-        if (!f)
-                return -ENOMEM;
-        for (size_t i = 0; details && details[i]; i += 2)
-                fprintf(f, "%s=%s\n", details[i], details[i + 1]);
-        if (fclose(f) != 0) {
-                free(text);
-                return -ENOMEM;
-        }
-        *ret = text;
-        return 0;
-}
-
-static int ask(AuthQuery *query, Right right, const char *const *details) {
+/* Asks about the last of the checks. */
+static int ask(AuthQuery *query) {
+        const Check *check = &query->checks[query->n_checks - 1];
         sd_bus_message *call = NULL;
         int r = sd_bus_message_new_method_call(query->bus->bus, &call, "org.freedesktop.PolicyKit1",
                                                "/org/freedesktop/PolicyKit1/Authority",
@@ -230,11 +231,11 @@ static int ask(AuthQuery *query, Right right, const char *const *details) {
 
         if (r >= 0)
                 r = sd_bus_message_append(call, "(sa{sv})s", "system-bus-name", 1, "name", "s",
-                                          sd_bus_message_get_sender(query->message), actions[right]);
+                                          sd_bus_message_get_sender(query->message), actions[check->right]);
         if (r >= 0)
                 r = sd_bus_message_open_container(call, 'a', "{ss}");
-        for (size_t i = 0; details && details[i] && r >= 0; i += 2)
-                r = sd_bus_message_append(call, "{ss}", details[i], details[i + 1]);
+        for (size_t i = 0; check->details[i] && r >= 0; i += 2)
+                r = sd_bus_message_append(call, "{ss}", check->details[i], check->details[i + 1]);
         if (r >= 0)
                 r = sd_bus_message_close_container(call);
         if (r >= 0)
@@ -245,6 +246,38 @@ static int ask(AuthQuery *query, Right right, const char *const *details) {
         return r;
 }
 
+static size_t count_queries(Bus *b, uid_t uid, bool waiting) {
+        size_t n = 0;
+
+        for (AuthQuery *query = b->queries; query; query = query->next)
+                n += query->uid == uid && (waiting ? query->waiting : query->call != NULL);
+        return n;
+}
+
+/* Something was answered: whoever waits longest, and whose user has not too much open, is next. */
+static void ask_next(Bus *b) {
+        AuthQuery *next = NULL;
+
+        for (AuthQuery *query = b->queries; query; query = query->next)
+                if (query->waiting && count_queries(b, query->uid, false) < CHECKS_ASKED_PER_UID_MAX)
+                        next = query;
+        if (!next)
+                return;
+        next->waiting = false;
+        if (ask(next) < 0) {
+                next->checks[next->n_checks - 1].answer = ANSWER_UNAVAILABLE;
+                dispatch_again(next);
+        }
+}
+
+/* One user's flood must not use up what the service may ask at all. */
+static int ask_in_turn(AuthQuery *query) {
+        if (count_queries(query->bus, query->uid, false) < CHECKS_ASKED_PER_UID_MAX)
+                return ask(query);
+        query->waiting = true;
+        return 0;
+}
+
 static AuthQuery *find_query(Bus *b, sd_bus_message *m) {
         for (AuthQuery *query = b->queries; query; query = query->next)
                 if (query->message == m)
@@ -252,12 +285,16 @@ static AuthQuery *find_query(Bus *b, sd_bus_message *m) {
         return NULL;
 }
 
-static int new_query(Bus *b, sd_bus_message *m, AuthQuery **ret) {
-        AuthQuery *query = calloc(1, sizeof(AuthQuery));
+static int new_query(Bus *b, sd_bus_message *m, uid_t uid, AuthQuery **ret) {
+        AuthQuery *query;
 
+        if (count_queries(b, uid, true) >= CHECKS_WAITING_PER_UID_MAX)
+                return -EBUSY;
+        query = calloc(1, sizeof(AuthQuery));
         if (!query)
                 return -ENOMEM;
         query->bus = b;
+        query->uid = uid;
         query->message = sd_bus_message_ref(m);
         query->next = b->queries;
         b->queries = query;
@@ -265,35 +302,59 @@ static int new_query(Bus *b, sd_bus_message *m, AuthQuery **ret) {
         return 0;
 }
 
-/* The answer to this check of this message; asks when there is none yet (ANSWER_NONE then). */
-static int find_answer(Bus *b, sd_bus_message *m, Right right, const char *const *details, Check **ret) {
-        AuthQuery *query = find_query(b, m);
-        _cleanup_free_ char *text = NULL;
-        int r = join_details(details, &text);
+static bool same_details(char **a, const char *const *b) {
+        size_t i = 0;
 
-        if (r < 0)
-                return r;
+        for (; a[i] && b && b[i]; i++)
+                if (!streq(a[i], b[i]))
+                        return false;
+        return !a[i] && (!b || !b[i]);
+}
+
+/* The answer to this check of this message; asks when there is none yet (ANSWER_NONE then). */
+static int find_answer(Bus *b, sd_bus_message *m, uid_t uid, Right right, const char *const *details, Check **ret) {
+        AuthQuery *query = find_query(b, m);
+        _cleanup_(strv_freep) char **copy = NULL;
+        int r;
+
         for (size_t i = 0; query && i < query->n_checks; i++)
-                if (query->checks[i].right == right && streq(query->checks[i].details, text)) {
+                if (query->checks[i].right == right && same_details(query->checks[i].details, details)) {
                         *ret = &query->checks[i];
                         return 0;
                 }
         if (!query) {
-                r = new_query(b, m, &query);
+                r = new_query(b, m, uid, &query);
                 if (r < 0)
                         return r;
         }
         if (query->n_checks >= ELEMENTSOF(query->checks))
                 return -E2BIG;
-        query->checks[query->n_checks] = (Check) { .right = right, .details = TAKE_PTR(text) };
+        r = strv_copy(details, &copy);
+        if (r < 0)
+                return r;
+        query->checks[query->n_checks] = (Check) { .right = right, .details = TAKE_PTR(copy) };
         *ret = &query->checks[query->n_checks++];
-        r = ask(query, right, details);
+        r = ask_in_turn(query);
         if (r < 0)
                 (*ret)->answer = ANSWER_UNAVAILABLE;
         return 0;
 }
 
+static int too_much(int result, uid_t uid, sd_bus_error *error) {
+        if (result == -EBUSY)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "LimitReached",
+                                         "%u calls of user %u wait for polkit already; try again later",
+                                         CHECKS_WAITING_PER_UID_MAX, uid);
+        if (result == -E2BIG)
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "TooLarge",
+                                         "more than %u rights would have to be asked for at once", CHECKS_MAX + 2);
+        return bus_error_from_fault(error, result, NULL);
+}
+
 static int refuse(Right right, const Check *check, const Caller *caller, sd_bus_error *error) {
+        char text[256] = "";
+        size_t n = 0;
+
         log_message(LOG_NOTICE, LOG_EVENT_DENIED, log_fields("ACTION", actions[right], "SENDER", strempty(caller->sender)),
                     "%s was refused to user %u", actions[right], caller->uid);
         switch (check->answer) {
@@ -312,9 +373,12 @@ static int refuse(Right right, const Check *check, const Caller *caller, sd_bus_
         case ANSWER_NO:
                 break;
         }
-        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NotAuthorized", "user %u is not authorised for %s%s%s",
-                                 caller->uid, actions[right], isempty(check->details) ? "" : " with ",
-                                 strempty(check->details));
+        for (size_t i = 0; check->details[i] && n < sizeof(text); i += 2)
+                if (!isempty(check->details[i + 1]))
+                        n += (size_t) snprintf(text + n, sizeof(text) - n, "%s%s %.64s", n > 0 ? ", " : " with ",
+                                               check->details[i], check->details[i + 1]);
+        return sd_bus_error_setf(error, BUS_ERROR_PREFIX "NotAuthorized", "user %u is not authorised for %s%s", caller->uid,
+                                 actions[right], text);
 }
 
 int auth_ask(Bus *b, sd_bus_message *m, Right right, const char *const *details, bool *ret_granted, sd_bus_error *error) {
@@ -328,9 +392,9 @@ int auth_ask(Bus *b, sd_bus_message *m, Right right, const char *const *details,
                 *ret_granted = true;
                 return 1;
         }
-        r = find_answer(b, m, right, details, &check);
+        r = find_answer(b, m, caller.uid, right, details, &check);
         if (r < 0)
-                return bus_error_from_fault(error, r, NULL);
+                return too_much(r, caller.uid, error);
         if (check->answer == ANSWER_NONE)
                 return 0;
         *ret_granted = check->answer == ANSWER_YES;
@@ -346,9 +410,9 @@ int auth_check(Bus *b, sd_bus_message *m, Right right, const char *const *detail
                 return r;
         if (caller.uid == 0)
                 return 1;
-        r = find_answer(b, m, right, details, &check);
+        r = find_answer(b, m, caller.uid, right, details, &check);
         if (r < 0)
-                return bus_error_from_fault(error, r, NULL);
+                return too_much(r, caller.uid, error);
         if (check->answer == ANSWER_NONE)
                 return 0;
         return check->answer == ANSWER_YES ? 1 : refuse(right, check, &caller, error);

@@ -121,6 +121,33 @@ static int run_verb(sd_bus_message *m, const BusObject *object, Verb verb, sd_bu
         return bus_reply_job(m, job);
 }
 
+/* The devices that "override" names, one right each. The message is read again afterwards. */
+static int auth_overrides(Bus *b, sd_bus_message *m, sd_bus_error *error) {
+        _cleanup_(json_decrefp) json_t *options = NULL, *only = NULL;
+        _cleanup_(strv_freep) char **devices = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        const JsonKey keys[] = { { "override", JSON_KEY_STRV, &devices, 0, false }, { 0 } };
+        int r = bus_read_dict(m, &options);
+
+        if (r >= 0)
+                only = json_pack("{s:O*}", "override", json_object_get(options, "override"));
+        if (r >= 0)
+                r = json_parse_object(only, keys, "the options of Activate", FAULT_UNKNOWN_OPTION, &fault);
+        if (r >= 0)
+                r = sd_bus_message_rewind(m, true);
+        if (r < 0)
+                return bus_error_from_fault(error, r, &fault);
+        for (size_t i = 0; devices && devices[i]; i++) {
+                const Device *device = inventory_find(b->manager->inventory, devices[i]);
+                const char *details[] = { "device", devices[i], "type", device ? device->module->name : "", NULL };
+
+                r = auth_check(b, m, RIGHT_OVERRIDE, details, error);
+                if (r <= 0)
+                        return r;
+        }
+        return 1;
+}
+
 /* Membership of a group is checked again at each activation: a right that was taken away is gone. */
 static int method_activate(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
@@ -128,6 +155,8 @@ static int method_activate(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
         if (r > 0)
                 r = auth_allocation_groups(object.bus, m, object.object, error);
+        if (r > 0)
+                r = auth_overrides(object.bus, m, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         return run_verb(m, &object, manager_activate, error);
@@ -233,6 +262,9 @@ static int method_hold(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                                          "the lifetime of this allocation is %s; only 'hold' can be held",
                                          lifetime_to_string(a->lifetime));
         r = bus_lifetime_hold(object.bus, a, &fd);
+        if (r == -EBUSY)
+                return sd_bus_error_set(error, BUS_ERROR_PREFIX "WrongState",
+                                        "the allocation is held already; its holder can pass copies of the pipe on");
         return r < 0 ? bus_error_from_fault(error, r, NULL) : sd_bus_reply_method_return(m, "h", fd);
 }
 

@@ -217,6 +217,22 @@ static int finish(int r, BusCall *call, Fault *fault, sd_bus_error *error) {
         return bus_error_from_fault(error, r, fault);
 }
 
+/* manage-groups on the group `there`, or on the one that would be made of name and id: what rules see is always an id. */
+static int auth_named_group(Bus *b, sd_bus_message *m, const Group *there, const char *name, const char *wanted,
+                            const char *type, sd_bus_error *error) {
+        char id[ID_SIZE] = "";
+        const char *details[] = { "group", id, "type", there ? there->type : type, "tenant",
+                                  there ? strempty(there->tenant) : "", NULL };
+
+        if (there)
+                memcpy(id, there->id, sizeof(id));
+        else if (wanted)
+                snprintf(id, sizeof(id), "%s", id_is_valid(wanted) ? wanted : ""); /* refused later, by its own words */
+        else
+                (void) policy_new_group_id(b->manager->policy, name, id);
+        return auth_check(b, m, RIGHT_MANAGE_GROUPS, details, error);
+}
+
 static int method_create_group(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;
         _cleanup_(json_decrefp) json_t *settings = NULL, *options = NULL;
@@ -232,8 +248,7 @@ static int method_create_group(sd_bus_message *m, void *userdata, sd_bus_error *
                 r = bus_read_dict(m, &options);
         if (r < 0)
                 return bus_error_from_fault(error, r, NULL);
-        const char *details[] = { "group", name, "type", type, NULL };
-        r = auth_check(b, m, RIGHT_MANAGE_GROUPS, details, error);
+        r = auth_named_group(b, m, NULL, name, json_string_value(json_object_get(options, "id")), type, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = auth_caller(b, m, &caller, error);
@@ -281,8 +296,7 @@ static int method_make_resource(sd_bus_message *m, void *userdata, sd_bus_error 
                 r = bus_read_dict(m, &options);
         if (r < 0)
                 return bus_error_from_fault(error, r, NULL);
-        const char *details[] = { "group", group, NULL };
-        r = auth_check(b, m, RIGHT_MANAGE_GROUPS, details, error);
+        r = auth_named_group(b, m, policy_find_group_by_name(b->manager->policy, group), group, NULL, "", error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = auth_caller(b, m, &caller, error);
@@ -377,14 +391,17 @@ static int method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 }
 
 static bool names_other_user(const Caller *caller, json_t *options) {
-        static const char *const keys[] = { "owner-uid", "node-uid", "node-gid" };
+        static const char *const keys[] = { "owner-uid", "node-uid", "node-gid" }; /* no gid is the caller's own, see auth.c */
 
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
                 json_t *value = json_object_get(options, keys[i]);
+                double real = json_real_value(value);
                 uint32_t uid = (uint32_t) json_integer_value(value);
 
                 if (!value)
                         continue;
+                if (json_is_real(value) && real >= 0 && real <= UINT32_MAX)
+                        uid = (uint32_t) real; /* JavaScript has no integers */
                 if (json_is_string(value) && parse_uint32(json_string_value(value), &uid) < 0)
                         continue; /* refused later, with its name */
                 if (uid != (i == 2 ? caller->gid : caller->uid))
@@ -445,6 +462,27 @@ static int method_rescan(sd_bus_message *m, void *userdata, sd_bus_error *error)
                 return r < 0 ? r : 1;
         r = manager_rescan(b->manager);
         return r < 0 ? bus_error_from_fault(error, r, NULL) : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_acknowledge(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        _cleanup_fault_ Fault fault = { 0 };
+        BusCall *call = NULL;
+        Caller caller;
+        int r = bus_no_options(m, "the options of AcknowledgeDamage", error);
+
+        if (r < 0)
+                return r;
+        r = auth_check(b, m, RIGHT_MANAGE_DRIVERS, NULL, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = auth_caller(b, m, &caller, error);
+        if (r < 0)
+                return r;
+        r = bus_call_new(b, m, OBJECT_MANAGER, &call);
+        if (r >= 0)
+                r = manager_acknowledge(b->manager, &caller, bus_call_done_empty, call, &fault);
+        return finish(r, call, &fault, error);
 }
 
 static int method_export(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -603,6 +641,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows), method_history,
                                 ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_rescan, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("AcknowledgeDamage", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_acknowledge,
+                                ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Export", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", document), method_export,
                                 ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Apply", SD_BUS_ARGS("s", document, "a{sv}", options), SD_BUS_RESULT("aa{sv}", changes),

@@ -91,6 +91,30 @@ static int parse_number(const Key *key, const char *text, void *member) {
         return 0;
 }
 
+/* A decimal number with at most two places, as hundredths. */
+static int parse_percent(const Key *key, const char *text, void *member) {
+        uint32_t whole = 0, places = 0;
+        const char *point = strchr(text, '.');
+        _cleanup_free_ char *head = strndup(text, point ? (size_t) (point - text) : strlen(text));
+        size_t n = point ? strlen(point + 1) : 0;
+        int r;
+
+        if (!head)
+                return -ENOMEM;
+        if (point && (n < 1 || n > 2 || strspn(point + 1, "0123456789") != n || parse_uint32(point + 1, &places) < 0))
+                return -EINVAL;
+        r = parse_uint32(head, &whole);
+        if (r < 0)
+                return r;
+        if (n == 1)
+                places *= 10;
+        if (whole > key->maximum / 100 || whole * 100 + places < 1 || whole * 100 + places > key->maximum)
+                return -ERANGE;
+
+        *(unsigned *) member = whole * 100 + places;
+        return 0;
+}
+
 static int parse_switch(const Key *key, const char *text, void *member) {
         return parse_bool(text, member);
 }
@@ -103,8 +127,8 @@ static const Key keys[] = {
         { "Service", "Worker", parse_path, offsetof(Config, worker), WORKER_PATH, 0,
           "an absolute path without \"..\"" },
         { "Service", "Workers", parse_number, offsetof(Config, workers), "4", WORKERS_MAX, NULL },
-        { "Service", "StepTimeoutFactor", parse_number, offsetof(Config, step_timeout_factor), "1",
-          STEP_TIMEOUT_FACTOR_MAX, NULL },
+        { "Service", "StepTimeoutFactor", parse_percent, offsetof(Config, step_timeout_percent), "1",
+          STEP_TIMEOUT_FACTOR_MAX * 100, "a number from 0.01 to 120" },
         { "Service", "SpareWorker", parse_switch, offsetof(Config, spare_worker), "yes", 0, "yes or no" },
         { "Log", "Level", parse_log_level, offsetof(Config, log_level), "info", 0,
           "debug, info, notice, warning or err" },

@@ -16,7 +16,7 @@ typedef struct Config {
         char *runtime_directory; /* RUNTIME_DIRECTORY, default /run/passthroughd */
         int log_level;           /* [Log] Level=debug info notice warning err; default info */
         unsigned workers;        /* [Service] Workers=; most that run side by side, 1 … WORKERS_MAX */
-        unsigned step_timeout_factor; /* [Service] StepTimeoutFactor=; multiplies the kinds' own times, 1 … 120 */
+        unsigned step_timeout_percent; /* [Service] StepTimeoutFactor=; of the kinds' own times, 0.01 … 120 */
         bool spare_worker;       /* [Service] SpareWorker=; keep one warm */
         char **problems;         /* what was wrong, for the log and `passthroughctl status`; NULL-terminated */
 } Config;

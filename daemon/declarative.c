@@ -13,20 +13,39 @@
 
 #define DOCUMENT_VERSION 1
 
+static int compare_groups(const void *a, const void *b) {
+        return strcmp((*(Group *const *) a)->id, (*(Group *const *) b)->id);
+}
+
+static void export_group(Group *group, json_t *groups, json_t *rules) {
+        json_t *body = group_to_json(group);
+
+        json_object_set_new(body, "id", json_string(group->id));
+        json_array_append_new(groups, body);
+        for (Rule *rule = group->rules; rule; rule = rule->next) {
+                body = rule_to_json(rule);
+                json_object_set_new(body, "id", json_string(rule->id));
+                json_object_set_new(body, "group", json_string(group->id));
+                json_array_append_new(rules, body);
+        }
+}
+
+/* In order of ids, so that two exports can be compared line by line. */
 json_t *manager_export(Manager *m) {
+        size_t n = 0;
+        _cleanup_free_ Group **sorted = calloc(policy_count_groups(m->policy) + 1, sizeof(Group *));
         json_t *groups = json_array(), *rules = json_array();
 
-        for (Group *group = policy_first_group(m->policy); group; group = group->hh.next) {
-                json_t *body = group_to_json(group);
-                json_object_set_new(body, "id", json_string(group->id));
-                json_array_append_new(groups, body);
-                for (Rule *rule = group->rules; rule; rule = rule->next) {
-                        body = rule_to_json(rule);
-                        json_object_set_new(body, "id", json_string(rule->id));
-                        json_object_set_new(body, "group", json_string(group->id));
-                        json_array_append_new(rules, body);
-                }
+        if (!sorted) {
+                json_decref(groups);
+                json_decref(rules);
+                return NULL;
         }
+        for (Group *group = policy_first_group(m->policy); group; group = group->hh.next)
+                sorted[n++] = group;
+        qsort(sorted, n, sizeof(Group *), compare_groups);
+        for (size_t i = 0; i < n; i++)
+                export_group(sorted[i], groups, rules);
         return json_pack("{s:i, s:o, s:o}", "version", DOCUMENT_VERSION, "groups", groups, "rules", rules);
 }
 

@@ -185,7 +185,7 @@ static void explain_request(Manager *m, const Allocation *a, const Request *requ
 }
 
 int manager_explain_allocation(Manager *m, Allocation *a, FindingList *ret, Fault *fault) {
-        if (a->stuck)
+        if (a->stuck || a->leftover)
                 finding_add(ret, PT_SEVERITY_BLOCKER, "driver-stuck", a->id,
                             "end whoever holds the device open; it is given back by itself then",
                             "a driver still works on a device; its bundle stays locked until that has ended");

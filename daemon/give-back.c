@@ -3,6 +3,7 @@
 /* Undoing an activation from its records, and giving up devices afterwards. Used by deactivate, by a failed activate and by
  * the reconcile of a start. */
 
+#include "leftover.h"
 #include "log.h"
 #include "operation.h"
 
@@ -80,7 +81,7 @@ static void on_undo_after(void *userdata, WorkerRun *run, size_t step, int resul
                 return;
         job_set_step(op->m, op->job, a->applied.steps[step].sentence,
                      1.0 - (double) step / (double) a->applied.n_steps);
-        if (result >= 0 || result == -ENODEV) /* what is gone needs no give-back */
+        if (result >= 0)
                 return;
         op->undo_failed = true;
         log_message(LOG_ERR, LOG_EVENT_UNDO_FAILED,
@@ -96,7 +97,7 @@ static void on_undo_done(void *userdata, int result, const Fault *fault) {
         Operation *op = userdata;
 
         op->run = NULL;
-        if (result < 0 && result != -ENODEV && !op->undo_failed) {
+        if (result < 0 && !op->undo_failed) {
                 /* The worker itself died, ran out of time or is stuck: nobody knows how far it came. */
                 op->undo_failed = true;
                 operation_fail(op, fault);
@@ -108,6 +109,8 @@ static void on_undo_done(void *userdata, int result, const Fault *fault) {
                 return;
         }
         if (op->undo_failed) {
+                if (result == -EBUSY && leftover_watch(op->m, op->allocation))
+                        op->fault.code = FAULT_DRIVER_STUCK;
                 op->after_undo(op);
                 return;
         }

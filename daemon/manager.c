@@ -172,7 +172,7 @@ static int open_parts(Manager *m, Fault *fault) {
                 r = policy_new(m->inventory, m->loader, c->node,
                                &(PolicyEvents) { m, on_membership, on_group_changed, on_want_slow }, &m->policy);
         if (r >= 0)
-                r = worker_pool_new(m->event, c->worker, c->workers, c->spare_worker, c->step_timeout_factor, &m->workers);
+                r = worker_pool_new(m->event, c->worker, c->workers, c->spare_worker, c->step_timeout_percent, &m->workers);
         return r < 0 ? fault_oom(fault) : 0;
 }
 
@@ -288,4 +288,29 @@ Manager *manager_free(Manager *m) {
 
 int manager_rescan(Manager *m) {
         return source_rescan(inventory_source(m->inventory));
+}
+
+static void on_acknowledged(void *userdata, int result, const Fault *fault) {
+        Pending *p = userdata;
+
+        if (result >= 0) {
+                log_message(LOG_NOTICE, LOG_EVENT_STORE, NULL, "the damage of the state was acknowledged");
+                settle_readiness(p->m);
+                manager_changed(p->m, OBJECT_MANAGER, "", "Problems");
+        }
+        pending_finish(p, result, fault, "");
+}
+
+int manager_acknowledge(Manager *m, const Caller *caller, OpDone done, void *userdata, Fault *fault) {
+        if (store_health(m->store) != STORE_DAMAGED)
+                return fault_set(fault, -EALREADY, FAULT_WRONG_STATE, "the state is not damaged");
+
+        Pending *p = pending_new(m, done, userdata);
+        int r = p ? store_acknowledge(m->store, on_acknowledged, p) : -ENOMEM;
+        if (r < 0) {
+                if (p)
+                        pending_free(p);
+                return fault_set(fault, r, FAULT_STORE_FAILED, "the state could not be written: %s", strerror(-r));
+        }
+        return 0;
 }

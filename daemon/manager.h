@@ -138,6 +138,8 @@ int manager_clear_quarantine(Manager *m, const Caller *caller, Device *device, O
 void manager_holder_vanished(Manager *m, Allocation *allocation);
 int manager_cancel_job(Manager *m, Job *job, Fault *fault);
 int manager_rescan(Manager *m);
+/* An administrator has seen that the state was damaged and begun anew: devices may be touched again. */
+int manager_acknowledge(Manager *m, const Caller *caller, OpDone done, void *userdata, Fault *fault);
 
 /* explain.c, plan-request.c: nothing is changed. */
 /* {choices: [{request, device, companions, candidates: […]}…], steps: […], findings: […], token} */

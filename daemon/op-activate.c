@@ -121,19 +121,14 @@ static void on_before(void *userdata, WorkerRun *run, size_t step, const char *o
         }
 }
 
+/* What ends the job comes with done(), and with the worker's word for it. */
 static void on_after(void *userdata, WorkerRun *run, size_t step, int result, const char *error) {
         Operation *op = userdata;
         const Plan *plan = &op->allocation->applied;
 
-        if (result >= 0 || step >= plan->n_steps)
-                return;
-        if (plan->steps[step].flags & PT_STEP_OPTIONAL) {
+        if (result < 0 && step < plan->n_steps && plan->steps[step].flags & PT_STEP_OPTIONAL)
                 log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("JOB", op->job->id, "ALLOCATION", op->allocation->id),
                             "%s: %s (goes on)", plan->steps[step].sentence, strempty(error));
-                return;
-        }
-        fault_set_object(&op->fault, result, FAULT_STEP_FAILED, plan->steps[step].device, "%s: %s",
-                         plan->steps[step].sentence, isempty(error) ? strerror(-result) : error);
 }
 
 static void on_stuck_gone(void *userdata);
@@ -388,7 +383,8 @@ int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *op
                 return r;
         if (m->readiness == READINESS_DEGRADED)
                 return fault_set(fault, -EROFS, FAULT_DEGRADED,
-                                 "the state database was damaged; no device is touched until this is acknowledged: %s",
+                                 "the state was damaged and begun anew; no device is touched until an administrator says "
+                                 "\"passthroughctl acknowledge\": %s",
                                  strempty(store_health_reason(m->store)));
         if (m->readiness == READINESS_LIMITED)
                 return fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",

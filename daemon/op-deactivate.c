@@ -360,7 +360,7 @@ int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *
 
         if (r < 0)
                 return r;
-        if (allocation->stuck)
+        if (allocation->stuck || allocation->leftover)
                 return fault_set_object(fault, -EBUSY, FAULT_DRIVER_STUCK, allocation->id,
                                         "a driver still works on a device of this allocation; it is given back when "
                                         "that has ended");

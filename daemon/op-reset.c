@@ -28,14 +28,6 @@ static void on_before(void *userdata, WorkerRun *run, size_t step, const char *o
                 worker_run_go(run);
 }
 
-static void on_after(void *userdata, WorkerRun *run, size_t step, int result, const char *error) {
-        Operation *op = userdata;
-
-        if (result < 0 && step < op->plan.n_steps)
-                fault_set_object(&op->fault, result, FAULT_STEP_FAILED, op->plan.steps[step].device, "%s: %s",
-                                 op->plan.steps[step].sentence, isempty(error) ? strerror(-result) : error);
-}
-
 static void on_done(void *userdata, int result, const Fault *fault) {
         Operation *op = userdata;
 
@@ -56,7 +48,6 @@ static void on_gone(void *userdata) {
 
 static const WorkerEvents reset_events = {
         .before = on_before,
-        .after = on_after,
         .done = on_done,
         .gone = on_gone,
 };

@@ -163,18 +163,10 @@ void operation_finish_stuck(Operation *op) {
 void operation_stuck_gone(Operation *op) {
         Manager *m = op->m;
         Allocation *allocation = op->allocation;
-        _cleanup_fault_ Fault fault = { 0 };
 
         if (allocation) {
                 allocation->stuck = NULL;
-                log_message(LOG_NOTICE, LOG_EVENT_RECONCILED, log_fields("ALLOCATION", allocation->id),
-                            "the stuck driver came back; the devices of %s are given back", allocation->consumer);
-                m->reconciling++;
-                if (operation_recover(m, allocation, &fault) < 0) {
-                        m->reconciling--;
-                        log_message(LOG_ERR, LOG_EVENT_UNDO_FAILED, log_fields("ALLOCATION", allocation->id), "%s",
-                                    strempty(fault.message));
-                }
+                allocation_recover(m, allocation, "the driver that was stuck came back");
         } else
                 operation_release_keys(op);
         operation_free(op);

@@ -101,6 +101,8 @@ int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *
                          Fault *fault);
 /* What a crash left: undo without asking who holds the device open, then claimed. Counted in m->reconciling. */
 int operation_recover(Manager *m, Allocation *allocation, Fault *fault);
+/* reconcile.c: the same, said in the log. */
+void allocation_recover(Manager *m, Allocation *allocation, const char *why);
 int operation_drain_again(Manager *m, Allocation *allocation, Fault *fault);
 /* Activations that wait for a device or for readiness are tried again at the end of this turn of the loop. */
 void manager_kick(Manager *m);

@@ -79,8 +79,20 @@ int reconcile_load(Manager *m, Fault *fault) {
         return r;
 }
 
-/* Why the consumer no longer has what it was given: a device is gone, or it is bound to another driver than the activation
- * left it with (pulled and plugged again while nobody looked, or rebound by somebody else). NULL: nothing is amiss. */
+/* Whether the activation left the device bound to another driver than it is now. */
+static bool is_rebound(const Allocation *a, const HostDevice *host) {
+        for (size_t i = 0; i < a->applied.n_steps; i++) {
+                const PtStep *step = &a->applied.steps[i];
+
+                if (step->kind == PT_STEP_SET_DRIVER && streq(step->device, host->id) &&
+                    !streq(strempty(host->driver), strempty(step->value)))
+                        return true;
+        }
+        return false;
+}
+
+/* Why the consumer no longer has what it was given: a device is gone, or was pulled and plugged again while nobody looked, or
+ * rebound by somebody else. NULL: nothing is amiss. */
 static const char *what_is_amiss(Manager *m, const Allocation *a, const char **ret_device) {
         for (size_t i = 0; i < a->n_requests; i++)
                 for (size_t k = 0; k < a->requests[i].n_devices; k++)
@@ -89,12 +101,12 @@ static const char *what_is_amiss(Manager *m, const Allocation *a, const char **r
                                 return "unplugged";
                         }
         for (size_t i = 0; i < a->applied.n_steps; i++) {
-                const PtStep *step = &a->applied.steps[i];
-                const HostDevice *host = source_find(inventory_source(m->inventory), strempty(step->device));
+                const char *id = strempty(a->applied.steps[i].device);
+                const HostDevice *host = source_find(inventory_source(m->inventory), id);
 
-                if (step->kind != PT_STEP_SET_DRIVER || (host && streq(strempty(host->driver), strempty(step->value))))
+                if (host && !is_rebound(a, host))
                         continue;
-                *ret_device = step->device;
+                *ret_device = id;
                 return !host ? "unplugged" : host->driver ? "rebound" : "unbound";
         }
         return NULL;
@@ -123,18 +135,15 @@ void operation_host_removed(Manager *m, const HostDevice *host) {
 }
 
 /* Whoever takes a device from its consumer by hand is not fought with, but it is said. While it has no driver that is not known
- * yet: a card that is pulled loses its driver first. */
+ * yet: a card that is pulled loses its driver first. Nothing is concluded about other devices: their events may be under way. */
 void operation_host_changed(Manager *m, const HostDevice *host) {
-        const char *why, *device;
-
         for (Allocation *a = m->allocations; a; a = a->hh.next)
                 if (a->state == ALLOCATION_ACTIVE && host->driver && allocation_has_device(a, host->id) &&
-                    (why = what_is_amiss(m, a, &device)))
-                        lose(m, a, device, why);
+                    is_rebound(a, host))
+                        lose(m, a, host->id, "rebound");
 }
 
-/* Another boot, or nothing was begun: the kernel has forgotten everything, so only the claim has to go. */
-static void recover(Manager *m, Allocation *a, const char *why) {
+void allocation_recover(Manager *m, Allocation *a, const char *why) {
         _cleanup_fault_ Fault fault = { 0 };
 
         log_message(LOG_NOTICE, LOG_EVENT_RECONCILED, log_fields("ALLOCATION", a->id, "CONSUMER", a->consumer),
@@ -155,15 +164,16 @@ static void reconcile_one(Manager *m, Allocation *a) {
         manager_devices_changed(m, a);
         if (found == ALLOCATION_CLAIMED) {
                 if (!a->thick && allocation_count_devices(a) > 0) {
-                        /* As after EVENT_REBOOT: no progress is recorded on this boot. */
+                                /* As after EVENT_REBOOT: no progress is recorded on this boot. The kernel has forgotten everything,
+                         * so only the claim has to go. */
                         a->state = ALLOCATION_DEACTIVATING;
-                        recover(m, a, "the host was started anew");
+                        allocation_recover(m, a, "the host was started anew");
                 }
                 return;
         }
         a->state = allocation_next(found, EVENT_CRASH);
         if (a->state == ALLOCATION_DEACTIVATING) {
-                recover(m, a, found == ALLOCATION_ACTIVATING ? "its activation was interrupted"
+                allocation_recover(m, a, found == ALLOCATION_ACTIVATING ? "its activation was interrupted"
                                                              : "its give-back was interrupted");
         } else if (a->state == ALLOCATION_DRAINING) {
                 if (operation_drain_again(m, a, &fault) < 0)

@@ -28,7 +28,7 @@ struct WorkerPool {
         sd_event *event;
         char *worker;
         unsigned limit;
-        unsigned timeout_factor;
+        unsigned timeout_percent;
         bool spare_wanted;
 
         WorkerRun *waiting;   /* for a place, in order */
@@ -52,8 +52,8 @@ sd_event *worker_pool_event(WorkerPool *pool) {
         return pool->event;
 }
 
-unsigned worker_pool_timeout_factor(const WorkerPool *pool) {
-        return pool->timeout_factor;
+unsigned worker_pool_timeout_percent(const WorkerPool *pool) {
+        return pool->timeout_percent;
 }
 
 size_t worker_pool_running(const WorkerPool *pool) {
@@ -344,7 +344,7 @@ void worker_pool_drain(WorkerPool *pool, void (*idle)(void *userdata), void *use
         do_later(pool);
 }
 
-int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool spare, unsigned timeout_factor,
+int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool spare, unsigned timeout_percent,
                     WorkerPool **ret) {
         _cleanup_(worker_pool_freep) WorkerPool *pool = NULL;
         int r;
@@ -354,7 +354,7 @@ int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool sp
                 return -ENOMEM;
         pool->event = sd_event_ref(event);
         pool->limit = limit < 1 ? 1 : MIN_OF(limit, WORKERS_MAX);
-        pool->timeout_factor = MAX_OF(timeout_factor, 1u);
+        pool->timeout_percent = MAX_OF(timeout_percent, 1u);
         pool->spare_wanted = spare;
         pool->worker = strdup(worker);
         if (!pool->worker)

@@ -54,8 +54,8 @@ typedef struct WorkerEvents {
         void (*gone)(void *userdata);
 } WorkerEvents;
 
-/* `timeout_factor`: multiplies the time limits of steps and requests. */
-int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool spare, unsigned timeout_factor,
+/* `timeout_percent`: of the time limits of steps and requests; 100 leaves them as they are. */
+int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool spare, unsigned timeout_percent,
                     WorkerPool **ret);
 /* Kills what runs; stuck children are left to the kernel. No callbacks come after this; not to be called
  * from one. */

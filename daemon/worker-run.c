@@ -269,7 +269,7 @@ static void set_timer(WorkerRun *run, unsigned msec) {
 }
 
 static unsigned scaled(const WorkerRun *run, unsigned msec) {
-        uint64_t product = (uint64_t) msec * worker_pool_timeout_factor(run->pool);
+        uint64_t product = (uint64_t) msec * worker_pool_timeout_percent(run->pool) / 100;
 
         return product > UINT32_MAX - REPORT_GRACE_MSEC ? UINT32_MAX
                                                         : (unsigned) product + REPORT_GRACE_MSEC;
@@ -363,7 +363,8 @@ static void take_before(WorkerRun *run, json_t *message) {
 static FaultCode code_of(json_t *message) {
         int code = (int) fault_code_from_string(json_string_value(json_object_get(message, "code")));
 
-        return code > FAULT_NONE ? (FaultCode) code : FAULT_STEP_FAILED;
+        /* That it is stuck is not for itself to say: whoever hears so waits for its end. */
+        return code > FAULT_NONE && code != FAULT_DRIVER_STUCK ? (FaultCode) code : FAULT_STEP_FAILED;
 }
 
 static void note_step_failure(WorkerRun *run, size_t step, int result, const char *error, json_t *message) {

@@ -53,7 +53,7 @@ void worker_run_fail(WorkerRun *run, int error, FaultCode code, const char *text
 
 /* For runs, by the pool: */
 sd_event *worker_pool_event(WorkerPool *pool);
-unsigned worker_pool_timeout_factor(const WorkerPool *pool);
+unsigned worker_pool_timeout_percent(const WorkerPool *pool);
 /* A worker works: the program is sound. */
 void worker_pool_note_ready(WorkerPool *pool);
 /* The run is over. Its process, if it still has one, is asked to end, or is stuck. Calls done() and frees

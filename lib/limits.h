@@ -28,6 +28,8 @@
 #define PAGE_DEFAULT 100u
 #define MANAGED_OBJECTS_MAX 2000u           /* beyond it GetManagedObjects answers TooManyObjects */
 #define HISTORY_MAX 10000u                  /* rows kept */
+#define CHECKS_ASKED_PER_UID_MAX 16u        /* of polkit at a time: a bus lets one sender have 128 calls open */
+#define CHECKS_WAITING_PER_UID_MAX 256u     /* behind them */
 #define JOBS_MAX 4096u
 #define JOBS_PER_UID_MAX 64u
 #define JOB_LINGER_SEC 30u                  /* a finished job stays visible that long */
@@ -36,7 +38,6 @@
 #define STEP_TIMEOUT_MSEC 30000u
 #define STEP_KILL_GRACE_MSEC 2000u          /* after SIGKILL; a child that stays is stuck in the kernel */
 #define OBSERVE_TIMEOUT_MSEC 10000u
-#define STORE_GROUP_COMMIT_MSEC 2u
 #define MODULE_CRASHES_MAX 2u
 #define MONITOR_BUFFER_BYTES (32 * 1024 * 1024) /* device events that wait in the kernel */
 #define MONITOR_BATCH_MAX 64u               /* device events taken in one turn of the loop */

@@ -40,6 +40,10 @@
 
 #define WORKER_FD 3
 
+/* Below the root directory. A worker that carries out steps holds, for as long as it lives, a lock (flock) on the file named as
+ * each of its devices, and has written its process id into it. Who started it may be gone by then. */
+#define DEVICE_LOCK_DIRECTORY "run/passthroughd/devices"
+
 /* Sends one packet. -EINVAL for what is not an object with "type", -EMSGSIZE beyond WORKER_MESSAGE_MAX or
  * when the send buffer is too small for the packet and cannot be widened. With MSG_NOSIGNAL; blocks only as
  * the socket does. */

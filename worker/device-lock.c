@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 
 #include "lib/id.h"
+#include "lib/protocol.h"
 
-#define LOCK_DIRECTORY "run/passthroughd/devices"
 /* Long enough for a bind that is under way (a quarter of a second for a network card), short enough to say
  * what is wrong. */
 #define LOCK_WAIT_MSEC 3000u
@@ -18,11 +18,23 @@ static int open_lock_directory(const Sysfs *sysfs) {
 
         if (mkdirat(sysfs->root_fd, "run/passthroughd", 0755) < 0 && errno != EEXIST)
                 return -errno;
-        if (mkdirat(sysfs->root_fd, LOCK_DIRECTORY, 0700) < 0 && errno != EEXIST)
+        if (mkdirat(sysfs->root_fd, DEVICE_LOCK_DIRECTORY, 0700) < 0 && errno != EEXIST)
                 return -errno;
 
-        fd = openat(sysfs->root_fd, LOCK_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(sysfs->root_fd, DEVICE_LOCK_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
+}
+
+/* For a later service, which waits for the end of this process. */
+static int write_holder(int fd) {
+        char text[16];
+        int n;
+
+        n = snprintf(text, sizeof(text), "%d\n", (int) getpid());
+        if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t) n, 0) < 0)
+                return -errno;
+
+        return 0;
 }
 
 static int lock_one(int directory_fd, Worker *worker, const JobDevice *device, int *ret_fd, Fault *fault) {
@@ -45,6 +57,10 @@ static int lock_one(int directory_fd, Worker *worker, const JobDevice *device, i
                 if (r < 0)
                         return r;
         }
+
+        r = write_holder(fd);
+        if (r < 0)
+                return r;
 
         *ret_fd = TAKE_FD(fd);
         return 0;
@@ -70,7 +86,7 @@ int device_lock_take(DeviceLock *ret, Worker *worker, const DeviceList *devices,
         directory_fd = open_lock_directory(&worker->sysfs);
         if (directory_fd < 0)
                 return fault_set(fault, directory_fd, FAULT_WORKER_FAILED,
-                                 "Cannot make /" LOCK_DIRECTORY ": %s", strerrordesc_np(-directory_fd));
+                                 "Cannot make /" DEVICE_LOCK_DIRECTORY ": %s", strerrordesc_np(-directory_fd));
 
         /* Always in one order, or two jobs that share devices could wait for each other. */
         for (size_t i = 0; i < devices->n_items; i++)

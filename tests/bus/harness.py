@@ -647,22 +647,16 @@ class Service:
 
 # ---- outside: one simulated host for each test ----
 
-def make_hosts(directory):
-    hosts = {}
-    for host in {t.host for t in tests}:
-        path = f'{directory}/{len(hosts)}'
-        what = ['--pci', str(host)] if isinstance(host, int) else ['--host', f'{SOURCE}/simhost/hosts/{host}']
-        subprocess.run([options.simhost, 'make', path, *what], check=True)
-        hosts[host] = path
-    return hosts
-
-
-def run_outside(function, host, directory):
+def run_outside(function, directory):
     """(passed, text)"""
-    # A test uses its host up; copies keep several tests of one host apart.
-    path = tempfile.mkdtemp(dir=directory)
-    subprocess.run(['cp', '-a', f'{host}/.', path], check=True)
-    command = [options.simhost, 'run', path, '--', sys.executable, os.path.abspath(sys.argv[0]), '--inside',
+    if isinstance(function.host, int):
+        path = tempfile.mkdtemp(dir=directory)
+        subprocess.run([options.simhost, 'make', path, '--pci', str(function.host)], check=True)
+        host = [path]
+    else:
+        path = None
+        host = ['--host', f'{SOURCE}/simhost/hosts/{function.host}']
+    command = [options.simhost, 'run', *host, '--', sys.executable, os.path.abspath(sys.argv[0]), '--inside',
                *[f'--{name}={getattr(options, name)}' for name in ('simhost', 'daemon', 'worker', 'modules', 'unit')],
                function.__name__]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
@@ -678,7 +672,8 @@ def run_outside(function, host, directory):
             text, _ = child.communicate()
         return False, text + f'\nnot over after {function.seconds} seconds\n'
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        if path:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def main():
@@ -709,9 +704,8 @@ def main():
     failed = 0
     with tempfile.TemporaryDirectory(prefix='passthroughd-test-') as directory:
         os.chmod(directory, 0o755)
-        hosts = make_hosts(directory)
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-            results = [pool.submit(run_outside, t, hosts[t.host], directory) for t in chosen]
+            results = [pool.submit(run_outside, t, directory) for t in chosen]
             for number, (function, result) in enumerate(zip(chosen, results), 1):
                 passed, text = result.result()
                 failed += not passed

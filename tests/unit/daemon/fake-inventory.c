@@ -20,8 +20,10 @@ static const PtField fields[] = {
         [FIELD_MEMORY] = { "memory", "B", "How much.", PT_UINT64, MATCHABLE },
         [FIELD_BOOT_VGA] = { "boot-vga", NULL, "Whether the firmware used it.", PT_BOOL, MATCHABLE },
         [FIELD_DRIVERS] = { "drivers", NULL, "What drives its parts.", PT_STRV, MATCHABLE },
-        [FIELD_SERIAL] = { "serial", NULL, "Which one.", PT_STRING, PT_FIELD_SLOW | PT_FIELD_SCRUB | MATCHABLE },
-        [FIELD_BUS_NUMBER] = { "bus-number", NULL, "Which one today.", PT_UINT32, PT_FIELD_VOLATILE | MATCHABLE },
+        [FIELD_SERIAL] = { "serial", NULL, "Which one.", PT_STRING,
+                           PT_FIELD_SLOW | PT_FIELD_SCRUB | MATCHABLE },
+        [FIELD_BUS_NUMBER] = { "bus-number", NULL, "Which one today.", PT_UINT32,
+                               PT_FIELD_VOLATILE | MATCHABLE },
         [FIELD_SECRET] = { "secret", NULL, "Nobody's business.", PT_STRING, 0 },
         { 0 },
 };
@@ -29,7 +31,8 @@ static const PtField fields[] = {
 static const char *const modes[] = { "fast", "safe", NULL };
 static const PtSetting settings[] = {
         { "mode", NULL, "How.", PT_STRING, PT_SETTING_GROUP, 0, 0, modes, "safe" },
-        { "rate", "Mbit/s", "How fast.", PT_UINT32, PT_SETTING_GROUP | PT_SETTING_OVERRIDE, 1, 100, NULL, "10" },
+        { "rate", "Mbit/s", "How fast.", PT_UINT32, PT_SETTING_GROUP | PT_SETTING_OVERRIDE, 1, 100, NULL,
+          "10" },
         { "trust", NULL, "Whether it is trusted.", PT_BOOL, PT_SETTING_GROUP, 0, 0, NULL, "false" },
         { 0 },
 };
@@ -55,7 +58,9 @@ static const PtModule other_descriptor = {
         .fields = other_fields,
 };
 
-Module fake_broken = { .name = (char *) "broken", .state = MODULE_REFUSED, .reason = (char *) "it is from the future" };
+Module fake_broken = { .name = (char *) "broken",
+                       .state = MODULE_REFUSED,
+                       .reason = (char *) "it is from the future" };
 Module fake_other = {
         .name = (char *) "other",
         .state = MODULE_LOADED,
@@ -306,10 +311,14 @@ int inventory_identities(Inventory *inventory, Device *device, json_t **ret, Fau
                 char condition[512];
 
                 (void) snprintf(condition, sizeof(condition), "%.*s%s%s",
-                                (int) (slot ? slot - i->condition : (ptrdiff_t) strlen(i->condition)), i->condition,
-                                slot ? device->host->sysname : "", slot ? slot + 2 : "");
-                assert(json_array_append_new(array, json_pack("{ss si ss ss}", "kind", i->kind, "strength", i->strength,
-                                                              "condition", condition, "breaks", i->breaks)) >= 0);
+                                (int) (slot ? slot - i->condition : (ptrdiff_t) strlen(i->condition)),
+                                i->condition, slot ? device->host->sysname : "", slot ? slot + 2 : "");
+                if (json_array_append_new(array, json_pack("{ss si ss ss}", "kind", i->kind, "strength",
+                                                           i->strength, "condition", condition, "breaks",
+                                                           i->breaks)) < 0) {
+                        json_decref(array);
+                        return fault_oom(fault);
+                }
         }
         *ret = array;
         return 0;

@@ -13,15 +13,15 @@ typedef enum FakeField {
         FIELD_NAME,
         FIELD_VENDOR_ID,
         FIELD_DRIVER,
-        FIELD_NUMA_NODE,   /* i */
-        FIELD_TOTAL_VFS,   /* u */
-        FIELD_OFFSET,      /* x */
-        FIELD_MEMORY,      /* t */
-        FIELD_BOOT_VGA,    /* b */
-        FIELD_DRIVERS,     /* as */
-        FIELD_SERIAL,      /* slow */
-        FIELD_BUS_NUMBER,  /* volatile */
-        FIELD_SECRET,      /* not matchable */
+        FIELD_NUMA_NODE,  /* i */
+        FIELD_TOTAL_VFS,  /* u */
+        FIELD_OFFSET,     /* x */
+        FIELD_MEMORY,     /* t */
+        FIELD_BOOT_VGA,   /* b */
+        FIELD_DRIVERS,    /* as */
+        FIELD_SERIAL,     /* slow */
+        FIELD_BUS_NUMBER, /* volatile */
+        FIELD_SECRET,     /* not matchable */
         _FIELD_MAX,
 } FakeField;
 

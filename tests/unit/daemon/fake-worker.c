@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A worker that behaves as it is told: before it says hello by FAKE_WORKER in its environment, after that by the name of the
- * job, the first device or the first node. It knows the protocol and nothing else. */
+/* A worker that behaves as it is told: before it says hello by FAKE_WORKER in its environment, after that
+ * by the name of the job, the first device or the first node. It knows the protocol and nothing else. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -44,8 +44,8 @@ static void say_before(size_t step, const char *observed) {
 }
 
 static void say_after(size_t step, int result, const char *error, const char *code) {
-        say(json_pack("{s:s, s:I, s:i, s:s?, s:s?, s:n}", "type", "after", "step", (json_int_t) step, "result", result,
-                      "error", error, "code", code, "text"));
+        say(json_pack("{s:s, s:I, s:i, s:s?, s:s?, s:n}", "type", "after", "step", (json_int_t) step,
+                      "result", result, "error", error, "code", code, "text"));
 }
 
 static void say_bytes(const void *bytes, size_t length) {
@@ -102,7 +102,8 @@ static void misbehave(const char *job, size_t step, json_t *plan) {
         if (strcmp(job, "unknown") == 0)
                 say(json_pack("{s:s}", "type", "greetings"));
         if (strcmp(job, "fields") == 0)
-                say(json_pack("{s:s, s:s, s:{}, s:i}", "type", "fields", "device", "a", "fields", "result", 0));
+                say(json_pack("{s:s, s:s, s:{}, s:i}", "type", "fields", "device", "a", "fields", "result",
+                              0));
         if (strcmp(job, "twice") == 0)
                 say_before(step, "{}");
         if (strcmp(job, "early-done") == 0)
@@ -156,7 +157,8 @@ static void execute(const char *job, json_t *plan) {
                 }
                 misbehave(job, i, plan);
                 if (i == 1 && strncmp(job, "fail", 4) == 0) {
-                        say_after(i, -ENODEV, "no such device", strcmp(job, "fail-gone") == 0 ? "DeviceGone" : NULL);
+                        say_after(i, -ENODEV, "no such device",
+                                  strcmp(job, "fail-gone") == 0 ? "DeviceGone" : NULL);
                         if (strcmp(job, "fail-optional") != 0) {
                                 say_done(-ENODEV, NULL);
                                 return;
@@ -227,11 +229,12 @@ static void take_observe(json_t *message) {
                 if (strcmp(id, "before") == 0)
                         say_before(0, "{}");
                 if (strcmp(id, "fails") == 0)
-                        say(json_pack("{s:s, s:s, s:n, s:i, s:s}", "type", "fields", "device", id, "fields", "result",
-                                      -EIO, "error", "cannot be read"));
+                        say(json_pack("{s:s, s:s, s:n, s:i, s:s}", "type", "fields", "device", id, "fields",
+                                      "result", -EIO, "error", "cannot be read"));
                 else
-                        say(json_pack("{s:s, s:s, s:{s:O}, s:i, s:n}", "type", "fields", "device", id, "fields", "driver",
-                                      json_object_get(message, "module_dir"), "result", 0, "error"));
+                        say(json_pack("{s:s, s:s, s:{s:O}, s:i, s:n}", "type", "fields", "device", id,
+                                      "fields", "driver", json_object_get(message, "module_dir"), "result",
+                                      0, "error"));
         }
         say_done(0, NULL);
 }
@@ -252,9 +255,9 @@ static void say_circumstances(void) {
                 if (sigismember(&mask, signals[i]) ||
                     (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler != SIG_DFL))
                         plain = false;
-        say(json_pack("{s:s, s:[{s:s, s:b, s:b, s:b, s:s?}]}", "type", "held", "holders", "descriptors", descriptors,
-                      "leader", getsid(0) == getpid(), "signals", plain, "notify", getenv("NOTIFY_SOCKET") != NULL,
-                      "other", getenv("TEST_OTHER")));
+        say(json_pack("{s:s, s:[{s:s, s:b, s:b, s:b, s:s?}]}", "type", "held", "holders", "descriptors",
+                      descriptors, "leader", getsid(0) == getpid(), "signals", plain, "notify",
+                      getenv("NOTIFY_SOCKET") != NULL, "other", getenv("TEST_OTHER")));
         say_done(0, NULL);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pool-rig.h"
 
+#include <sys/wait.h>
 #include <time.h>
 
 #include "daemon/log.h"
@@ -25,6 +26,11 @@ int pool_rig_tear_down(void **state) {
 
         worker_pool_free(rig->pool);
         sd_event_unref(rig->event);
+        /* On a busy machine a killed process can outlive the pool. */
+        for (int i = 0; i < 200 && pool_rig_children() > 0; i++) {
+                (void) waitpid(-1, NULL, WNOHANG);
+                (void) usleep(10000);
+        }
         for (size_t i = 0; i < rig->n_records; i++) {
                 fault_done(&rig->records[i].fault);
                 json_decref(rig->records[i].held);
@@ -40,7 +46,7 @@ void pool_rig_begin(const char *how) {
 }
 
 void pool_rig_new(PoolRig *rig, const char *worker, unsigned limit, bool spare) {
-        assert_int_equal(worker_pool_new(rig->event, worker, limit, spare, 1, &rig->pool), 0);
+        assert_int_equal(worker_pool_new(rig->event, worker, limit, spare, 100, &rig->pool), 0);
 }
 
 void pool_rig_plan(PoolRig *rig, size_t n, unsigned timeout_msec, int optional) {
@@ -52,7 +58,7 @@ void pool_rig_plan(PoolRig *rig, size_t n, unsigned timeout_msec, int optional) 
 
                 snprintf(sentence, sizeof(sentence), "do the thing %zu", i);
                 assert_int_equal(plan_append(&rig->plan,
-                                             &(PtStep) {
+                                             &(PtStep){
                                                      .kind = PT_STEP_WRITE_ATTRIBUTE,
                                                      .flags = (int) i == optional ? PT_STEP_OPTIONAL : 0,
                                                      .device = "pci-0000-3b-00-0",
@@ -97,14 +103,15 @@ static void on_after(void *userdata, WorkerRun *run, size_t step, int result, co
 
 static void on_fields(void *userdata, WorkerRun *run, const char *device, json_t *fields, int result,
                       const char *error) {
-        note(userdata, "%s:%s:%d:%s ", device, strempty(json_string_value(json_object_get(fields, "driver"))), result,
-             strempty(error));
+        note(userdata, "%s:%s:%d:%s ", device,
+             strempty(json_string_value(json_object_get(fields, "driver"))), result, strempty(error));
 }
 
 static void on_held(void *userdata, WorkerRun *run, json_t *holders) {
         RunRecord *record = userdata;
 
-        note(record, "held:%s ", strempty(json_string_value(json_object_get(json_array_get(holders, 0), "node"))));
+        note(record, "held:%s ",
+             strempty(json_string_value(json_object_get(json_array_get(holders, 0), "node"))));
         json_decref(record->held);
         record->held = json_incref(holders);
 }
@@ -139,18 +146,20 @@ static const WorkerEvents events = {
 
 static RunRecord *run(PoolRig *rig, WorkerMode mode, const char *name, int expected) {
         RunRecord *record = &rig->records[rig->n_records++];
-        HostDevice device = { .subsystem = "pci", .sysname = "0000:3b:00.0", .iommu_group = -1, .numa_node = -1 };
+        HostDevice device = {
+                .subsystem = "pci", .sysname = "0000:3b:00.0", .iommu_group = -1, .numa_node = -1
+        };
         const char *const nodes[] = { name, NULL };
         int r;
 
         assert_true(rig->n_records <= ELEMENTSOF(rig->records));
         snprintf(device.id, sizeof(device.id), "%s", name);
-        *record = (RunRecord) { .rig = rig, .stop_before = -1 };
+        *record = (RunRecord){ .rig = rig, .stop_before = -1 };
         r = worker_pool_run(rig->pool,
-                            &(WorkerSpec) {
+                            &(WorkerSpec){
                                     .mode = mode,
                                     .job = name,
-                                    .devices = (HostDevice *const[]) { &device, NULL },
+                                    .devices = (HostDevice *const[]){ &device, NULL },
                                     .module_directory = "/modules",
                                     .plan = &rig->plan,
                                     .observed = rig->observed,
@@ -220,4 +229,12 @@ size_t pool_rig_children(void) {
         for (char *p = text; *p; p++)
                 n += *p == ' ';
         return n;
+}
+
+void pool_rig_wait_children(PoolRig *rig, size_t n) {
+        double end = pool_rig_now() + 5;
+
+        while (pool_rig_children() != n && pool_rig_now() < end)
+                pool_rig_turn(rig, 20);
+        assert_int_equal(pool_rig_children(), n);
 }

@@ -200,6 +200,20 @@ void rig_sql(const char *path, const char *sql) {
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+int rig_sql_number(const char *path, const char *sql) {
+        sqlite3_stmt *statement;
+        sqlite3 *db;
+        int number;
+
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        number = sqlite3_column_int(statement, 0);
+        sqlite3_finalize(statement);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        return number;
+}
+
 char *rig_list(const StoreRig *rig, const char *prefix) {
         char *list = calloc(1, DUMP_SIZE);
         struct dirent **entries;

@@ -38,8 +38,8 @@ int rig_put(StoreRig *rig, StoreTable table, const char *key, const char *text);
 /* Rows in rig->rows. */
 int rig_history(StoreRig *rig, json_t *filter);
 
-/* Runs `body` in a process of its own that is gone, without closing anything, when this returns. Failed assertions there fail
- * the test here. */
+/* Runs `body` in a process of its own that is gone, without closing anything, when this returns. Failed
+ * assertions there fail the test here. */
 void rig_in_child(StoreRig *rig, void (*body)(StoreRig *rig, void *userdata), void *userdata);
 
 /* "KEY=BODY;KEY(OWNER)=BODY;…" of a table, in the order of loading. New memory. */
@@ -51,5 +51,7 @@ void rig_assert_claims(StoreRig *rig, const char *expected);
 
 /* Runs SQL on a file that no store has open, as an administrator could. */
 void rig_sql(const char *path, const char *sql);
+/* The number that a query answers. */
+int rig_sql_number(const char *path, const char *sql);
 /* The names in the state directory that begin with `prefix`, sorted and joined by blanks. New memory. */
 char *rig_list(const StoreRig *rig, const char *prefix);

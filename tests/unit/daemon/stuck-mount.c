@@ -23,9 +23,9 @@ struct StuckMount {
 };
 
 static void answer(StuckMount *mount, uint64_t unique, int error, const void *data, size_t length) {
-        struct fuse_out_header header = {
-                .len = (uint32_t) (sizeof(header) + length), .error = error, .unique = unique
-        };
+        struct fuse_out_header header = { .len = (uint32_t) (sizeof(header) + length),
+                                          .error = error,
+                                          .unique = unique };
         struct iovec parts[] = { { &header, sizeof(header) }, { (void *) data, length } };
 
         /* A request whose process is gone is no longer known. */
@@ -34,9 +34,9 @@ static void answer(StuckMount *mount, uint64_t unique, int error, const void *da
 }
 
 static void answer_init(StuckMount *mount, uint64_t unique) {
-        struct fuse_init_out out = {
-                .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_write = 4096
-        };
+        struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION,
+                                     .minor = FUSE_KERNEL_MINOR_VERSION,
+                                     .max_write = 4096 };
 
         answer(mount, unique, 0, &out, sizeof(out));
 }
@@ -92,7 +92,8 @@ StuckMount *stuck_mount_new(const char *directory) {
         }
         stuck->directory = strdup(directory);
         assert_non_null(stuck->directory);
-        snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u", stuck->fd, getuid(), getgid());
+        snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u", stuck->fd,
+                 getuid(), getgid());
         assert_int_equal(mount("stuck", directory, "fuse", MS_NOSUID | MS_NODEV, options), 0);
         assert_int_equal(pthread_mutex_init(&stuck->mutex, NULL), 0);
         assert_int_equal(pthread_create(&stuck->thread, NULL, serve, stuck), 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A file system that takes requests and does not answer them: whoever looks a name up in it waits in the kernel where no
- * signal reaches, SIGKILL neither, exactly as in a driver that hangs. */
+/* A file system that takes requests and does not answer them: whoever looks a name up in it waits in the
+ * kernel where no signal reaches, SIGKILL neither, exactly as in a driver that hangs. */
 
 typedef struct StuckMount StuckMount;
 

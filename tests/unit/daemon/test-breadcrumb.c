@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -34,6 +35,17 @@ static void crash_sent(void) {
         (void) raise(SIGSEGV);
         for (;;)
                 (void) pause();
+}
+static void *crash_in_thread(void *unused) {
+        no_function();
+        return NULL;
+}
+/* The thread that commits to the store, for one. */
+static void crash_elsewhere(void) {
+        pthread_t thread;
+
+        if (pthread_create(&thread, NULL, crash_in_thread, NULL) == 0)
+                (void) pthread_join(thread, NULL);
 }
 static void killed(void) {
         (void) raise(SIGKILL);
@@ -142,12 +154,15 @@ static void test_crashes(void **state) {
         }
 }
 
-/* Being killed in the middle of a call says nothing about the module. */
+/* Being killed in the middle of a call says nothing about the module, nor does the crash of another
+ * thread. */
 static void test_killed(void **state) {
         HostTree *tree = *state;
 
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
                 run(tree->root, "pci", killed);
+                run(tree->root, "pci", crash_elsewhere);
+        }
         assert_refused(tree, NULL, NULL);
 }
 

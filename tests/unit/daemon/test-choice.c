@@ -20,7 +20,8 @@ static bool eligible(void *userdata, Device *device, FindingList *why_not) {
         asked++;
         for (size_t i = 0; i < ELEMENTSOF(blocked) && blocked[i]; i++)
                 if (streq(blocked[i], device->id)) {
-                        finding_add(why_not, PT_SEVERITY_BLOCKER, "test-blocked", NULL, NULL, "%s is blocked", device->id);
+                        finding_add(why_not, PT_SEVERITY_BLOCKER, "test-blocked", NULL, NULL,
+                                    "%s is blocked", device->id);
                         return false;
                 }
         return true;
@@ -65,10 +66,16 @@ static void claim(Device *device) {
         device->allocation = (Allocation *) device;
 }
 
-/* Chooses twice, with and without explanation: the answer must be the same. Ids are joined by blanks, without "pci-0000-". */
+/* Chooses twice, with and without explanation: the answer must be the same. Ids are joined by blanks,
+ * without "pci-0000-". */
 static json_t *choose(unsigned count, int node, const char *const *last, const char *expected) {
         ChoiceRequest request = {
-                .group = group, .count = count, .numa_node = node, .last = last, .eligible = eligible, .userdata = &asked,
+                .group = group,
+                .count = count,
+                .numa_node = node,
+                .last = last,
+                .eligible = eligible,
+                .userdata = &asked,
         };
         json_t *candidates = NULL;
 
@@ -78,11 +85,14 @@ static json_t *choose(unsigned count, int node, const char *const *last, const c
                 size_t n = 99;
 
                 asked = 0;
-                assert_int_equal(choice_make(inventory, &request, &devices, &n, explained ? &candidates : NULL, NULL), 0);
+                assert_int_equal(
+                        choice_make(inventory, &request, &devices, &n, explained ? &candidates : NULL, NULL),
+                        0);
                 for (size_t i = 0; devices[i]; i++)
                         strcat(strcat(ids, i > 0 ? " " : ""), devices[i]->id + strlen("pci-0000-"));
                 assert_string_equal(ids, expected);
-                assert_int_equal(n, expected[0] ? 1 + (strlen(ids) - strlen("3b-00-0")) / strlen(" 3b-00-0") : 0);
+                assert_int_equal(n, expected[0] ? 1 + (strlen(ids) - strlen("3b-00-0")) / strlen(" 3b-00-0")
+                                                : 0);
         }
         return candidates;
 }
@@ -91,7 +101,8 @@ static void assert_choice(unsigned count, int node, const char *const *last, con
         json_decref(choose(count, node, last, expected));
 }
 
-static void assert_reason(json_t *candidates, size_t i, const char *device, int score, bool chosen, const char *reasons) {
+static void assert_reason(json_t *candidates, size_t i, const char *device, int score, bool chosen,
+                          const char *reasons) {
         json_t *candidate = json_array_get(candidates, i);
         _cleanup_free_ char *text = json_dumps(json_object_get(candidate, "reasons"), JSON_COMPACT);
 
@@ -103,8 +114,8 @@ static void assert_reason(json_t *candidates, size_t i, const char *device, int 
 
 static void test_place(void **state) {
         static const char *const pci[] = {
-                "0000:00:01.0", "0000:00:0a.0", "0000:00:10.0", "0000:00:1f.0", "0000:00:1f.7", "0000:0a:00.0",
-                "0000:10:00.0", "0001:00:00.0", "10000:00:00.0",
+                "0000:00:01.0", "0000:00:0a.0", "0000:00:10.0", "0000:00:1f.0",  "0000:00:1f.7",
+                "0000:0a:00.0", "0000:10:00.0", "0001:00:00.0", "10000:00:00.0",
         };
         static const char *const usb[] = { "1-1", "1-1.2", "1-1.10", "1-2", "1-10", "2-1", "10-1" };
         Device *devices[ELEMENTSOF(pci) + ELEMENTSOF(usb)];
@@ -113,14 +124,16 @@ static void test_place(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(usb); i++)
                 devices[n++] = fake_device(inventory, &fake_module, "usb", usb[ELEMENTSOF(usb) - 1 - i]);
         for (size_t i = 0; i < ELEMENTSOF(pci); i++)
-                devices[n++] = fake_device(inventory, &fake_module, "pci", pci[(i * 4 + 3) % ELEMENTSOF(pci)]);
+                devices[n++] =
+                        fake_device(inventory, &fake_module, "pci", pci[(i * 4 + 3) % ELEMENTSOF(pci)]);
         place_sort(devices, n);
         for (size_t i = 0; i < n; i++) {
                 const char *expected = i < ELEMENTSOF(pci) ? pci[i] : usb[i - ELEMENTSOF(pci)];
 
                 assert_string_equal(devices[i]->host->sysname, expected);
                 for (size_t j = 0; j < n; j++)
-                        assert_int_equal((place_compare(devices[i], devices[j]) > 0) - (place_compare(devices[i], devices[j]) < 0),
+                        assert_int_equal((place_compare(devices[i], devices[j]) > 0) -
+                                                 (place_compare(devices[i], devices[j]) < 0),
                                          (i > j) - (i < j));
         }
 }
@@ -152,9 +165,11 @@ static void test_order(void **state) {
         assert_reason(candidates, 1, "pci-0000-5e-00-0", 2, false, "[\"place 3 of 4 in order\"]");
         assert_reason(candidates, 2, "pci-0000-af-00-0", 1, false, "[\"place 4 of 4 in order\"]");
         assert_reason(candidates, 3, "pci-0000-0a-00-0", 4, false, "[\"place 1 of 4 in order\"]");
-        assert_string_equal(json_string_value(json_object_get(
-                                    json_array_get(json_object_get(json_array_get(candidates, 3), "blockers"), 0), "text")),
-                            "pci-0000-0a-00-0 is blocked");
+        assert_string_equal(
+                json_string_value(json_object_get(
+                        json_array_get(json_object_get(json_array_get(candidates, 3), "blockers"), 0),
+                        "text")),
+                "pci-0000-0a-00-0 is blocked");
         assert_int_equal(json_array_size(json_object_get(json_array_get(candidates, 0), "blockers")), 0);
         json_decref(candidates);
         /* Once each. */
@@ -162,7 +177,8 @@ static void test_order(void **state) {
 }
 
 static void test_used_last(void **state) {
-        static const char *const last[] = { "pci-0000-af-00-0", "pci-0000-3b-00-0", "pci-0000-ff-00-0", NULL };
+        static const char *const last[] = { "pci-0000-af-00-0", "pci-0000-3b-00-0", "pci-0000-ff-00-0",
+                                            NULL };
         json_t *candidates;
 
         add("0000:0a:00.0", -1, 0);
@@ -179,7 +195,8 @@ static void test_used_last(void **state) {
         }
         group->choice = CHOICE_ORDER;
         candidates = choose(1, -1, last, "af-00-0");
-        assert_reason(candidates, 0, "pci-0000-af-00-0", 10000001, true, "[\"used last\",\"place 4 of 4 in order\"]");
+        assert_reason(candidates, 0, "pci-0000-af-00-0", 10000001, true,
+                      "[\"used last\",\"place 4 of 4 in order\"]");
         json_decref(candidates);
 }
 
@@ -187,7 +204,12 @@ static void test_used_last(void **state) {
 static void test_used_last_is_quick(void **state) {
         static const char *const last[] = { "pci-0000-00-1f-0", NULL };
         ChoiceRequest request = {
-                .group = group, .count = 1, .numa_node = -1, .last = last, .eligible = eligible, .userdata = &asked,
+                .group = group,
+                .count = 1,
+                .numa_node = -1,
+                .last = last,
+                .eligible = eligible,
+                .userdata = &asked,
         };
 
         for (unsigned i = 0; i < 32; i++) {
@@ -268,12 +290,15 @@ static void test_pack_and_spread(void **state) {
 
         group->choice = CHOICE_PACK;
         candidates = choose(2, -1, NULL, "3b-01-0 3b-00-0");
-        assert_reason(candidates, 0, "pci-0000-3b-01-0", 101, true,
-                      "[\"1 device of its card is in use\",\"1 device below the same bridge or hub is in use\"]");
-        assert_reason(candidates, 1, "pci-0000-3b-00-0", 2, true, "[\"2 devices below the same bridge or hub are in use\"]");
+        assert_reason(
+                candidates, 0, "pci-0000-3b-01-0", 101, true,
+                "[\"1 device of its card is in use\",\"1 device below the same bridge or hub is in use\"]");
+        assert_reason(candidates, 1, "pci-0000-3b-00-0", 2, true,
+                      "[\"2 devices below the same bridge or hub are in use\"]");
         /* With what was just taken. */
         assert_reason(candidates, 2, "pci-0000-3b-00-1", 103, false,
-                      "[\"1 device of its card is in use\",\"3 devices below the same bridge or hub are in use\"]");
+                      "[\"1 device of its card is in use\",\"3 devices below the same bridge or hub are in "
+                      "use\"]");
         assert_reason(candidates, 3, "pci-0000-5e-00-0", 0, false, "[\"nothing near it is in use\"]");
         json_decref(candidates);
         assert_choice(4, -1, NULL, "3b-01-0 3b-00-0 3b-00-1 5e-00-0");
@@ -287,7 +312,8 @@ static void test_pack_and_spread(void **state) {
 
 /* Where the firmware names slots, these are the cards. */
 static void test_physical_slots(void **state) {
-        Device *a = add("0000:3b:00.0", 1, 0), *b = add("0000:5e:00.0", 2, 0), *c = add("0000:af:00.0", 3, 0);
+        Device *a = add("0000:3b:00.0", 1, 0), *b = add("0000:5e:00.0", 2, 0),
+               *c = add("0000:af:00.0", 3, 0);
 
         fake_set_place(a, "/devices/pci0000:00/x/a", "4", 0);
         fake_set_place(b, "/devices/pci0000:00/y/b", "5", 0);

@@ -53,11 +53,11 @@ static void test_operator_names(void **state) {
         static const char *const signs[] = { "=", "!=", "<", "<=", ">", ">=", "^=", "$=", "*=", NULL, "~" };
 
         assert_int_equal(ELEMENTSOF(signs), _OPERATOR_MAX);
-        for (Operator operator = 0; operator < _OPERATOR_MAX; operator++) {
-                assert_int_equal(operator_from_string(operator_to_string(operator)), operator);
-                assert_int_equal(operator_parse(operator_to_string(operator)), operator);
-                if (signs[operator])
-                        assert_int_equal(operator_parse(signs[operator]), operator);
+        for (Operator op = 0; op < _OPERATOR_MAX; op++) {
+                assert_int_equal(operator_from_string(operator_to_string(op)), op);
+                assert_int_equal(operator_parse(operator_to_string(op)), op);
+                if (signs[op])
+                        assert_int_equal(operator_parse(signs[op]), op);
         }
         assert_int_equal(operator_parse("=="), _OPERATOR_INVALID);
         assert_int_equal(operator_parse("EQ"), _OPERATOR_INVALID);
@@ -101,7 +101,7 @@ static void test_match_table(void **state) {
                 { "name regex ^nvidia", 'N', 'N' },
                 { "name ~ (?i)^nvidia", 'Y', 'N' },
                 { "name ~ Gro[ßs]e", 'Y', 'N' },
-                { "name ~ \"Gro.e 80GB$\"", 'N', 'N' },  /* bytes: two for this letter */
+                { "name ~ \"Gro.e 80GB$\"", 'N', 'N' }, /* bytes: two for this letter */
                 { "name ~ \"Gro.{2}e 80GB$\"", 'Y', 'N' },
                 { "name ~ \"Gro.e [8ß]0GB$\"", 'Y', 'N' }, /* characters, because the expression has one */
                 { "driver = \"\"", 'N', 'Y' },
@@ -147,9 +147,11 @@ static void test_match_table(void **state) {
 
                 /* Twice: what is remembered must be what was found. */
                 for (int round = 0; round < 2; round++) {
-                        if (conditions_match(list, gpu, NULL) != (cases[i].full == 'Y' ? MATCH_YES : MATCH_NO))
+                        if (conditions_match(list, gpu, NULL) !=
+                            (cases[i].full == 'Y' ? MATCH_YES : MATCH_NO))
                                 fail_msg("\"%s\" on the full device: not %c", cases[i].text, cases[i].full);
-                        if (conditions_match(list, bare, NULL) != (cases[i].empty == 'Y' ? MATCH_YES : MATCH_NO))
+                        if (conditions_match(list, bare, NULL) !=
+                            (cases[i].empty == 'Y' ? MATCH_YES : MATCH_NO))
                                 fail_msg("\"%s\" on the bare device: not %c", cases[i].text, cases[i].empty);
                 }
                 assert_null(conditions_error(list));
@@ -206,7 +208,8 @@ static void test_unread(void **state) {
 }
 
 static void test_failures(void **state) {
-        _cleanup_(conditions_freep) ConditionList *list = parse("name ~ Radeon and slot begins 0000 and vendor-id = 1002");
+        _cleanup_(conditions_freep) ConditionList *list =
+                parse("name ~ Radeon and slot begins 0000 and vendor-id = 1002");
         bool failed[3];
         size_t first;
 
@@ -241,7 +244,8 @@ static void test_text_form(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                _cleanup_(conditions_freep) ConditionList *list = parse(cases[i].text), *again = NULL, *third = NULL;
+                _cleanup_(conditions_freep) ConditionList *list = parse(cases[i].text), *again = NULL,
+                                                          *third = NULL;
                 _cleanup_free_ char *text = NULL, *second = NULL;
                 json_auto_t *triples = conditions_to_json(list), *copy = NULL;
 
@@ -263,32 +267,50 @@ static void test_text_refused(void **state) {
                 FaultCode code;
                 const char *words[3];
         } cases[] = {
-                { "vendorid = 10de", FAULT_UNKNOWN_FIELD, { "At character 1:", "did you mean \"vendor-id\"?", "valid fields: slot, name" } },
+                { "vendorid = 10de",
+                  FAULT_UNKNOWN_FIELD,
+                  { "At character 1:", "did you mean \"vendor-id\"?", "valid fields: slot, name" } },
                 { "VendorId = 10de", FAULT_UNKNOWN_FIELD, { "did you mean \"vendor-id\"?" } },
-                { "colour = red", FAULT_UNKNOWN_FIELD, { "There is no field \"colour\" of type test; valid" } },
+                { "colour = red",
+                  FAULT_UNKNOWN_FIELD,
+                  { "There is no field \"colour\" of type test; valid" } },
                 { "secret = x", FAULT_UNKNOWN_FIELD, { "\"secret\" cannot be used" } },
-                { "provider.slot begins 0000:3b", FAULT_UNKNOWN_FIELD, { "\"provider.slot\" asks for a field of the device's provider" } },
+                { "provider.slot begins 0000:3b",
+                  FAULT_UNKNOWN_FIELD,
+                  { "\"provider.slot\" asks for a field of the device's provider" } },
                 { "name = ä and nöme = x", FAULT_UNKNOWN_FIELD, { "At character 15:", "only letters" } },
                 { "= 10de", FAULT_UNKNOWN_FIELD, { "At character 1:" } },
                 { "vendor-id", FAULT_UNKNOWN_OPERATOR, { "At character 10:", "ends where an operator" } },
                 { "vendor-id =", FAULT_INVALID_VALUE, { "At character 12:", "ends where a value" } },
-                { "vendor-id == 10de", FAULT_UNKNOWN_OPERATOR, { "At character 11:", "\"==\"", "begins (^=)" } },
+                { "vendor-id == 10de",
+                  FAULT_UNKNOWN_OPERATOR,
+                  { "At character 11:", "\"==\"", "begins (^=)" } },
                 { "name =~ x", FAULT_UNKNOWN_OPERATOR, { "At character 6:", "\"=~\"" } },
                 { "name like x", FAULT_UNKNOWN_OPERATOR, { "\"like\"" } },
-                { "numa-node like x", FAULT_UNKNOWN_OPERATOR, { "eq (=), ne (!=), lt (<), le (<=), gt (>), ge (>=)" } },
-                { "numa-node begins 1", FAULT_UNKNOWN_OPERATOR, { "At character 11:", "whole number", "is for texts; valid: eq (=)" } },
+                { "numa-node like x",
+                  FAULT_UNKNOWN_OPERATOR,
+                  { "eq (=), ne (!=), lt (<), le (<=), gt (>), ge (>=)" } },
+                { "numa-node begins 1",
+                  FAULT_UNKNOWN_OPERATOR,
+                  { "At character 11:", "whole number", "is for texts; valid: eq (=)" } },
                 { "memory ~ 1", FAULT_UNKNOWN_OPERATOR, { "regex is for texts" } },
                 { "offset contains 1", FAULT_UNKNOWN_OPERATOR, { "contains is for texts" } },
                 { "total-vfs $= 1", FAULT_UNKNOWN_OPERATOR, { "ends is for texts" } },
-                { "boot-vga < true", FAULT_UNKNOWN_OPERATOR, { "lt is for texts or numbers; valid: eq (=), ne (!=)" } },
+                { "boot-vga < true",
+                  FAULT_UNKNOWN_OPERATOR,
+                  { "lt is for texts or numbers; valid: eq (=), ne (!=)" } },
                 { "boot-vga = maybe", FAULT_INVALID_VALUE, { "At character 12:", "true or false" } },
-                { "numa-node = one", FAULT_INVALID_VALUE, { "At character 13:", "numa-node", "whole number" } },
+                { "numa-node = one",
+                  FAULT_INVALID_VALUE,
+                  { "At character 13:", "numa-node", "whole number" } },
                 { "numa-node = 2147483648", FAULT_INVALID_VALUE, { "2147483647" } },
                 { "total-vfs = -1", FAULT_INVALID_VALUE, { "from 0 to 4294967295" } },
                 { "numa-node = 1.5", FAULT_INVALID_VALUE, { "whole number" } },
                 { "numa-node = \" 1\"", FAULT_INVALID_VALUE, { "whole number" } },
                 { "name ~ a(b", FAULT_INVALID_REGEX, { "At character 11:", "parenthesis" } },
-                { "name ~ \"a\\\\ [ b\"", FAULT_INVALID_REGEX, { "At character 16:", "missing terminating ]" } },
+                { "name ~ \"a\\\\ [ b\"",
+                  FAULT_INVALID_REGEX,
+                  { "At character 16:", "missing terminating ]" } },
                 { "name ~ ä[", FAULT_INVALID_REGEX, { "At character 10:" } },
                 { "name = \"abc", FAULT_INVALID_VALUE, { "At character 8:", "closing quote" } },
                 { "name = \"a\\n\"", FAULT_INVALID_VALUE, { "At character 10:", "backslash" } },
@@ -296,12 +318,18 @@ static void test_text_refused(void **state) {
                 { "name = \"a\"b", FAULT_INVALID_ARGUMENT, { "At character 11:", "A blank" } },
                 { "name = a\"b", FAULT_INVALID_VALUE, { "At character 9:", "double quotes" } },
                 { "name = \"a\nb\"", FAULT_INVALID_VALUE, { "At character 8:", "control characters" } },
-                { "name = NVIDIA A100", FAULT_INVALID_ARGUMENT, { "At character 15:", "value with blanks" } },
+                { "name = NVIDIA A100",
+                  FAULT_INVALID_ARGUMENT,
+                  { "At character 15:", "value with blanks" } },
                 { "name = a or name = b", FAULT_INVALID_ARGUMENT, { "At character 10:", "another rule" } },
                 { "name = a || name = b", FAULT_INVALID_ARGUMENT, { "another rule" } },
-                { "name = a AND name = b", FAULT_INVALID_ARGUMENT, { "At character 10:", "\"and\" or the end" } },
+                { "name = a AND name = b",
+                  FAULT_INVALID_ARGUMENT,
+                  { "At character 10:", "\"and\" or the end" } },
                 { "name = a and", FAULT_UNKNOWN_FIELD, { "At character 13:", "ends where the name" } },
-                { "name = and driver = x", FAULT_INVALID_VALUE, { "At character 8:", "missing before \"and\"" } },
+                { "name = and driver = x",
+                  FAULT_INVALID_VALUE,
+                  { "At character 8:", "missing before \"and\"" } },
                 { "name contains \"\"", FAULT_INVALID_VALUE, { "\"contains\" would fit every device" } },
                 { "name ~ \"\"", FAULT_INVALID_VALUE, { "\"regex\" would fit every device" } },
                 { "drivers begins \"\"", FAULT_INVALID_VALUE, { "empty" } },
@@ -333,15 +361,15 @@ static int parse_json(json_t *triples, Fault *fault) {
 
 static void test_json_values(void **state) {
         _cleanup_(conditions_freep) ConditionList *list = NULL;
-        json_auto_t *triples = json_pack("[[sss],[ssi],[ssb],[sss]]", "name", "contains", "A100", "numa-node", "<=", 1,
-                                         "boot-vga", "=", 1, "memory", "gt", "0x10");
+        json_auto_t *triples = json_pack("[[sss],[ssi],[ssb],[sss]]", "name", "contains", "A100",
+                                         "numa-node", "<=", 1, "boot-vga", "=", 1, "memory", "gt", "0x10");
         json_auto_t *written = NULL, *expected = NULL;
 
         assert_int_equal(conditions_from_json(triples, &fake_module, &list, NULL), 0);
         assert_int_equal(conditions_match(list, gpu, NULL), MATCH_YES);
         written = conditions_to_json(list);
-        expected = json_pack("[[sss],[sss],[sss],[sss]]", "name", "contains", "A100", "numa-node", "le", "1", "boot-vga", "eq",
-                             "true", "memory", "gt", "0x10");
+        expected = json_pack("[[sss],[sss],[sss],[sss]]", "name", "contains", "A100", "numa-node", "le", "1",
+                             "boot-vga", "eq", "true", "memory", "gt", "0x10");
         assert_true(json_equal(written, expected));
 }
 
@@ -354,7 +382,8 @@ static void test_json_refused(void **state) {
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "list of triples");
         assert_int_equal(parse_json(json_pack("[s]", "name"), &fault), -EINVAL);
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "Condition 1:");
-        assert_int_equal(parse_json(json_pack("[[sss],[ss]]", "name", "=", "x", "name", "="), &fault), -EINVAL);
+        assert_int_equal(parse_json(json_pack("[[sss],[ss]]", "name", "=", "x", "name", "="), &fault),
+                         -EINVAL);
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "Condition 2: It must be a list of three");
         assert_int_equal(parse_json(json_pack("[[sssn]]", "name", "=", "x"), &fault), -EINVAL);
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "three");
@@ -407,7 +436,8 @@ static void test_not_utf8(void **state) {
 }
 
 static void test_too_large(void **state) {
-        _cleanup_free_ char *megabyte = repeat('x', MEGABYTE), *text = NULL, *regex = repeat('x', REGEX_MAX_BYTES + 1);
+        _cleanup_free_ char *megabyte = repeat('x', MEGABYTE), *text = NULL,
+                            *regex = repeat('x', REGEX_MAX_BYTES + 1);
         json_t *many = json_array();
         ConditionList *list = NULL;
         Fault fault = { 0 };
@@ -454,9 +484,11 @@ static void test_contradictions(void **state) {
         static const struct {
                 const char *text, *words;
         } cases[] = {
-                { "numa-node < 1 and numa-node > 3", "\"numa-node < 1\" and \"numa-node > 3\" can never hold together" },
+                { "numa-node < 1 and numa-node > 3",
+                  "\"numa-node < 1\" and \"numa-node > 3\" can never hold together" },
                 { "numa-node = 1 and vendor-id = 10de and numa-node = 2", "can never" },
                 { "numa-node = 1 and numa-node != 1", "can never" },
+                { "numa-node != 1 and numa-node = 1", "can never" },
                 { "numa-node > 1 and numa-node < 2", "can never" },
                 { "numa-node >= 1 and numa-node <= 1", NULL },
                 { "numa-node > 1 and numa-node != 1", NULL },
@@ -510,7 +542,8 @@ static void test_evil_expression(void **state) {
         char name[64];
 
         for (unsigned i = 0; i < 1000; i++) {
-                (void) snprintf(name, sizeof(name), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!%u", i);
+                (void) snprintf(name, sizeof(name), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!%u",
+                                i);
                 fake_set_text(inventory, gpu, FIELD_NAME, name);
                 assert_int_equal(conditions_match(list, gpu, NULL), MATCH_UNKNOWN);
         }
@@ -522,7 +555,13 @@ static void test_evil_expression(void **state) {
 
 static void test_pattern(void **state) {
         static const char *const hostile[] = {
-                "(?:(?:(?:x{1,999}){1,999}){1,999})", "(*UTF)ä", "(?R)", "\\C", "(((((((((((", "[[:nope:]]", "(?<n>a)\\k<m>",
+                "(?:(?:(?:x{1,999}){1,999}){1,999})",
+                "(*UTF)ä",
+                "(?R)",
+                "\\C",
+                "(((((((((((",
+                "[[:nope:]]",
+                "(?<n>a)\\k<m>",
         };
         char message[PATTERN_MESSAGE_SIZE];
 
@@ -624,24 +663,15 @@ static void test_excerpt(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_operator_names),
-                TEST(test_match_table),
-                TEST(test_other_module),
-                TEST(test_unread),
-                TEST(test_failures),
-                TEST(test_text_form),
-                TEST(test_text_refused),
-                TEST(test_json_values),
-                TEST(test_json_refused),
-                TEST(test_not_utf8),
-                TEST(test_too_large),
-                TEST(test_count_limit_of_text),
-                TEST(test_contradictions),
-                TEST(test_evil_expression),
-                TEST(test_pattern),
-                TEST(test_device_text_not_utf8),
-                TEST(test_memo),
-                TEST(test_string_reuse),
+                TEST(test_operator_names), TEST(test_match_table),
+                TEST(test_other_module),   TEST(test_unread),
+                TEST(test_failures),       TEST(test_text_form),
+                TEST(test_text_refused),   TEST(test_json_values),
+                TEST(test_json_refused),   TEST(test_not_utf8),
+                TEST(test_too_large),      TEST(test_count_limit_of_text),
+                TEST(test_contradictions), TEST(test_evil_expression),
+                TEST(test_pattern),        TEST(test_device_text_not_utf8),
+                TEST(test_memo),           TEST(test_string_reuse),
                 TEST(test_excerpt),
         };
 

@@ -73,8 +73,8 @@ static void assert_problem(const Fixture *f, size_t index, const char *begin, co
         assert_true(index < count_problems(&f->config));
         snprintf(path, sizeof(path), "%s/%s", f->directory, begin);
         if (!startswith(f->config.problems[index], path) || !strstr(f->config.problems[index], words))
-                fail_msg("\"%s\" does not begin with \"%s\" or does not say \"%s\"", f->config.problems[index], path,
-                         words);
+                fail_msg("\"%s\" does not begin with \"%s\" or does not say \"%s\"",
+                         f->config.problems[index], path, words);
 }
 
 static void assert_defaults(const Config *config) {
@@ -88,7 +88,7 @@ static void assert_defaults(const Config *config) {
         assert_string_equal(config->runtime_directory, "/run/passthroughd");
         assert_int_equal(config->log_level, LOG_INFO);
         assert_int_equal(config->workers, 4);
-        assert_int_equal(config->step_timeout_factor, 1);
+        assert_int_equal(config->step_timeout_percent, 100);
         assert_true(config->spare_worker);
 }
 
@@ -123,17 +123,36 @@ static void test_all_keys(void **state) {
         assert_string_equal(f->config.module_directory, "/opt/modules");
         assert_string_equal(f->config.worker, "/opt/worker");
         assert_int_equal(f->config.workers, 16);
-        assert_int_equal(f->config.step_timeout_factor, 120);
+        assert_int_equal(f->config.step_timeout_percent, 12000);
         assert_false(f->config.spare_worker);
         assert_int_equal(f->config.log_level, LOG_DEBUG);
+}
+
+static void test_fractions(void **state) {
+        static const struct {
+                const char *text;
+                unsigned percent;
+        } fractions[] = { { "0.01", 1 }, { "0.1", 10 }, { "1.5", 150 }, { "2", 200 }, { "120.00", 12000 } };
+        Fixture *f = *state;
+        char text[64];
+
+        for (size_t i = 0; i < ELEMENTSOF(fractions); i++) {
+                snprintf(text, sizeof(text), "[Service]\nStepTimeoutFactor=%s\n", fractions[i].text);
+                write_file(f, "passthroughd.conf", text);
+                load(f, 0);
+                assert_int_equal(f->config.step_timeout_percent, fractions[i].percent);
+        }
 }
 
 static void test_log_levels(void **state) {
         static const struct {
                 const char *word;
                 int level;
-        } levels[] = { { "debug", LOG_DEBUG }, { "info", LOG_INFO }, { "notice", LOG_NOTICE },
-                       { "warning", LOG_WARNING }, { "err", LOG_ERR } };
+        } levels[] = { { "debug", LOG_DEBUG },
+                       { "info", LOG_INFO },
+                       { "notice", LOG_NOTICE },
+                       { "warning", LOG_WARNING },
+                       { "err", LOG_ERR } };
         Fixture *f = *state;
         char text[64];
 
@@ -171,16 +190,25 @@ static void test_bad_values(void **state) {
                 { "[Service]\nWorkers=-1\n", "from 1 to 16" },
                 { "[Service]\nWorkers=4 workers\n", "from 1 to 16" },
                 { "[Service]\nWorkers=99999999999999999999\n", "from 1 to 16" },
-                { "[Service]\nStepTimeoutFactor=121\n", "from 1 to 120" },
+                { "[Service]\nStepTimeoutFactor=121\n", "from 0.01 to 120" },
+                { "[Service]\nStepTimeoutFactor=120.01\n", "from 0.01 to 120" },
+                { "[Service]\nStepTimeoutFactor=0.00\n", "from 0.01 to 120" },
+                { "[Service]\nStepTimeoutFactor=0.001\n", "from 0.01 to 120" },
+                { "[Service]\nStepTimeoutFactor=1.\n", "from 0.01 to 120" },
+                { "[Service]\nStepTimeoutFactor=.5\n", "from 0.01 to 120" },
+                { "[Service]\nStepTimeoutFactor=1.-5\n", "from 0.01 to 120" },
+                { "[Service]\nStepTimeoutFactor=4294967297\n", "from 0.01 to 120" },
                 { "[Service]\nSpareWorker=perhaps\n", "valid: yes or no" },
                 { "[Service]\nWorker=bin/worker\n", "valid: an absolute path without \"..\"" },
                 { "[Service]\nWorker=/opt/../bin/worker\n", "absolute path" },
                 { "[Service]\nModuleDirectory=/opt/..\n", "absolute path" },
                 { "[Service]\nNode=two words\n", "valid: a name without blanks" },
-                { "[Log]\nLevel=loud\n", "'loud' is no value for Level= (valid: debug, info, notice, warning or err)" },
+                { "[Log]\nLevel=loud\n",
+                  "'loud' is no value for Level= (valid: debug, info, notice, warning or err)" },
                 { "[Log]\nLevel=INFO\n", "valid: debug" },
-                { "[Service]\nworkers=3\n", "unknown key 'workers' in [Service] (valid: Node, ModuleDirectory, "
-                                            "Worker, Workers, StepTimeoutFactor, SpareWorker)" },
+                { "[Service]\nworkers=3\n",
+                  "unknown key 'workers' in [Service] (valid: Node, ModuleDirectory, "
+                  "Worker, Workers, StepTimeoutFactor, SpareWorker)" },
                 { "[Log]\nWorkers=3\n", "unknown key 'Workers' in [Log] (valid: Level)" },
                 { "[Sevice]\nWorkers=3\n", "unknown section [Sevice] (valid: Service, Log)" },
                 { "\nWorkers=3\n", "'Workers' stands before any section (valid: Service, Log)" },
@@ -217,7 +245,8 @@ static void test_lines(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *path = repeat('p', 150), *blanks = repeat(' ', 5000), *text = NULL;
 
-        assert_true(asprintf(&text, "[Service]\nWorker=/%s\nNode=a%s\nWorkers=8\n   SpareWorker=no\n", path, blanks) >= 0);
+        assert_true(asprintf(&text, "[Service]\nWorker=/%s\nNode=a%s\nWorkers=8\n   SpareWorker=no\n", path,
+                             blanks) >= 0);
         write_file(f, "passthroughd.conf", text);
         load(f, 1);
         assert_problem(f, 0, "passthroughd.conf:3: ", "the line is longer than");
@@ -271,7 +300,8 @@ static void test_environment(void **state) {
         assert_int_equal(setenv("STATE_DIRECTORY", "", 1), 0);
         assert_int_equal(setenv("RUNTIME_DIRECTORY", "run", 1), 0);
         load(f, 1);
-        assert_string_equal(f->config.problems[0], "RUNTIME_DIRECTORY: 'run' is no absolute path without \"..\"");
+        assert_string_equal(f->config.problems[0],
+                            "RUNTIME_DIRECTORY: 'run' is no absolute path without \"..\"");
         assert_string_equal(f->config.state_directory, "/var/lib/passthroughd");
         assert_string_equal(f->config.runtime_directory, "/run/passthroughd");
 }
@@ -281,6 +311,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_nothing_there, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_all_keys, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_log_levels, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_fractions, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_drop_ins, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bad_values, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_the_rest_counts, set_up, tear_down),

@@ -39,7 +39,8 @@ static void make_stderr_a_journal_stream(const Fixture *f) {
         struct stat st;
 
         assert_int_equal(fstat(f->stderr_pipe[1], &st), 0);
-        snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long) st.st_dev, (unsigned long long) st.st_ino);
+        snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long) st.st_dev,
+                 (unsigned long long) st.st_ino);
         assert_int_equal(setenv("JOURNAL_STREAM", text, 1), 0);
 }
 
@@ -88,8 +89,8 @@ static bool read_datagram(Fixture *f) {
         return true;
 }
 
-/* The value of a field as the journal would read it: "KEY=value\n" or "KEY\n", length, value, "\n". NULL when the entry does
- * not have it. Fails when the entry is malformed anywhere. */
+/* The value of a field as the journal would read it: "KEY=value\n" or "KEY\n", length, value, "\n". NULL
+ * when the entry does not have it. Fails when the entry is malformed anywhere. */
 static char *field(const Fixture *f, const char *key) {
         const char *p = f->datagram, *end = f->datagram + f->length;
         char *found = NULL;
@@ -154,8 +155,9 @@ static void test_entry(void **state) {
         log_open_at("passthroughd", LOG_INFO, f->socket_path);
 
         errno = E2BIG;
-        log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST, log_fields("DEVICE", "pci-0000-3b-00-0", "WHY", "a\nb\n"),
-                    "device %s is %s", "0000:3b:00.0", "gone");
+        log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST,
+                    log_fields("DEVICE", "pci-0000-3b-00-0", "WHY", "a\nb\n"), "device %s is %s",
+                    "0000:3b:00.0", "gone");
         assert_int_equal(errno, E2BIG);
 
         assert_true(read_datagram(f));
@@ -194,14 +196,16 @@ static void test_levels(void **state) {
         assert_int_equal(log_dropped(), 0);
 }
 
-/* Names that journald keeps for itself, or would refuse the entry for, do not go out; nor do fields without a value. */
+/* Names that journald keeps for itself, or would refuse the entry for, do not go out; nor do fields
+ * without a value. */
 static void test_bad_fields(void **state) {
         Fixture *f = *state;
 
         listen_as_journal(f);
         log_open_at("x", LOG_INFO, f->socket_path);
         log_message(LOG_INFO, LOG_EVENT_NONE,
-                    log_fields("_PID", "1", "lower", "2", "1A", "3", "A=B", "4", "", "5", "GOOD_1", "6"), "m");
+                    log_fields("_PID", "1", "lower", "2", "1A", "3", "A=B", "4", "", "5", "GOOD_1", "6"),
+                    "m");
         assert_true(read_datagram(f));
         assert_field(f, "_PID", NULL);
         assert_field(f, "lower", NULL);
@@ -218,7 +222,8 @@ static void test_bad_fields(void **state) {
 
 static void test_long_values_are_cut(void **state) {
         Fixture *f = *state;
-        _cleanup_free_ char *ascii = repeat('a', MEGABYTE), *umlauts = malloc(20001), *value = NULL, *message = NULL;
+        _cleanup_free_ char *ascii = repeat('a', MEGABYTE), *umlauts = malloc(20001), *value = NULL,
+                            *message = NULL;
 
         for (size_t i = 0; i < 20000; i += 2)
                 memcpy(umlauts + i, "ä", 2);
@@ -262,7 +267,8 @@ static void test_most_fields(void **state) {
         assert_field(f, "F20", NULL);
 }
 
-/* journald hangs: nothing waits for it, what is lost is counted, and the count goes out as soon as anything does. */
+/* journald hangs: nothing waits for it, what is lost is counted, and the count goes out as soon as
+ * anything does. */
 static void test_reader_that_never_reads(void **state) {
         Fixture *f = *state;
         size_t received = 0;
@@ -325,7 +331,8 @@ static void test_standard_error(void **state) {
         char text[512];
 
         log_open_at("passthroughd", LOG_INFO, f->socket_path);
-        log_message(LOG_ERR, LOG_EVENT_NONE, log_fields("DEVICE", "x"), "a name \x1b[2J with\nmore \x7f of it");
+        log_message(LOG_ERR, LOG_EVENT_NONE, log_fields("DEVICE", "x"),
+                    "a name \x1b[2J with\nmore \x7f of it");
         read_stderr(f, text, sizeof(text));
         assert_string_equal(text, "passthroughd: error: a name  [2J with more   of it\n");
         /* Where no journal runs, nothing is lost. */
@@ -382,7 +389,8 @@ static void test_closed_standard_error(void **state) {
 
 static void *log_much(void *userdata) {
         for (int i = 0; i < 2000; i++)
-                log_message(LOG_INFO, LOG_EVENT_STORE, log_fields("THREAD", (const char *) userdata), "message %d", i);
+                log_message(LOG_INFO, LOG_EVENT_STORE, log_fields("THREAD", (const char *) userdata),
+                            "message %d", i);
         return NULL;
 }
 

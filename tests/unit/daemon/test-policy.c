@@ -92,7 +92,8 @@ static Device *make_device(unsigned number) {
         char sysname[32], vendor[16];
         Device *device;
 
-        (void) snprintf(sysname, sizeof(sysname), "%04x:%02x:%02x.0", number >> 13, (number >> 5) & 0xff, number & 0x1f);
+        (void) snprintf(sysname, sizeof(sysname), "%04x:%02x:%02x.0", number >> 13, (number >> 5) & 0xff,
+                        number & 0x1f);
         (void) snprintf(vendor, sizeof(vendor), "v%u", number % 5);
         device = fake_device(inventory, &fake_module, "pci", sysname);
         fake_set_text(inventory, device, FIELD_SLOT, sysname);
@@ -242,7 +243,8 @@ static void test_events(void **state) {
 static void test_replace_group(void **state) {
         Group *group = add_group("a"), *next = NULL, *wrong = NULL;
         Device *one = add_device(1), *two;
-        json_auto_t *body = json_pack("{ss ss sb ss}", "name", "New name", "type", "test", "enabled", 0, "choice", "pack");
+        json_auto_t *body = json_pack("{ss ss sb ss}", "name", "New name", "type", "test", "enabled", 0,
+                                      "choice", "pack");
         json_auto_t *typed = json_pack("{ss ss}", "name", "x", "type", "other");
 
         add_rule(group, "a-1", "include", "vendor-id = v1");
@@ -318,7 +320,8 @@ static void test_invalid_rules(void **state) {
 }
 
 static void test_missing_module(void **state) {
-        json_auto_t *body = json_pack("{ss ss}", "name", "x", "type", "a type whose name is longer than names of types are");
+        json_auto_t *body = json_pack("{ss ss}", "name", "x", "type",
+                                      "a type whose name is longer than names of types are");
         json_auto_t *where = json_pack("[[sss]]", "colour", "=", "red");
         json_auto_t *rule_body = json_pack("{sO}", "where", where);
         Group *group = NULL;
@@ -394,11 +397,15 @@ static unsigned chance(unsigned n) {
 
 static Rule *random_rule(Group *group, const char *id) {
         static const char *const wheres[] = {
-                "vendor-id = v1", "vendor-id != v2", "numa-node = 0", "numa-node > 0 and vendor-id ~ ^v[34]",
-                "serial = s1", "vendor-id = v3 and serial != s2", "slot ends 1.0", "slot contains :0",
-                "driver = \"\"", "driver icontains VFIO", "drivers = a", "vendor-id ~ ^(v+)+$",
+                "vendor-id = v1", "vendor-id != v2",
+                "numa-node = 0",  "numa-node > 0 and vendor-id ~ ^v[34]",
+                "serial = s1",    "vendor-id = v3 and serial != s2",
+                "slot ends 1.0",  "slot contains :0",
+                "driver = \"\"",  "driver icontains VFIO",
+                "drivers = a",    "vendor-id ~ ^(v+)+$",
         };
-        Rule *rule = make_rule(group, id, chance(4) ? "include" : "exclude", wheres[chance(ELEMENTSOF(wheres))]);
+        Rule *rule =
+                make_rule(group, id, chance(4) ? "include" : "exclude", wheres[chance(ELEMENTSOF(wheres))]);
 
         rule->enabled = chance(5) > 0;
         return rule;
@@ -532,9 +539,8 @@ static bool warns(json_t *result, const char *words) {
         json_t *warning;
         size_t i;
 
-        json_array_foreach(json_object_get(result, "warnings"), i, warning)
-                if (strstr(json_string_value(warning), words))
-                        return true;
+        json_array_foreach(json_object_get(result, "warnings"), i,
+                           warning) if (strstr(json_string_value(warning), words)) return true;
         return false;
 }
 
@@ -551,8 +557,8 @@ static void test_preview(void **state) {
         expected = json_pack("[ss]", "pci-0000-00-01-0", "pci-0000-00-06-0");
         assert_true(json_equal(json_object_get(result, "matched"), expected));
         assert_int_equal(json_array_size(json_object_get(result, "near")), 4);
-        near = json_pack("{ss ss ss ss ss}", "device", "pci-0000-00-02-0", "field", "vendor-id", "operator", "eq", "value",
-                         "v1", "is", "v2");
+        near = json_pack("{ss ss ss ss ss}", "device", "pci-0000-00-02-0", "field", "vendor-id", "operator",
+                         "eq", "value", "v1", "is", "v2");
         assert_true(json_equal(json_array_get(json_object_get(result, "near"), 0), near));
         claimed = json_pack("{s[s]}", "pci-0000-00-06-0", "b");
         assert_true(json_equal(json_object_get(result, "claimed-by"), claimed));
@@ -585,13 +591,15 @@ static void test_preview_warnings(void **state) {
         assert_int_equal(json_array_size(json_object_get(unstable, "near")), PREVIEW_NEAR_MAX);
         assert_true(warns(unstable, "300 devices fail by one condition only; 100 are listed"));
         json_auto_t *null = json_null();
-        assert_true(json_equal(json_object_get(json_array_get(json_object_get(unstable, "near"), 0), "is"), null));
+        assert_true(json_equal(json_object_get(json_array_get(json_object_get(unstable, "near"), 0), "is"),
+                               null));
         assert_told(0, 0, 0);
         json_auto_t *unread = preview(group, "serial = x and vendor-id = v0");
         assert_true(warns(unread, "devices were not read yet"));
         assert_int_equal(told.want_slow, 61);
 
-        fake_set_text(inventory, random_device(), FIELD_NAME, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!");
+        fake_set_text(inventory, random_device(), FIELD_NAME,
+                      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!");
         json_auto_t *evil = preview(group, "name ~ ^(a+)+$");
         assert_true(warns(evil, "takes too long"));
 }
@@ -692,7 +700,8 @@ static void test_identify_refused(void **state) {
         fake_set_identities(inventory, only_volatile);
         assert_int_equal(policy_identify(policy, device, &result, &fault), -ENOTUNIQ);
         assert_string_equal(fault.object, "pci-0000-00-01-0");
-        assert_fault(&fault, FAULT_VOLATILE_IDENTITY, "(bus: pci-0000-00-01-0 may have another one after a restart");
+        assert_fault(&fault, FAULT_VOLATILE_IDENTITY,
+                     "(bus: pci-0000-00-01-0 may have another one after a restart");
         fake_set_identities(inventory, NULL);
         assert_int_equal(policy_identify(policy, device, &result, &fault), -ENOTUNIQ);
         assert_fault(&fault, FAULT_VOLATILE_IDENTITY, "its module names none");
@@ -701,7 +710,8 @@ static void test_identify_refused(void **state) {
         fake_set_identities(inventory, broken);
         result = identify(device);
         assert_string_equal(json_string_value(json_object_get(result, "kind")), "slot");
-        assert_non_null(strstr(json_string_value(json_array_get(json_object_get(result, "passed-over"), 0)), "odd: At character"));
+        assert_non_null(strstr(json_string_value(json_array_get(json_object_get(result, "passed-over"), 0)),
+                               "odd: At character"));
         json_decref(result);
 }
 

@@ -47,10 +47,12 @@ static json_t *where(void) {
 
 static void test_rule_defaults(void **state) {
         _cleanup_(rule_freep) Rule *rule = NULL;
-        json_auto_t *body = json_pack("{ss}", "where", "vendor-id = 10de and numa-node <= 1"), *written = NULL;
-        json_auto_t *expected = json_pack("{ss ss sb ss ss s[[sss][sss]] ss ss}", "name", "rule-1", "group", "gpus",
-                                          "enabled", 1, "action", "include", "node-filter", "", "where", "vendor-id", "eq",
-                                          "10de", "numa-node", "le", "1", "origin", "manual", "strength", "");
+        json_auto_t *body = json_pack("{ss}", "where", "vendor-id = 10de and numa-node <= 1"),
+                    *written = NULL;
+        json_auto_t *expected =
+                json_pack("{ss ss sb ss ss s[[sss][sss]] ss ss}", "name", "rule-1", "group", "gpus",
+                          "enabled", 1, "action", "include", "node-filter", "", "where", "vendor-id", "eq",
+                          "10de", "numa-node", "le", "1", "origin", "manual", "strength", "");
 
         assert_int_equal(rule_from_json("rule-1", body, group, group->module, false, &rule, NULL), 0);
         assert_ptr_equal(rule->group, group);
@@ -62,9 +64,9 @@ static void test_rule_defaults(void **state) {
 static void test_rule_full(void **state) {
         _cleanup_(rule_freep) Rule *rule = NULL, *again = NULL;
         json_auto_t *written = NULL, *copy = NULL;
-        json_auto_t *body = json_pack("{ss ss sb ss ss so ss ss}", "name", "Größe", "group", "gpus", "enabled", 0, "action",
-                                      "exclude", "node-filter", "gpu-*.example", "where", where(), "origin", "auto",
-                                      "strength", "serial (100)");
+        json_auto_t *body = json_pack("{ss ss sb ss ss so ss ss}", "name", "Größe", "group", "gpus",
+                                      "enabled", 0, "action", "exclude", "node-filter", "gpu-*.example",
+                                      "where", where(), "origin", "auto", "strength", "serial (100)");
 
         assert_int_equal(rule_from_json("rule-1", body, group, group->module, false, &rule, NULL), 0);
         assert_false(rule->enabled);
@@ -100,25 +102,36 @@ static void test_rule_refused(void **state) {
         assert_fault(&fault, FAULT_INVALID_VALUE, "'name' of a rule must be a text");
         assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "name", ""), &fault), -EINVAL);
         assert_fault(&fault, FAULT_INVALID_VALUE, "name of a rule is empty");
-        assert_int_equal(parse_rule(json_pack("{so ss#}", "where", where(), "name", "a\0b", 3), &fault), -EINVAL);
-        assert_fault(&fault, FAULT_INVALID_VALUE, "name");
-        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "name", "a\nb"), &fault), -EINVAL);
-        assert_fault(&fault, FAULT_INVALID_VALUE, "control characters");
-        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "name", megabyte), &fault), -E2BIG);
-        assert_fault(&fault, FAULT_TOO_LARGE, "256");
-        assert_int_equal(parse_rule(json_pack("{so so}", "where", where(), "name", json_string_nocheck("a\xff")), &fault),
+        assert_int_equal(parse_rule(json_pack("{so ss#}", "where", where(), "name", "a\0b", 3), &fault),
                          -EINVAL);
+        assert_fault(&fault, FAULT_INVALID_VALUE, "name");
+        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "name", "a\nb"), &fault),
+                         -EINVAL);
+        assert_fault(&fault, FAULT_INVALID_VALUE, "control characters");
+        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "name", megabyte), &fault),
+                         -E2BIG);
+        assert_fault(&fault, FAULT_TOO_LARGE, "256");
+        assert_int_equal(
+                parse_rule(json_pack("{so so}", "where", where(), "name", json_string_nocheck("a\xff")),
+                           &fault),
+                -EINVAL);
         assert_true(utf8_is_valid(fault.message));
         assert_fault(&fault, FAULT_INVALID_VALUE, "name");
-        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "group", "nics"), &fault), -EINVAL);
+        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "group", "nics"), &fault),
+                         -EINVAL);
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "cannot be moved to \"nics\"");
-        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "enabled", "maybe"), &fault), -EINVAL);
+        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "enabled", "maybe"), &fault),
+                         -EINVAL);
         assert_fault(&fault, FAULT_INVALID_VALUE, "true or false");
-        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "action", "add"), &fault), -EINVAL);
+        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "action", "add"), &fault),
+                         -EINVAL);
         assert_fault(&fault, FAULT_INVALID_VALUE, "must be include or exclude");
-        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "origin", "divine"), &fault), -EINVAL);
+        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "origin", "divine"), &fault),
+                         -EINVAL);
         assert_fault(&fault, FAULT_INVALID_VALUE, "must be auto or manual");
-        assert_int_equal(parse_rule(json_pack("{so ss}", "where", where(), "node-filter", "*a*a*a*a*a*"), &fault), -EINVAL);
+        assert_int_equal(
+                parse_rule(json_pack("{so ss}", "where", where(), "node-filter", "*a*a*a*a*a*"), &fault),
+                -EINVAL);
         assert_fault(&fault, FAULT_INVALID_VALUE, "6 asterisks; at most 4");
         assert_int_equal(parse_rule(json_pack("{si}", "where", 1), &fault), -EINVAL);
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "list of triples");
@@ -145,7 +158,8 @@ static void test_rule_refused(void **state) {
 
 /* A stored rule waits for its field: it is kept to the letter, matches nothing and says why. */
 static void test_rule_stored(void **state) {
-        static const char *const invalid[] = { "colour = red and name ~ \"[ x\"", "name ~ [", "numa-node begins 1" };
+        static const char *const invalid[] = { "colour = red and name ~ \"[ x\"", "name ~ [",
+                                               "numa-node begins 1" };
 
         for (size_t i = 0; i < ELEMENTSOF(invalid); i++) {
                 _cleanup_(rule_freep) Rule *rule = NULL;
@@ -172,8 +186,9 @@ static void test_rule_applies(void **state) {
                 const char *filter, *node;
                 bool applies;
         } cases[] = {
-                { "", "host1", true },        { "host1", "host1", true },  { "HOST1", "host1", true },
-                { "host1", "host10", false }, { "host*", "host10", true }, { "host?", "host10", false },
+                { "", "host1", true },         { "host1", "host1", true },
+                { "HOST1", "host1", true },    { "host1", "host10", false },
+                { "host*", "host10", true },   { "host?", "host10", false },
                 { "host[12]", "host2", true }, { "*.gpu.*", "a.gpu.example", true },
         };
         Rule rule = { .enabled = true };
@@ -196,9 +211,9 @@ static void test_names(void **state) {
 
 static void test_group_defaults(void **state) {
         json_auto_t *written = group_to_json(group);
-        json_auto_t *expected = json_pack("{ss ss ss ss sb s{} s[] ss ss}", "name", "GPUs", "type", "test", "description", "",
-                                          "class", "pci", "enabled", 1, "settings", "user-defined", "choice", "order",
-                                          "tenant", "");
+        json_auto_t *expected = json_pack("{ss ss ss ss sb s{} s[] ss ss}", "name", "GPUs", "type", "test",
+                                          "description", "", "class", "pci", "enabled", 1, "settings",
+                                          "user-defined", "choice", "order", "tenant", "");
 
         assert_true(json_equal(written, expected));
         assert_ptr_equal(group->module, &fake_module);
@@ -207,15 +222,17 @@ static void test_group_defaults(void **state) {
 static void test_group_full(void **state) {
         _cleanup_(group_freep) Group *g = NULL, *again = NULL;
         json_auto_t *written = NULL, *copy = NULL;
-        json_auto_t *body = json_pack("{ss ss ss ss sb s{ss si} s[ss] ss ss}", "name", "GPUs", "type", "test", "description",
-                                      "All of them", "class", "gpu", "enabled", 0, "settings", "mode", "fast", "rate", 20,
-                                      "user-defined", "rate", "rate", "choice", "numa", "tenant", "acme");
+        json_auto_t *body = json_pack("{ss ss ss ss sb s{ss si} s[ss] ss ss}", "name", "GPUs", "type",
+                                      "test", "description", "All of them", "class", "gpu", "enabled", 0,
+                                      "settings", "mode", "fast", "rate", 20, "user-defined", "rate", "rate",
+                                      "choice", "numa", "tenant", "acme");
 
         assert_int_equal(group_from_json("gpus", body, fake_loader(), false, &g, NULL), 0);
         assert_int_equal(g->choice, CHOICE_NUMA);
         assert_int_equal(strv_length((const char *const *) g->user_defined), 1);
         written = group_to_json(g);
-        assert_int_equal(json_integer_value(json_object_get(json_object_get(written, "settings"), "rate")), 20);
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(written, "settings"), "rate")),
+                         20);
         assert_int_equal(group_from_json("gpus", written, fake_loader(), true, &again, NULL), 0);
         copy = group_to_json(again);
         assert_true(json_equal(written, copy));
@@ -238,8 +255,10 @@ static void test_group_refused(void **state) {
                 { "choice", "random", FAULT_INVALID_VALUE, "must be one of: order, pack, spread, numa" },
                 { "enabled", "maybe", FAULT_INVALID_VALUE, "true or false" },
                 { "settings", "fast", FAULT_INVALID_VALUE, "dictionary" },
-                { "user-defined", "rat", FAULT_UNKNOWN_SETTING, "no setting \"rat\" that could be user-defined, did you mean \"rate\"?" },
-                { "user-defined", "rate,mode", FAULT_INVALID_VALUE, "mode of type test cannot be user-defined" },
+                { "user-defined", "rat", FAULT_UNKNOWN_SETTING,
+                  "no setting \"rat\" that could be user-defined, did you mean \"rate\"?" },
+                { "user-defined", "rate,mode", FAULT_INVALID_VALUE,
+                  "mode of type test cannot be user-defined" },
                 { "Name", "x", FAULT_UNKNOWN_OPTION, "'Name'" },
         };
         Fault fault = { 0 };
@@ -256,29 +275,36 @@ static void test_group_refused(void **state) {
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "missing");
         assert_int_equal(parse_group(json_pack("{ss}", "name", "x"), &fault), -EINVAL);
         assert_fault(&fault, FAULT_INVALID_ARGUMENT, "'type' of a group is missing");
-        assert_int_equal(parse_group(json_pack("{ss ss}", "name", megabyte, "type", "test"), &fault), -E2BIG);
-        assert_fault(&fault, FAULT_TOO_LARGE, "name");
-        assert_int_equal(parse_group(json_pack("{ss ss ss}", "name", "x", "type", "test", "description", megabyte), &fault),
+        assert_int_equal(parse_group(json_pack("{ss ss}", "name", megabyte, "type", "test"), &fault),
                          -E2BIG);
+        assert_fault(&fault, FAULT_TOO_LARGE, "name");
+        assert_int_equal(
+                parse_group(json_pack("{ss ss ss}", "name", "x", "type", "test", "description", megabyte),
+                            &fault),
+                -E2BIG);
         assert_fault(&fault, FAULT_TOO_LARGE, "description");
-        assert_int_equal(parse_group(json_pack("{ss ss s{ss}}", "name", "x", "type", "test", "settings", "mod", "fast"),
+        assert_int_equal(parse_group(json_pack("{ss ss s{ss}}", "name", "x", "type", "test", "settings",
+                                               "mod", "fast"),
                                      &fault),
                          -EINVAL);
         assert_fault(&fault, FAULT_UNKNOWN_SETTING, "did you mean \"mode\"");
-        assert_int_equal(parse_group(json_pack("{ss ss s{si}}", "name", "x", "type", "test", "settings", "rate", 101), &fault),
-                         -ERANGE);
+        assert_int_equal(
+                parse_group(json_pack("{ss ss s{si}}", "name", "x", "type", "test", "settings", "rate", 101),
+                            &fault),
+                -ERANGE);
         assert_fault(&fault, FAULT_INVALID_VALUE, "from 1 to 100");
-        assert_int_equal(parse_group(json_pack("{ss ss# }", "name", "x", "type", "test\0", 5), &fault), -EINVAL);
+        assert_int_equal(parse_group(json_pack("{ss ss# }", "name", "x", "type", "test\0", 5), &fault),
+                         -EINVAL);
         fault_done(&fault);
 }
 
 /* What a stored group says outlives the module that understood it. */
 static void test_group_stored(void **state) {
         _cleanup_(group_freep) Group *without = NULL, *older = NULL, *refused = NULL;
-        json_auto_t *body = json_pack("{ss ss s{ss} s[s]}", "name", "x", "type", "gone", "settings", "mode", "fast",
-                                      "user-defined", "speed");
-        json_auto_t *newer = json_pack("{ss ss s{ss si ss}}", "name", "x", "type", "test", "settings", "mode", "fast", "rate",
-                                       1000, "turbo", "on");
+        json_auto_t *body = json_pack("{ss ss s{ss} s[s]}", "name", "x", "type", "gone", "settings", "mode",
+                                      "fast", "user-defined", "speed");
+        json_auto_t *newer = json_pack("{ss ss s{ss si ss}}", "name", "x", "type", "test", "settings",
+                                       "mode", "fast", "rate", 1000, "turbo", "on");
         json_auto_t *written = NULL, *again = NULL;
 
         assert_int_equal(group_from_json("g", body, fake_loader(), true, &without, NULL), 0);
@@ -286,7 +312,8 @@ static void test_group_stored(void **state) {
         assert_string_equal(without->class, "unknown");
         written = group_to_json(without);
         assert_true(json_equal(json_object_get(written, "settings"), json_object_get(body, "settings")));
-        assert_true(json_equal(json_object_get(written, "user-defined"), json_object_get(body, "user-defined")));
+        assert_true(
+                json_equal(json_object_get(written, "user-defined"), json_object_get(body, "user-defined")));
 
         /* Settings that this version of the module does not have, or not with this value. */
         assert_int_equal(group_from_json("g", newer, fake_loader(), true, &older, NULL), 0);
@@ -312,18 +339,10 @@ static void test_group_class_of_module(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                TEST(test_rule_defaults),
-                TEST(test_rule_full),
-                TEST(test_rule_lenient_types),
-                TEST(test_rule_refused),
-                TEST(test_rule_stored),
-                TEST(test_rule_applies),
-                TEST(test_names),
-                TEST(test_group_defaults),
-                TEST(test_group_full),
-                TEST(test_group_refused),
-                TEST(test_group_stored),
-                TEST(test_group_class_of_module),
+                TEST(test_rule_defaults), TEST(test_rule_full),      TEST(test_rule_lenient_types),
+                TEST(test_rule_refused),  TEST(test_rule_stored),    TEST(test_rule_applies),
+                TEST(test_names),         TEST(test_group_defaults), TEST(test_group_full),
+                TEST(test_group_refused), TEST(test_group_stored),   TEST(test_group_class_of_module),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

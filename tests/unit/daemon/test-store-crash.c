@@ -32,7 +32,8 @@ static void acknowledge(void *userdata, int result, const Fault *fault) {
         submit(writer);
 }
 
-/* Even numbers go to the state, odd ones to the runtime database; each writes two records, or a record and a claim. */
+/* Even numbers go to the state, odd ones to the runtime database; each writes two records, or a record
+ * and a claim. */
 static void submit(Writer *writer) {
         Acknowledgement *acknowledgement = malloc(sizeof(*acknowledgement));
         unsigned number = writer->next++;
@@ -41,7 +42,7 @@ static void submit(Writer *writer) {
         char key[32];
 
         assert_non_null(acknowledgement);
-        *acknowledgement = (Acknowledgement) { writer, number };
+        *acknowledgement = (Acknowledgement){ writer, number };
         snprintf(key, sizeof(key), "%08u", number);
         if (kind == STORE_STATE) {
                 store_put(txn, TABLE_ALLOCATIONS, key, NULL, json_true());

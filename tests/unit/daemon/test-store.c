@@ -60,13 +60,15 @@ static void test_every_table(void **state) {
 
         rig_open(rig);
         for (int i = 0; i < _STORE_TABLE_MAX; i++)
-                assert_int_equal(rig_put(rig, (StoreTable) i, "key", store_schema_table((StoreTable) i)->name), 0);
+                assert_int_equal(
+                        rig_put(rig, (StoreTable) i, "key", store_schema_table((StoreTable) i)->name), 0);
 
         rig_reopen(rig);
         for (int i = 0; i < _STORE_TABLE_MAX; i++) {
                 char expected[64];
 
-                snprintf(expected, sizeof(expected), "key=\"%s\";", store_schema_table((StoreTable) i)->name);
+                snprintf(expected, sizeof(expected), "key=\"%s\";",
+                         store_schema_table((StoreTable) i)->name);
                 rig_assert_table(rig, (StoreTable) i, expected);
         }
 }
@@ -149,11 +151,13 @@ static void test_database_refuses_two_owners(void **state) {
         rig_close(rig);
 
         assert_int_equal(sqlite3_open(rig->state_path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "INSERT INTO claims VALUES ('pci:1', '" B "', 1)", NULL, NULL, &error),
-                         SQLITE_CONSTRAINT);
+        assert_int_equal(
+                sqlite3_exec(db, "INSERT INTO claims VALUES ('pci:1', '" B "', 1)", NULL, NULL, &error),
+                SQLITE_CONSTRAINT);
         sqlite3_free(error);
-        assert_int_equal(sqlite3_exec(db, "INSERT INTO claims VALUES ('pci:1', '" B "', 2)", NULL, NULL, &error),
-                         SQLITE_CONSTRAINT);
+        assert_int_equal(
+                sqlite3_exec(db, "INSERT INTO claims VALUES ('pci:1', '" B "', 2)", NULL, NULL, &error),
+                SQLITE_CONSTRAINT);
         sqlite3_free(error);
         sqlite3_close(db);
 }
@@ -212,7 +216,7 @@ static void test_order(void **state) {
                 StoreTxn *txn = store_begin(rig->store, STORE_STATE);
                 Turn *turn = malloc(sizeof(*turn));
 
-                *turn = (Turn) { &order, i };
+                *turn = (Turn){ &order, i };
                 put_number(txn, TABLE_SETTINGS, "counter", NULL, i);
                 assert_int_equal(store_commit(txn, check_turn, turn), 0);
         }
@@ -220,7 +224,8 @@ static void test_order(void **state) {
         rig_assert_table(rig, TABLE_SETTINGS, "counter=999;");
 }
 
-/* A runtime transaction is not committed before one of the state that names the same thing and was there first. */
+/* A runtime transaction is not committed before one of the state that names the same thing and was there
+ * first. */
 static void test_order_between_databases(void **state) {
         StoreRig *rig = *state;
         Order order = { .rig = rig };
@@ -231,9 +236,9 @@ static void test_order_between_databases(void **state) {
                 StoreTxn *txn = store_begin(rig->store, kind);
                 Turn *turn = malloc(sizeof(*turn));
 
-                *turn = (Turn) { &order, i };
-                put_number(txn, kind == STORE_STATE ? TABLE_ALLOCATIONS : TABLE_STEPS, kind == STORE_STATE ? A : A "/1",
-                           kind == STORE_STATE ? NULL : A, i);
+                *turn = (Turn){ &order, i };
+                put_number(txn, kind == STORE_STATE ? TABLE_ALLOCATIONS : TABLE_STEPS,
+                           kind == STORE_STATE ? A : A "/1", kind == STORE_STATE ? NULL : A, i);
                 assert_int_equal(store_commit(txn, check_turn, turn), 0);
         }
         rig_wait(rig, 200);
@@ -303,7 +308,7 @@ static void test_wrong_use(void **state) {
         /* Want of memory at the beginning shows at the end. */
         store_put(NULL, TABLE_GROUPS, "k", NULL, json_true());
         store_claim(NULL, "k", true, A);
-        store_history(NULL, &(HistoryRow) { 0 });
+        store_history(NULL, &(HistoryRow){ 0 });
         assert_int_equal(store_commit(NULL, rig_done, rig), -ENOMEM);
 
         store_flush(rig->store);
@@ -323,7 +328,7 @@ static void test_load_stops(void **state) {
 
         rig_open(rig);
         for (int i = 0; i < 3; i++)
-                assert_int_equal(rig_put(rig, TABLE_GROUPS, (char[]) { (char) ('a' + i), '\0' }, "x"), 0);
+                assert_int_equal(rig_put(rig, TABLE_GROUPS, (char[]){ (char) ('a' + i), '\0' }, "x"), 0);
         assert_int_equal(store_load(rig->store, TABLE_GROUPS, stop_at_second, &calls, &fault), -ECANCELED);
         assert_int_equal(calls, 2);
         assert_int_equal(store_load(rig->store, _STORE_TABLE_MAX, stop_at_second, &calls, &fault), -EINVAL);
@@ -336,8 +341,9 @@ static void test_unreadable_bodies(void **state) {
         rig_open(rig);
         assert_int_equal(rig_put(rig, TABLE_GROUPS, "a", "x"), 0);
         rig_close(rig);
-        rig_sql(rig->state_path, "INSERT INTO groups (key, body) VALUES ('bad', '{\"name\": '), ('empty', ''),"
-                                 " ('latin', CAST(X'22E422' AS TEXT)), ('z', '1')");
+        rig_sql(rig->state_path,
+                "INSERT INTO groups (key, body) VALUES ('bad', '{\"name\": '), ('empty', ''),"
+                " ('latin', CAST(X'22E422' AS TEXT)), ('z', '1')");
         rig_open(rig);
         assert_int_equal(store_health(rig->store), STORE_OK);
         rig_assert_table(rig, TABLE_GROUPS, "a=\"x\";z=1;");
@@ -350,11 +356,12 @@ static void test_unreadable_bodies(void **state) {
         rig_assert_table(rig, TABLE_GROUPS, "a=\"x\";bad=\"y\";z=1;");
 }
 
-static void add_history(StoreRig *rig, uint64_t time, uint32_t uid, const char *object, const char *consumer) {
+static void add_history(StoreRig *rig, uint64_t time, uint32_t uid, const char *object,
+                        const char *consumer) {
         StoreTxn *txn = store_begin(rig->store, STORE_STATE);
         json_t *devices = json_pack("[s]", "pci-0000-3b-00-0");
 
-        store_history(txn, &(HistoryRow) {
+        store_history(txn, &(HistoryRow){
                                    .time_usec = time,
                                    .uid = uid,
                                    .verb = "activate",
@@ -376,7 +383,8 @@ static void assert_times(StoreRig *rig, json_t *filter, const char *expected) {
 
         assert_int_equal(rig_history(rig, filter), 0);
         json_array_foreach(rig->rows, i, row)
-                snprintf(times + strlen(times), 32, "%lld ", (long long) json_integer_value(json_object_get(row, "time")));
+                snprintf(times + strlen(times), 32, "%lld ",
+                         (long long) json_integer_value(json_object_get(row, "time")));
         assert_string_equal(times, expected);
 }
 
@@ -391,9 +399,9 @@ static void test_history(void **state) {
         add_history(rig, 1003, 1000, A, "vm2");
 
         assert_times(rig, NULL, "1003 1002 1001 ");
-        expected = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:[s]}", "time", 1003, "uid", 1000, "verb",
-                             "activate", "object", A, "consumer", "vm2", "result", "done", "message", "", "duration",
-                             1500, "devices", "pci-0000-3b-00-0");
+        expected = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:[s]}", "time", 1003, "uid", 1000,
+                             "verb", "activate", "object", A, "consumer", "vm2", "result", "done", "message",
+                             "", "duration", 1500, "devices", "pci-0000-3b-00-0");
         assert_true(json_equal(json_array_get(rig->rows, 0), expected));
         json_decref(expected);
         assert_int_equal(json_array_size(json_object_get(json_array_get(rig->rows, 1), "devices")), 0);
@@ -433,31 +441,39 @@ static void test_history_is_bounded(void **state) {
         for (unsigned i = 0; i < 10; i++) {
                 txn = store_begin(rig->store, STORE_STATE);
                 for (unsigned k = 0; k < (HISTORY_MAX + 500) / 10; k++)
-                        store_history(txn, &(HistoryRow) { .time_usec = i * (HISTORY_MAX + 500) / 10 + k, .verb = "v" });
+                        store_history(txn, &(HistoryRow){ .time_usec = i * (HISTORY_MAX + 500) / 10 + k,
+                                                          .verb = "v" });
                 assert_int_equal(rig_commit(rig, txn), 0);
         }
         assert_int_equal(rig_history(rig, json_pack("{s:i}", "limit", HISTORY_MAX)), 0);
         assert_int_equal(json_array_size(rig->rows), HISTORY_MAX);
         oldest = json_array_get(rig->rows, HISTORY_MAX - 1);
         assert_int_equal(json_integer_value(json_object_get(oldest, "time")), 500);
+        rig_close(rig);
+        assert_int_equal(rig_sql_number(rig->state_path, "SELECT count(*) FROM history"), HISTORY_MAX);
+}
+
+static off_t put_step(StoreRig *rig, int number) {
+        StoreTxn *txn = store_begin(rig->store, STORE_RUNTIME);
+        struct stat st;
+        char wal[128];
+
+        put_number(txn, TABLE_STEPS, A "/000001", A, number);
+        assert_int_equal(rig_commit(rig, txn), 0);
+        snprintf(wal, sizeof(wal), "%s-wal", rig->runtime_path);
+        assert_int_equal(stat(wal, &st), 0);
+        return st.st_size;
 }
 
 /* What is the same already is not written: no page of the database changes. */
 static void test_same_body_writes_nothing(void **state) {
         StoreRig *rig = *state;
-        struct stat before, after;
-        char wal[128];
+        off_t size;
 
         rig_open(rig);
-        snprintf(wal, sizeof(wal), "%s-wal", rig->runtime_path);
-        assert_int_equal(rig_put(rig, TABLE_PROGRESS, A, "x"), 0);
-        assert_int_equal(stat(wal, &before), 0);
-        assert_int_equal(rig_put(rig, TABLE_PROGRESS, A, "x"), 0);
-        assert_int_equal(stat(wal, &after), 0);
-        assert_int_equal(before.st_size, after.st_size);
-        assert_int_equal(rig_put(rig, TABLE_PROGRESS, A, "y"), 0);
-        assert_int_equal(stat(wal, &after), 0);
-        assert_true(after.st_size > before.st_size);
+        size = put_step(rig, 1);
+        assert_int_equal(put_step(rig, 1), size);
+        assert_true(put_step(rig, 2) > size);
 }
 
 /* A WAL that is written again and again from its beginning does not grow without bound. */
@@ -490,11 +506,48 @@ static void test_wal_is_bounded(void **state) {
         }
 }
 
+static void ignore_rows(void *userdata, int result, json_t *rows, const Fault *fault) {
+        assert_int_equal(json_array_size(rows), HISTORY_MAX);
+}
+
+/* Neither does one that is never left in peace. */
+static void test_wal_is_bounded_under_load(void **state) {
+        StoreRig *rig = *state;
+        _cleanup_free_ char *text = repeat('x', 3000);
+        json_t *body = json_string(text), *filter = json_pack("{s:i}", "limit", HISTORY_MAX);
+        char key[16], path[128];
+        struct stat st;
+        StoreTxn *txn;
+
+        rig_open(rig);
+        txn = store_begin(rig->store, STORE_STATE);
+        for (unsigned i = 0; i < HISTORY_MAX; i++)
+                store_history(txn, &(HistoryRow){ .verb = "v" });
+        assert_int_equal(rig_commit(rig, txn), 0);
+
+        /* While the thread answers this, everything else gathers. */
+        assert_int_equal(store_query_history(rig->store, filter, ignore_rows, NULL, NULL), 0);
+        json_decref(filter);
+        for (int i = 0; i < 4000; i++) {
+                txn = store_begin(rig->store, STORE_RUNTIME);
+                snprintf(key, sizeof(key), "%d", i);
+                store_put(txn, TABLE_PROGRESS, key, NULL, body);
+                assert_int_equal(store_commit(txn, rig_done, rig), 0);
+        }
+        json_decref(body);
+        rig_wait(rig, 4001);
+        snprintf(path, sizeof(path), "%s-wal", rig->runtime_path);
+        assert_int_equal(stat(path, &st), 0);
+        assert_true(st.st_size < 6 * 1024 * 1024);
+}
+
 static void open_second(StoreRig *rig, void *userdata) {
         Fault fault = { 0 };
         Store *second;
 
-        assert_int_equal(store_open(rig->event, rig->state_directory, rig->runtime_directory, &second, &fault), -EBUSY);
+        assert_int_equal(
+                store_open(rig->event, rig->state_directory, rig->runtime_directory, &second, &fault),
+                -EBUSY);
         assert_fault(&fault, FAULT_STORE_FAILED, "state.db is in use by another process");
 }
 
@@ -539,7 +592,8 @@ static void test_schema(void **state) {
         for (int kind = 0; kind < _STORE_MAX; kind++) {
                 assert_true(store_schema_version((StoreKind) kind) >= 1);
                 assert_null(store_schema_migration((StoreKind) kind, 0));
-                assert_null(store_schema_migration((StoreKind) kind, store_schema_version((StoreKind) kind) + 1));
+                assert_null(store_schema_migration((StoreKind) kind,
+                                                   store_schema_version((StoreKind) kind) + 1));
         }
         assert_null(store_schema_table(_STORE_TABLE_MAX));
         for (int i = 0; i < _STORE_HEALTH_MAX; i++)
@@ -566,6 +620,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_history_is_bounded, rig_set_up, rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_same_body_writes_nothing, rig_set_up, rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_wal_is_bounded, rig_set_up, rig_tear_down),
+                cmocka_unit_test_setup_teardown(test_wal_is_bounded_under_load, rig_set_up, rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_second_service_is_kept_out, rig_set_up, rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_files_are_private, rig_set_up, rig_tear_down),
                 cmocka_unit_test(test_schema),

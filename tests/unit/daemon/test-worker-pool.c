@@ -2,10 +2,8 @@
 #include "pool-rig.h"
 
 #include <signal.h>
-#include <sys/stat.h>
 
 #include "lib/limits.h"
-#include "lib/protocol.h"
 
 #define ALL_STEPS "before0 after0 before1 after1 before2 after2 "
 
@@ -52,7 +50,8 @@ static void test_large_messages(void **state) {
         assert_run(pool_rig_run(rig, WORKER_EXECUTE, "chatty"), ALL_STEPS, 0, FAULT_NONE, NULL);
 }
 
-/* Every way to go wrong in the second of three steps: what is reported, what was seen, and that the pool is of use after. */
+/* Every way to go wrong in the second of three steps: what is reported, what was seen, and that the pool
+ * is of use after. */
 static void test_misbehaviour(void **state) {
         static const struct {
                 const char *job;
@@ -71,23 +70,35 @@ static void test_misbehaviour(void **state) {
                   "closed its socket in step 2 of 3" },
                 { "hang-step", "before0 after0 before1 ", -ETIMEDOUT, FAULT_TIMED_OUT,
                   "took too long in step 2 of 3 (do the thing 1) and was ended" },
-                { "hang-first", "", -ETIMEDOUT, FAULT_TIMED_OUT, "took too long before step 1 of 3 (do the thing 0)" },
+                { "hang-first", "", -ETIMEDOUT, FAULT_TIMED_OUT,
+                  "took too long before step 1 of 3 (do the thing 0)" },
                 { "garbage", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
                   "said what is no message in step 2 of 3" },
-                { "array", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "no message in step 2 of 3" },
-                { "oversize", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "no message in step 2 of 3" },
-                { "unknown", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "said something unknown in step 2" },
-                { "fields", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "fields that nobody asked for" },
-                { "twice", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "began the same step again" },
-                { "other-step", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "a step that is not its turn" },
-                { "positive", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "what became of the step" },
-                { "early-done", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED, "said that all was done in step 2" },
-                { "wrong-step", "", -EPROTO, FAULT_WORKER_FAILED, "a step that is not its turn before step 1" },
+                { "array", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "no message in step 2 of 3" },
+                { "oversize", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "no message in step 2 of 3" },
+                { "unknown", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "said something unknown in step 2" },
+                { "fields", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "fields that nobody asked for" },
+                { "twice", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "began the same step again" },
+                { "other-step", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "a step that is not its turn" },
+                { "positive", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "what became of the step" },
+                { "early-done", "before0 after0 before1 ", -EPROTO, FAULT_WORKER_FAILED,
+                  "said that all was done in step 2" },
+                { "wrong-step", "", -EPROTO, FAULT_WORKER_FAILED,
+                  "a step that is not its turn before step 1" },
                 { "no-before", "", -EPROTO, FAULT_WORKER_FAILED, "did the step without being told to" },
-                { "refuse", "", -EPERM, FAULT_WORKER_FAILED, "a step names a device that is not in the list" },
+                { "refuse", "", -EPERM, FAULT_WORKER_FAILED,
+                  "a step names a device that is not in the list" },
                 { "fail", "before0 after0 before1 failed1 ", -ENODEV, FAULT_STEP_FAILED,
                   "Step 2 of 3 failed (do the thing 1): no such device" },
-                { "fail-gone", "before0 after0 before1 failed1 ", -ENODEV, FAULT_DEVICE_GONE, "no such device" },
+                { "fail-gone", "before0 after0 before1 failed1 ", -ENODEV, FAULT_DEVICE_GONE,
+                  "no such device" },
         };
         PoolRig *rig = *state;
         RunRecord *records[ELEMENTSOF(cases)];
@@ -98,7 +109,8 @@ static void test_misbehaviour(void **state) {
                 records[i] = pool_rig_run(rig, WORKER_EXECUTE, cases[i].job);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 pool_rig_wait(records[i]);
-                if (!streq(records[i]->log, cases[i].log) || !strstr(records[i]->fault.message, cases[i].words))
+                if (!streq(records[i]->log, cases[i].log) ||
+                    !strstr(records[i]->fault.message, cases[i].words))
                         print_error("%s:\n", cases[i].job);
                 if (cases[i].code == FAULT_STEP_FAILED)
                         assert_string_equal(records[i]->fault.object, "pci-0000-3b-00-0");
@@ -108,8 +120,7 @@ static void test_misbehaviour(void **state) {
         assert_int_equal(worker_pool_running(rig->pool), 0);
         assert_int_equal(worker_pool_stuck(rig->pool), 0);
         assert_run(pool_rig_run(rig, WORKER_EXECUTE, "good"), ALL_STEPS, 0, FAULT_NONE, NULL);
-        pool_rig_turn(rig, 300);
-        assert_int_equal(pool_rig_children(), 0);
+        pool_rig_wait_children(rig, 0);
 }
 
 /* A worker that goes on without waiting may have done what nobody recorded. */
@@ -120,7 +131,8 @@ static void test_impatient(void **state) {
         pool_rig_new(rig, FAKE_WORKER, 1, false);
         record = pool_rig_run(rig, WORKER_EXECUTE, "impatient");
         record->hold = true;
-        assert_run(record, "before0 ", -EPROTO, FAULT_WORKER_FAILED, "did not wait for its turn before step 1 of 3");
+        assert_run(record, "before0 ", -EPROTO, FAULT_WORKER_FAILED,
+                   "did not wait for its turn before step 1 of 3");
 }
 
 static void test_optional_failure(void **state) {
@@ -128,13 +140,14 @@ static void test_optional_failure(void **state) {
 
         pool_rig_plan(rig, 3, 500, 1);
         pool_rig_new(rig, FAKE_WORKER, 1, false);
-        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "fail-optional"), "before0 after0 before1 failed1 before2 after2 ", 0,
-                   FAULT_NONE, NULL);
+        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "fail-optional"),
+                   "before0 after0 before1 failed1 before2 after2 ", 0, FAULT_NONE, NULL);
 
         /* The same from a step that matters contradicts itself. */
         pool_rig_plan(rig, 3, 500, -1);
-        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "fail-optional"), "before0 after0 before1 failed1 before2 after2 ",
-                   -EPROTO, FAULT_STEP_FAILED, "no such device");
+        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "fail-optional"),
+                   "before0 after0 before1 failed1 before2 after2 ", -EPROTO, FAULT_STEP_FAILED,
+                   "no such device");
 }
 
 static void test_undo(void **state) {
@@ -171,22 +184,26 @@ static void test_observe(void **state) {
 
         pool_rig_new(rig, FAKE_WORKER, 1, false);
         assert_run(pool_rig_run(rig, WORKER_OBSERVE, "dev"), "dev:/modules:0: ", 0, FAULT_NONE, NULL);
-        assert_run(pool_rig_run(rig, WORKER_OBSERVE, "fails"), "fails::-5:cannot be read ", 0, FAULT_NONE, NULL);
+        assert_run(pool_rig_run(rig, WORKER_OBSERVE, "fails"), "fails::-5:cannot be read ", 0, FAULT_NONE,
+                   NULL);
         assert_run(pool_rig_run(rig, WORKER_OBSERVE, "crash"), "", -ECONNRESET, FAULT_WORKER_FAILED,
                    "was killed by SIGABRT while it looked at devices");
         assert_run(pool_rig_run(rig, WORKER_OBSERVE, "hang"), "", -ETIMEDOUT, FAULT_TIMED_OUT,
                    "took too long while it looked at devices");
         assert_run(pool_rig_run(rig, WORKER_OBSERVE, "held"), "", -EPROTO, FAULT_WORKER_FAILED,
                    "holders that nobody asked for");
-        assert_run(pool_rig_run(rig, WORKER_OBSERVE, "before"), "", -EPROTO, FAULT_WORKER_FAILED, "not its turn");
+        assert_run(pool_rig_run(rig, WORKER_OBSERVE, "before"), "", -EPROTO, FAULT_WORKER_FAILED,
+                   "not its turn");
 }
 
 static void test_holders(void **state) {
         PoolRig *rig = *state;
 
         pool_rig_new(rig, FAKE_WORKER, 1, false);
-        assert_run(pool_rig_run(rig, WORKER_HOLDERS, "/dev/vfio/17"), "held:/dev/vfio/17 ", 0, FAULT_NONE, NULL);
-        assert_run(pool_rig_run(rig, WORKER_HOLDERS, "hang"), "", -ETIMEDOUT, FAULT_TIMED_OUT, "looked for holders");
+        assert_run(pool_rig_run(rig, WORKER_HOLDERS, "/dev/vfio/17"), "held:/dev/vfio/17 ", 0, FAULT_NONE,
+                   NULL);
+        assert_run(pool_rig_run(rig, WORKER_HOLDERS, "hang"), "", -ETIMEDOUT, FAULT_TIMED_OUT,
+                   "looked for holders");
 }
 
 static void ignore(int signal) {
@@ -219,8 +236,8 @@ static void test_circumstances(void **state) {
         unsetenv("NOTIFY_SOCKET");
         close(leaked);
 
-        expected = json_pack("[{s:s, s:b, s:b, s:b, s:s}]", "descriptors", "0 1 2 3 ", "leader", true, "signals", true,
-                             "notify", false, "other", "kept");
+        expected = json_pack("[{s:s, s:b, s:b, s:b, s:s}]", "descriptors", "0 1 2 3 ", "leader", true,
+                             "signals", true, "notify", false, "other", "kept");
         assert_true(json_equal(record->held, expected));
         json_decref(expected);
 }
@@ -232,12 +249,15 @@ static void test_bad_beginnings(void **state) {
                 FaultCode code;
                 const char *words;
         } cases[] = {
-                { "exit", -ECONNRESET, FAULT_WORKER_FAILED, "The worker ended with status 3 before it was ready" },
-                { "crash", -ECONNRESET, FAULT_WORKER_FAILED, "The worker was killed by SIGSEGV before it was ready" },
+                { "exit", -ECONNRESET, FAULT_WORKER_FAILED,
+                  "The worker ended with status 3 before it was ready" },
+                { "crash", -ECONNRESET, FAULT_WORKER_FAILED,
+                  "The worker was killed by SIGSEGV before it was ready" },
                 { "garbage", -EPROTO, FAULT_WORKER_FAILED, "said what is no message before it was ready" },
                 { "mute", -EPROTO, FAULT_WORKER_FAILED, "began with something else than its version" },
                 { "version", -EPROTO, FAULT_WORKER_FAILED,
-                  "is of version 0.0.0, but the service of version " PROJECT_VERSION ": restart the service" },
+                  "is of version 0.0.0, but the service of version " PROJECT_VERSION
+                  ": restart the service" },
                 { "hang", -ETIMEDOUT, FAULT_TIMED_OUT, "took too long before it was ready" },
         };
         PoolRig *rig = *state;
@@ -245,10 +265,12 @@ static void test_bad_beginnings(void **state) {
         pool_rig_new(rig, FAKE_WORKER, 1, false);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 pool_rig_begin(cases[i].how);
-                assert_run(pool_rig_run(rig, WORKER_HOLDERS, "x"), "", cases[i].result, cases[i].code, cases[i].words);
+                assert_run(pool_rig_run(rig, WORKER_HOLDERS, "x"), "", cases[i].result, cases[i].code,
+                           cases[i].words);
         }
         pool_rig_begin("once"); /* gone before it hears of its job */
-        assert_run(pool_rig_run(rig, WORKER_HOLDERS, "x"), "", -ECONNRESET, FAULT_WORKER_FAILED, "ended with status 0");
+        assert_run(pool_rig_run(rig, WORKER_HOLDERS, "x"), "", -ECONNRESET, FAULT_WORKER_FAILED,
+                   "ended with status 0");
 }
 
 static void test_no_worker(void **state) {
@@ -317,7 +339,8 @@ static void test_stop(void **state) {
         /* As the answer to a question. */
         record = pool_rig_run(rig, WORKER_EXECUTE, "good");
         record->stop_before = 1;
-        assert_run(record, "before0 after0 before1 ", -ECANCELED, FAULT_CANCELLED, "Cancelled before step 2 of 3");
+        assert_run(record, "before0 after0 before1 ", -ECANCELED, FAULT_CANCELLED,
+                   "Cancelled before step 2 of 3");
 
         /* Before there is one; and one that has no place yet. */
         record = pool_rig_run(rig, WORKER_EXECUTE, "good");
@@ -333,7 +356,8 @@ static void test_stop(void **state) {
         while (!strstr(record->log, "before1"))
                 assert_true(sd_event_run(rig->event, UINT64_MAX) >= 0);
         assert_int_equal(worker_run_stop(record->run), 0);
-        assert_run(record, "before0 after0 before1 after1 ", -ECANCELED, FAULT_CANCELLED, "before step 3 of 3");
+        assert_run(record, "before0 after0 before1 after1 ", -ECANCELED, FAULT_CANCELLED,
+                   "before step 3 of 3");
 
         /* Too late: everything was done. */
         pool_rig_plan(rig, 2, 1000, -1);
@@ -347,145 +371,6 @@ static void test_stop(void **state) {
         undo = pool_rig_run(rig, WORKER_UNDO, "good");
         assert_int_equal(worker_run_stop(undo->run), -EOPNOTSUPP);
         assert_run(undo, "after1 after0 ", 0, FAULT_NONE, NULL);
-}
-
-static void on_idle(void *userdata) {
-        PoolRig *rig = userdata;
-
-        rig->idle++;
-}
-
-static void test_drain(void **state) {
-        PoolRig *rig = *state;
-        RunRecord *running, *waiting, *late;
-
-        pool_rig_new(rig, FAKE_WORKER, 1, true);
-        running = pool_rig_run(rig, WORKER_EXECUTE, "slow");
-        waiting = pool_rig_run(rig, WORKER_EXECUTE, "good");
-        worker_pool_drain(rig->pool, on_idle, rig);
-        late = pool_rig_refused(rig, WORKER_EXECUTE, "good");
-        assert_int_equal(late->result, -ESHUTDOWN);
-        assert_fault(&late->fault, FAULT_CANCELLED, "about to end");
-        assert_run(waiting, "", -ECANCELED, FAULT_CANCELLED, "before it began");
-        assert_int_equal(rig->idle, 0);
-        assert_run(running, ALL_STEPS, 0, FAULT_NONE, NULL);
-        pool_rig_turn(rig, 200);
-        assert_int_equal(rig->idle, 1);
-        assert_int_equal(pool_rig_children(), 0); /* the spare is gone too, and no new one came */
-
-        worker_pool_free(rig->pool);
-        rig->idle = 0;
-        pool_rig_new(rig, FAKE_WORKER, 1, true);
-        pool_rig_turn(rig, 100);
-        worker_pool_drain(rig->pool, on_idle, rig);
-        assert_int_equal(rig->idle, 0);
-        pool_rig_turn(rig, 100);
-        assert_int_equal(rig->idle, 1);
-}
-
-/* What is left over after "done" is nobody's concern, but it does not stay for ever. */
-static void test_after_done(void **state) {
-        PoolRig *rig = *state;
-
-        pool_rig_new(rig, FAKE_WORKER, 1, false);
-        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "talk-after-done"), ALL_STEPS, 0, FAULT_NONE, NULL);
-        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "linger"), ALL_STEPS, 0, FAULT_NONE, NULL);
-        pool_rig_turn(rig, 500);
-        assert_int_equal(pool_rig_children(), 1);
-        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "good"), ALL_STEPS, 0, FAULT_NONE, NULL);
-        pool_rig_turn(rig, STEP_KILL_GRACE_MSEC);
-        assert_int_equal(pool_rig_children(), 0);
-}
-
-static pid_t only_child(void) {
-        char path[64], text[64] = "";
-        FILE *file;
-
-        snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int) getpid());
-        file = fopen(path, "re");
-        assert_non_null(file);
-        assert_non_null(fgets(text, sizeof(text), file));
-        fclose(file);
-        return (pid_t) strtol(text, NULL, 10);
-}
-
-static void test_spare(void **state) {
-        PoolRig *rig = *state;
-        RunRecord *record;
-        pid_t spare;
-
-        pool_rig_new(rig, FAKE_WORKER, 2, true);
-        assert_int_equal(pool_rig_children(), 0); /* not before the loop is idle */
-        pool_rig_turn(rig, 300);
-        assert_int_equal(pool_rig_children(), 1);
-        assert_int_equal(worker_pool_running(rig->pool), 0);
-        spare = only_child();
-
-        /* It is used, and replaced. */
-        record = pool_rig_run(rig, WORKER_EXECUTE, "good");
-        assert_int_equal(worker_run_pid(record->run), spare);
-        assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
-        pool_rig_turn(rig, 300);
-        assert_int_equal(pool_rig_children(), 1);
-        assert_true(only_child() != spare);
-
-        /* One that died is not used, and comes again after a while. */
-        spare = only_child();
-        assert_int_equal(kill(spare, SIGKILL), 0);
-        usleep(50000);
-        record = pool_rig_run(rig, WORKER_EXECUTE, "good");
-        assert_true(worker_run_pid(record->run) != spare);
-        assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
-        pool_rig_turn(rig, 1500);
-        assert_int_equal(pool_rig_children(), 1);
-}
-
-/* A spare that cannot live is tried a few times, more and more seldom: it must not keep the machine busy. */
-static void test_spare_that_dies(void **state) {
-        PoolRig *rig = *state;
-        RunRecord *record;
-
-        pool_rig_begin("once");
-        pool_rig_new(rig, FAKE_WORKER, 2, true);
-        pool_rig_turn(rig, 500);
-        assert_int_equal(pool_rig_children(), 0);
-
-        pool_rig_begin("");
-        pool_rig_turn(rig, 100);
-        assert_int_equal(pool_rig_children(), 0);
-        /* A worker that works shows that it is worth another try. */
-        record = pool_rig_run(rig, WORKER_EXECUTE, "good");
-        assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
-        pool_rig_turn(rig, 300);
-        assert_int_equal(pool_rig_children(), 1);
-}
-
-static void test_spare_that_talks(void **state) {
-        PoolRig *rig = *state;
-
-        pool_rig_begin("talk");
-        pool_rig_new(rig, FAKE_WORKER, 2, true);
-        pool_rig_turn(rig, 300);
-        assert_int_equal(pool_rig_children(), 0);
-        pool_rig_begin("");
-        assert_run(pool_rig_run(rig, WORKER_EXECUTE, "good"), ALL_STEPS, 0, FAULT_NONE, NULL);
-}
-
-static void test_free_while_running(void **state) {
-        PoolRig *rig = *state;
-        RunRecord *records[4];
-
-        pool_rig_new(rig, FAKE_WORKER, 2, true);
-        pool_rig_turn(rig, 100);
-        for (size_t i = 0; i < ELEMENTSOF(records); i++)
-                records[i] = pool_rig_run(rig, WORKER_EXECUTE, "hang-step");
-        assert_int_equal(worker_run_stop(records[3]->run), 0);
-        while (!strstr(records[0]->log, "before1"))
-                assert_true(sd_event_run(rig->event, UINT64_MAX) >= 0);
-        rig->pool = worker_pool_free(rig->pool);
-        pool_rig_turn(rig, 100);
-        assert_int_equal(records[0]->done + records[1]->done + records[2]->done, 0);
-        assert_int_equal(pool_rig_children(), 0);
 }
 
 static void test_wrong_use(void **state) {
@@ -544,12 +429,6 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_worker_vanishes, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_limit, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_stop, pool_rig_set_up, pool_rig_tear_down),
-                cmocka_unit_test_setup_teardown(test_drain, pool_rig_set_up, pool_rig_tear_down),
-                cmocka_unit_test_setup_teardown(test_after_done, pool_rig_set_up, pool_rig_tear_down),
-                cmocka_unit_test_setup_teardown(test_spare, pool_rig_set_up, pool_rig_tear_down),
-                cmocka_unit_test_setup_teardown(test_spare_that_dies, pool_rig_set_up, pool_rig_tear_down),
-                cmocka_unit_test_setup_teardown(test_spare_that_talks, pool_rig_set_up, pool_rig_tear_down),
-                cmocka_unit_test_setup_teardown(test_free_while_running, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_wrong_use, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_real_worker, pool_rig_set_up, pool_rig_tear_down),
         };

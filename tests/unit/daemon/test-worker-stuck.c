@@ -30,6 +30,8 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
         Fixture *f = *state;
 
+        if (f->mount)
+                stuck_mount_release(f->mount);
         assert_int_equal(pool_rig_tear_down((void **) &f->rig), 0);
         stuck_mount_free(f->mount);
         assert_int_equal(rmdir(f->directory), 0);
@@ -81,7 +83,8 @@ static void test_stuck_in_the_kernel(void **state) {
         assert_true(pool_rig_now() - begin < 4 + STEP_KILL_GRACE_MSEC / 1e3);
         assert_int_equal(process_state(pid), 'D');
         assert_string_equal(stuck->fault.object, "pci-0000-3b-00-0");
-        assert_run(stuck, "before0 after0 before1 ", -ETIMEDOUT, FAULT_DRIVER_STUCK, "in step 2 of 3 (do the thing 1)");
+        assert_run(stuck, "before0 after0 before1 ", -ETIMEDOUT, FAULT_DRIVER_STUCK,
+                   "in step 2 of 3 (do the thing 1)");
         assert_int_equal(stuck->gone, 0);
 
         /* It takes nobody's place. */
@@ -114,7 +117,8 @@ static void test_slow_to_die(void **state) {
         pool_rig_turn(rig, 1500);
         assert_int_equal(record->done, 0);
         stuck_mount_release(f->mount);
-        assert_run(record, "before0 after0 before1 ", -ETIMEDOUT, FAULT_TIMED_OUT, "took too long in step 2 of 3");
+        assert_run(record, "before0 after0 before1 ", -ETIMEDOUT, FAULT_TIMED_OUT,
+                   "took too long in step 2 of 3");
         assert_int_equal(record->gone, 0);
         assert_int_equal(worker_pool_stuck(rig->pool), 0);
 }

@@ -262,7 +262,7 @@ static void test_driver_does_not_let_go(void **state) {
         rig->host.kernel->unbind_stuck = true;
         report = rig_execute(rig, steps);
         assert_int_equal(report.result, -EBUSY);
-        assert_string_equal(report_code(&report, 0), "DriverStuck");
+        assert_string_equal(report_code(&report, 0), "DeviceBusy");
         assert_contains(report_error(&report, 0), "The driver e1000e does not let go of " FAKE_NIC);
         assert_state(rig, FAKE_NIC, "e1000e", "vfio-pci");
 

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A hundred rules over every PCI device of the host, with the service's own inventory and policy; and a bare loop that asks
+ * the same questions of the same strings, held in plain memory. Prints six figures in microseconds, each a median: all
+ * devices OURS BARE, one device that comes OURS SHARE, one rule that is edited OURS SHARE. A share is the bare loop's time
+ * for one device or one rule. Ends with an error when the two find different members.
+ *
+ *   bench-rules MODULE-DIRECTORY */
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/policy.h"
+#include "lib/value-util.h"
+#include "measure.h"
+
+#define N_RULES 100
+#define N_GROUPS 10
+#define ROUNDS 9
+#define EDITS 30
+#define HOTPLUGS 200
+
+typedef struct BareDevice {
+        int numa_node;
+        char *device_id, *slot, *name;
+        size_t name_length;
+} BareDevice;
+
+typedef struct BareRule {
+        int numa_most;
+        char device_not[8];
+        const char *slot_begins;
+        char expression[64];
+        pcre2_code *code;
+} BareRule;
+
+typedef struct Bench {
+        Loader *loader;
+        Inventory *inventory;
+        Policy *policy;
+        Device **devices;
+        BareDevice *bare;
+        BareRule rules[N_RULES];
+        pcre2_match_data *match;
+        size_t n;
+} Bench;
+
+static void stop(const char *what) {
+        (void) fprintf(stderr, "bench-rules: %s\n", what);
+        exit(1);
+}
+
+static char *text_of(const Device *device, const char *field) {
+        PtValue value;
+        char *text = NULL;
+
+        if (device_get_field_by_name(device, field, &value) < 0 || value_format(&value, &text) < 0)
+                stop(field);
+        return text;
+}
+
+static void open_host(Bench *b, const char *modules) {
+        static Sysfs sysfs;
+        Fault fault = { 0 };
+        size_t i = 0;
+
+        if (sysfs_init(&sysfs, "/") < 0 || loader_new(modules, NULL, NULL, &b->loader) < 0 ||
+            inventory_new(NULL, &sysfs, b->loader, NULL, NULL, &b->inventory) < 0 ||
+            inventory_start(b->inventory, &fault) < 0 || policy_new(b->inventory, b->loader, "bench", NULL, &b->policy) < 0)
+                stop(fault.message ? fault.message : "the host can't be read");
+        b->devices = calloc(inventory_count(b->inventory) + 1, sizeof(Device *));
+        b->bare = calloc(inventory_count(b->inventory) + 1, sizeof(BareDevice));
+        if (!b->devices || !b->bare)
+                stop("out of memory");
+        for (Device *device = inventory_first(b->inventory); device; device = device->hh.next) {
+                char *numa;
+
+                if (!streq(device->module->name, "pci"))
+                        continue;
+                numa = text_of(device, "numa-node");
+                b->devices[i] = device;
+                b->bare[i] = (BareDevice) {
+                        .numa_node = atoi(numa),
+                        .device_id = text_of(device, "device-id"),
+                        .slot = text_of(device, "slot"),
+                        .name = text_of(device, "name"),
+                };
+                b->bare[i].name_length = strlen(b->bare[i].name);
+                free(numa);
+                i++;
+        }
+        b->n = i;
+        if (b->n == 0)
+                stop("no PCI device");
+}
+
+static void make_bare_rules(Bench *b) {
+        static const char *const models[] = { "NVMe", "Virtual Function", "(GA|GH)1[0-9]+", "Ethernet", "Root Port" };
+
+        for (size_t i = 0; i < N_RULES; i++) {
+                BareRule *rule = &b->rules[i];
+                PCRE2_SIZE offset;
+                int error;
+
+                rule->numa_most = i % 2 == 0 ? 1 : 0;
+                rule->slot_begins = "0000:";
+                (void) snprintf(rule->device_not, sizeof(rule->device_not), "%04zx", 0x1000 + i);
+                (void) snprintf(rule->expression, sizeof(rule->expression), "%s.*%zu", models[i % ELEMENTSOF(models)], i / 10);
+                rule->code = pcre2_compile((PCRE2_SPTR) rule->expression, PCRE2_ZERO_TERMINATED, 0, &error, &offset, NULL);
+                if (!rule->code)
+                        stop("an expression");
+        }
+        b->match = pcre2_match_data_create(1, NULL);
+}
+
+/* ---- the bare loop ---- */
+
+static bool bare_fits(const Bench *b, const BareRule *rule, const BareDevice *device) {
+        return device->numa_node <= rule->numa_most && strcmp(device->device_id, rule->device_not) != 0 &&
+               strncmp(device->slot, rule->slot_begins, strlen(rule->slot_begins)) == 0 &&
+               pcre2_match(rule->code, (PCRE2_SPTR) device->name, device->name_length, 0, 0, b->match, NULL) >= 0;
+}
+
+/* A device is in a group when any of its rules fits. */
+static size_t bare_loop(const Bench *b) {
+        size_t members = 0;
+
+        for (size_t i = 0; i < b->n; i++)
+                for (size_t group = 0; group < N_GROUPS; group++)
+                        for (size_t rule = group; rule < N_RULES; rule += N_GROUPS)
+                                if (bare_fits(b, &b->rules[rule], &b->bare[i])) {
+                                        members++;
+                                        break;
+                                }
+        return members;
+}
+
+/* ---- ours ---- */
+
+static Rule *make_rule(Bench *b, Group *group, size_t number, int numa_most) {
+        const BareRule *bare = &b->rules[number];
+        char id[ID_SIZE], numa[16];
+        Fault fault = { 0 };
+        Rule *rule;
+        json_t *body;
+
+        (void) snprintf(id, sizeof(id), "rule-%zu", number);
+        (void) snprintf(numa, sizeof(numa), "%d", numa_most);
+        body = json_pack("{s:s, s:s, s:[[sss][sss][sss][sss]]}", "name", id, "group", group->id, "where", "numa-node", "le", numa,
+                         "device-id", "ne", bare->device_not, "slot", "begins", bare->slot_begins, "name", "regex",
+                         bare->expression);
+        if (!body || rule_from_json(id, body, group, group->module, false, &rule, &fault) < 0)
+                stop(fault.message ? fault.message : id);
+        json_decref(body);
+        return rule;
+}
+
+static void add_groups_and_rules(Bench *b) {
+        Group *groups[N_GROUPS];
+
+        for (size_t i = 0; i < N_GROUPS; i++) {
+                char id[ID_SIZE];
+                Fault fault = { 0 };
+                json_t *body;
+
+                (void) snprintf(id, sizeof(id), "group-%zu", i);
+                body = json_pack("{s:s, s:s}", "name", id, "type", "pci");
+                if (!body || group_from_json(id, body, b->loader, false, &groups[i], &fault) < 0 ||
+                    policy_add_group(b->policy, groups[i]) < 0)
+                        stop(fault.message ? fault.message : id);
+                json_decref(body);
+        }
+        for (size_t i = 0; i < N_RULES; i++)
+                if (policy_add_rule(b->policy, make_rule(b, groups[i % N_GROUPS], i, b->rules[i].numa_most)) < 0)
+                        stop("a rule");
+}
+
+static size_t our_members(Bench *b) {
+        size_t members = 0;
+
+        for (Group *group = policy_first_group(b->policy); group; group = group->hh.next)
+                members += group->n_members;
+        return members;
+}
+
+/* Every device is new to the policy, as at the service's start. */
+static double all_devices(Bench *b) {
+        double began;
+
+        for (size_t i = 0; i < b->n; i++)
+                policy_device_removed(b->policy, b->devices[i]);
+        began = now_usec();
+        for (size_t i = 0; i < b->n; i++)
+                policy_device_added(b->policy, b->devices[i]);
+        return now_usec() - began;
+}
+
+static double one_device(Bench *b, size_t round) {
+        Device *device = b->devices[round * 7919 % b->n];
+        double began;
+
+        policy_device_removed(b->policy, device);
+        began = now_usec();
+        policy_device_added(b->policy, device);
+        return now_usec() - began;
+}
+
+/* Every second edit undoes the one before. */
+static double one_edit(Bench *b, size_t round) {
+        size_t number = round / 2 * 37 % N_RULES;
+        int numa = b->rules[number].numa_most, other = numa == 0 ? 1 : 0;
+        char id[ID_SIZE];
+        double began;
+        Rule *rule;
+
+        (void) snprintf(id, sizeof(id), "rule-%zu", number);
+        rule = make_rule(b, policy_find_rule(b->policy, id)->group, number, round % 2 == 0 ? other : numa);
+        began = now_usec();
+        if (policy_replace_rule(b->policy, rule) < 0)
+                stop(id);
+        return now_usec() - began;
+}
+
+int main(int argc, char **argv) {
+        double ours[ROUNDS], bare[ROUNDS], devices[HOTPLUGS], edits[EDITS], loop;
+        Bench b = { 0 };
+
+        if (argc != 2)
+                stop("the directory of the modules is missing");
+        open_host(&b, argv[1]);
+        make_bare_rules(&b);
+        add_groups_and_rules(&b);
+        for (size_t i = 0; i < ROUNDS; i++) {
+                double began = now_usec();
+                size_t members = bare_loop(&b);
+
+                bare[i] = now_usec() - began;
+                ours[i] = all_devices(&b);
+                if (members != our_members(&b))
+                        stop("the members differ");
+        }
+        for (size_t i = 0; i < HOTPLUGS; i++)
+                devices[i] = one_device(&b, i);
+        for (size_t i = 0; i < EDITS; i++)
+                edits[i] = one_edit(&b, i);
+        if (bare_loop(&b) != our_members(&b))
+                stop("the members differ after the edits");
+        loop = percentile(bare, ROUNDS, 0.5);
+        printf("%.2f %.2f %.3f %.3f %.3f %.3f\n", percentile(ours, ROUNDS, 0.5), loop, percentile(devices, HOTPLUGS, 0.5),
+               loop / (double) b.n, percentile(edits, EDITS, 0.5), loop / N_RULES);
+        policy_free(b.policy);
+        inventory_free(b.inventory);
+        loader_free(b.loader);
+        return 0;
+}
