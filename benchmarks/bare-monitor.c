@@ -25,7 +25,8 @@ int main(void) {
         int r = sd_bus_open_system(&bus);
 
         if (r < 0 || !monitor || udev_monitor_filter_add_match_subsystem_devtype(monitor, "pci", NULL) < 0 ||
-            udev_monitor_set_receive_buffer_size(monitor, BUFFER_BYTES) < 0 || udev_monitor_enable_receiving(monitor) < 0 || sd_bus_request_name(bus, "org.passthroughd.Monitor", 0) < 0)
+            udev_monitor_set_receive_buffer_size(monitor, BUFFER_BYTES) < 0 ||
+            udev_monitor_enable_receiving(monitor) < 0 || sd_bus_request_name(bus, "org.passthroughd.Monitor", 0) < 0)
                 return 1;
         for (;;) {
                 struct pollfd fds[] = { { .fd = udev_monitor_get_fd(monitor), .events = POLLIN },

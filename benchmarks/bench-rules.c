@@ -61,13 +61,21 @@ static char *text_of(const Device *device, const char *field) {
         return text;
 }
 
+/* The policy is told by hand, to be measured. */
+static void on_device(void *userdata, Device *device) {
+}
+
+static void on_device_fields(void *userdata, Device *device, uint64_t fields) {
+}
+
 static void open_host(Bench *b, const char *modules) {
+        static const InventoryEvents events = { .added = on_device, .changed = on_device_fields, .removed = on_device };
         static Sysfs sysfs;
         Fault fault = { 0 };
         size_t i = 0;
 
         if (sysfs_init(&sysfs, "/") < 0 || loader_new(modules, NULL, NULL, &b->loader) < 0 ||
-            inventory_new(NULL, &sysfs, b->loader, NULL, NULL, &b->inventory) < 0 ||
+            inventory_new(NULL, &sysfs, b->loader, NULL, &events, &b->inventory) < 0 ||
             inventory_start(b->inventory, &fault) < 0 || policy_new(b->inventory, b->loader, "bench", NULL, &b->policy) < 0)
                 stop(fault.message ? fault.message : "the host can't be read");
         b->devices = calloc(inventory_count(b->inventory) + 1, sizeof(Device *));

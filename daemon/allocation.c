@@ -2,6 +2,7 @@
 #include "allocation.h"
 
 #include "json-util.h"
+#include "leftover.h"
 
 static const char *const lifetime_table[_LIFETIME_MAX] = {
         [LIFETIME_PERSISTENT] = "persistent",
@@ -56,6 +57,7 @@ Allocation *allocation_free(Allocation *allocation) {
         allocation_clear_steps(allocation);
         requests_free(allocation->requests, allocation->n_requests);
         fault_done(&allocation->failure);
+        leftover_free(allocation->leftover);
         free(allocation->consumer);
         free(allocation->holder);
         free(allocation);

@@ -104,6 +104,12 @@ static int parse_groups(Manager *m, json_t *array, Document *d, Fault *fault) {
                         r = group_from_json(id, body, m->loader, false, &d->groups[d->n_groups], fault);
                 if (r < 0)
                         return r;
+                for (size_t i = 0; i < d->n_groups; i++)
+                        if (streq(d->groups[i]->name, d->groups[d->n_groups]->name)) {
+                                group_free(d->groups[d->n_groups]);
+                                return fault_set_object(fault, -EEXIST, FAULT_GROUP_EXISTS, id,
+                                                        "the groups '%s' and '%s' have the same name", d->groups[i]->id, id);
+                        }
                 d->n_groups++;
         }
         return 0;

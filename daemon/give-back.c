@@ -109,7 +109,7 @@ static void on_undo_done(void *userdata, int result, const Fault *fault) {
                 return;
         }
         if (op->undo_failed) {
-                if (result == -EBUSY && leftover_watch(op->m, op->allocation))
+                if (leftover_watch(op->m, op->allocation) && (!fault || op->fault.code == fault->code))
                         op->fault.code = FAULT_DRIVER_STUCK;
                 op->after_undo(op);
                 return;

@@ -151,23 +151,18 @@ static void on_rule_stored(void *userdata, int result, const Fault *fault) {
 static int new_rule_id(Manager *m, const Group *group, json_t *options, char ret[static ID_SIZE], Fault *fault) {
         const char *wanted = json_string_value(json_object_get(options, "id"));
 
-        if (wanted) {
-                if (!id_is_valid(wanted))
-                        return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE, "'%.64s' is no id", wanted);
-                if (policy_find_rule(m->policy, wanted) || pending_reserves(m, wanted))
-                        return fault_set_object(fault, -EEXIST, FAULT_RULE_EXISTS, wanted,
-                                                "there is a rule '%s' already", wanted);
-                snprintf(ret, ID_SIZE, "%s", wanted);
-                return 0;
+        if (!wanted) {
+                int r = policy_new_rule_id(m->policy, group, ret);
+                return r < 0 ? fault_set(fault, r, FAULT_LIMIT_REACHED, "no id is free for a rule of '%s'", group->id)
+                             : 0;
         }
-        int r = policy_new_rule_id(m->policy, group, ret);
-        /* The policy does not know of rules that are being written. */
-        for (unsigned n = 2; r >= 0 && pending_reserves(m, ret) && n < RULES_MAX; n++) {
-                int w = snprintf(ret, ID_SIZE, "%.40s-r%zu-%u", group->id, policy_count_rules(m->policy), n);
-                if (w < 0 || policy_find_rule(m->policy, ret))
-                        continue;
-        }
-        return r < 0 ? fault_set(fault, r, FAULT_LIMIT_REACHED, "no id is free for a rule of '%s'", group->id) : 0;
+        if (!id_is_valid(wanted))
+                return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE, "'%.64s' is no id", wanted);
+        if (policy_find_rule(m->policy, wanted) || pending_reserves(m, wanted))
+                return fault_set_object(fault, -EEXIST, FAULT_RULE_EXISTS, wanted, "there is a rule '%s' already",
+                                        wanted);
+        snprintf(ret, ID_SIZE, "%s", wanted);
+        return 0;
 }
 
 int manager_add_rule(Manager *m, const Caller *caller, Group *group, const char *name, json_t *where, json_t *options,
@@ -217,6 +212,13 @@ static void on_group_replaced(void *userdata, int result, const Fault *fault) {
         pending_finish(p, result, fault, result >= 0 ? id : NULL);
 }
 
+static bool name_is_taken(Manager *m, const char *name, const Group *except) {
+        for (Group *group = policy_first_group(m->policy); group; group = group->hh.next)
+                if (group != except && streq(group->name, name))
+                        return true;
+        return false;
+}
+
 int manager_update_group(Manager *m, const Caller *caller, Group *group, json_t *changes, OpDone done, void *userdata,
                          Fault *fault) {
         _cleanup_(json_decrefp) json_t *body = group_to_json(group), *stored = NULL;
@@ -234,6 +236,8 @@ int manager_update_group(Manager *m, const Caller *caller, Group *group, json_t 
         r = group_from_json(group->id, body, m->loader, group->module == NULL, &next, fault);
         if (r < 0)
                 return r;
+        if (name_is_taken(m, next->name, group))
+                return fault_set(fault, -EEXIST, FAULT_GROUP_EXISTS, "there is a group '%.64s' already", next->name);
         stored = group_to_json(next);
         Pending *p = pending_new(m, done, userdata);
         if (!p || !stored)

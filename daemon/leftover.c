@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/pidfd.h>
 
+#include "lib/parse.h"
 #include "lib/protocol.h"
 #include "log.h"
 #include "operation.h"

@@ -93,6 +93,10 @@ static void on_want_slow(void *userdata, Device *device) {
         observe_device(userdata, device, NULL, NULL);
 }
 
+static bool on_reserved(void *userdata, const char *id) {
+        return pending_reserves(userdata, id);
+}
+
 /* ---- loading ---- */
 
 static int load_group(void *userdata, const char *key, const char *owner, json_t *body) {
@@ -170,7 +174,8 @@ static int open_parts(Manager *m, Fault *fault) {
                                   &m->inventory);
         if (r >= 0)
                 r = policy_new(m->inventory, m->loader, c->node,
-                               &(PolicyEvents) { m, on_membership, on_group_changed, on_want_slow }, &m->policy);
+                               &(PolicyEvents) { m, on_membership, on_group_changed, on_want_slow, on_reserved },
+                               &m->policy);
         if (r >= 0)
                 r = worker_pool_new(m->event, c->worker, c->workers, c->spare_worker, c->step_timeout_percent, &m->workers);
         return r < 0 ? fault_oom(fault) : 0;
@@ -248,9 +253,13 @@ int manager_start(Manager *m, Fault *fault) {
 
 void manager_stop(Manager *m, void (*idle)(void *userdata), void *userdata) {
         m->stopping = true;
+        /* Whoever stops a degraded service in good order has seen that it is; a crash says nothing of the kind. */
+        if (store_health(m->store) == STORE_DAMAGED && store_acknowledge(m->store, NULL, NULL) < 0)
+                log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "the damage of the state could not be marked as known");
         for (Job *job = m->jobs, *next; job; job = next) {
                 next = job->hh.next;
-                if (job->state == JOB_WAITING && !streq(job->operation, "deactivate"))
+                /* What drains goes on draining after a restart. */
+                if (job->state == JOB_WAITING && streq(job->operation, "activate"))
                         manager_cancel_job(m, job, NULL);
         }
         worker_pool_drain(m->workers, idle, userdata);

@@ -46,9 +46,16 @@ void pending_finish(Pending *p, int result, const Fault *fault, const char *id) 
         pending_free(p);
 }
 
+static bool has_rule(const Pending *p, const char *id) {
+        for (size_t i = 0; i < p->n_rules; i++)
+                if (p->rules[i] && streq(p->rules[i]->id, id))
+                        return true;
+        return false;
+}
+
 bool pending_reserves(Manager *m, const char *id) {
         for (Pending *p = m->pending; p; p = p->next)
-                if (streq(p->reserved, id))
+                if (streq(p->reserved, id) || has_rule(p, id))
                         return true;
         return false;
 }

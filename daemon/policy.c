@@ -439,12 +439,16 @@ static int number_id(Policy *policy, const char *base, size_t first,
         return -ENOSPC;
 }
 
+static bool is_reserved(Policy *policy, const char *id) {
+        return policy->events.reserved && policy->events.reserved(policy->events.userdata, id);
+}
+
 static bool group_id_taken(Policy *policy, const char *id) {
-        return policy_find_group(policy, id) != NULL;
+        return policy_find_group(policy, id) || is_reserved(policy, id);
 }
 
 static bool rule_id_taken(Policy *policy, const char *id) {
-        return policy_find_rule(policy, id) != NULL;
+        return policy_find_rule(policy, id) || is_reserved(policy, id);
 }
 
 int policy_new_group_id(Policy *policy, const char *name, char ret[static ID_SIZE]) {

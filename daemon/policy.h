@@ -15,6 +15,8 @@ typedef struct PolicyEvents {
         void (*group_changed)(void *userdata, Group *group); /* Devices, Total, Available differ */
         /* A rule names a slow field: have it read for this device. */
         void (*want_slow)(void *userdata, Device *device);
+        /* Whether an object that is being written will have the id. May be NULL. */
+        bool (*reserved)(void *userdata, const char *id);
 } PolicyEvents;
 
 int policy_new(Inventory *inventory, Loader *loader, const char *node, const PolicyEvents *events,

@@ -104,7 +104,7 @@ static const char *what_is_amiss(Manager *m, const Allocation *a, const char **r
                 const char *id = strempty(a->applied.steps[i].device);
                 const HostDevice *host = source_find(inventory_source(m->inventory), id);
 
-                if (host && !is_rebound(a, host))
+                if (!a->applied.steps[i].device || (host && !is_rebound(a, host)))
                         continue;
                 *ret_device = id;
                 return !host ? "unplugged" : host->driver ? "rebound" : "unbound";

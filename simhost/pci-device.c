@@ -168,7 +168,7 @@ void pci_vf_spec(const PciSpec *pf, int index, PciSpec *ret) {
         unsigned id = (unsigned) (pf->address.bus << 8 | pf->address.device << 3 | pf->address.function);
 
         id += (unsigned) (pf->sriov.offset + index * pf->sriov.stride);
-        *ret = (PciSpec) {
+        *ret = (PciSpec){
                 .address.domain = pf->address.domain,
                 .address.bus = (uint8_t) (id >> 8),
                 .address.device = id >> 3 & 0x1f,

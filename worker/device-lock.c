@@ -30,7 +30,7 @@ static int write_holder(int fd) {
         char text[16];
         int n;
 
-        n = snprintf(text, sizeof(text), "%d\n", (int) getpid());
+        n = snprintf(text, sizeof(text), "%d", (int) getpid());
         if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t) n, 0) < 0)
                 return -errno;
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What differs between the simulated host and the VM: plugging, holding a device open, being slow."""
 import os
+import pathlib
+import shutil
 import subprocess
+import tempfile
 
 from passthrough import SYS, node, wait_until
 
@@ -13,6 +16,16 @@ VM_DEVICES = {
     "0000:02:00.0": ("nic1", "e1000e,id=nic1,bus=rp2"),
     "0000:03:00.0": ("nvme0", "nvme,id=nvme0,bus=rp3,serial=PTNVME0,drive=nvme0-data"),
 }
+
+
+def configured(text):
+    """A directory with the usual configuration and some more, which later files win."""
+    directory = tempfile.mkdtemp(prefix="etc-", dir=os.environ["PT_DIR"])
+    shutil.copytree(os.environ["PT_CONFIG"], directory, dirs_exist_ok=True)
+    drop_ins = pathlib.Path(directory, "passthroughd.conf.d")
+    drop_ins.mkdir(exist_ok=True)
+    (drop_ins / "test.conf").write_text(text)
+    return directory
 
 
 def ctl(*arguments):
