@@ -74,7 +74,7 @@ static void open_host(Bench *b, const char *modules) {
         Fault fault = { 0 };
         size_t i = 0;
 
-        if (sysfs_init(&sysfs, "/") < 0 || loader_new(modules, NULL, NULL, &b->loader) < 0 ||
+        if (sysfs_init(&sysfs, "/") < 0 || loader_new(modules, NULL, &b->loader) < 0 ||
             inventory_new(NULL, &sysfs, b->loader, NULL, &events, &b->inventory) < 0 ||
             inventory_start(b->inventory, &fault) < 0 || policy_new(b->inventory, b->loader, "bench", NULL, &b->policy) < 0)
                 stop(fault.message ? fault.message : "the host can't be read");

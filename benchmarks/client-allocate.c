@@ -15,13 +15,13 @@
 #define CROWD_MAX 1024
 #define SYNCS 3 /* allocate, activate and release are durable when they are answered */
 
-static sd_bus_message *allocate_call(sd_bus *bus, const char *group, bool activate) {
+/* `how`: "activate" at once, or "thick": the device is reserved until the release. */
+static sd_bus_message *allocate_call(sd_bus *bus, const char *group, const char *how) {
         sd_bus_message *m;
         int r = sd_bus_message_new_method_call(bus, &m, SERVICE, ROOT, MANAGER, "Allocate");
 
         if (r >= 0)
-                r = sd_bus_message_append(m, "saa{sv}a{sv}", "bench", 1, 1, "group", "s", group, 1, "activate", "b",
-                                          activate);
+                r = sd_bus_message_append(m, "saa{sv}a{sv}", "bench", 1, 1, "group", "s", group, 1, how, "b", true);
         if (r < 0)
                 fail("Allocate", r, NULL);
         return m;
@@ -44,7 +44,7 @@ static void release(const char *allocation) {
 /* ---- one after the other ---- */
 
 static double our_cycle(const char *group) {
-        sd_bus_message *m = allocate_call(client_bus, group, true), *reply;
+        sd_bus_message *m = allocate_call(client_bus, group, "activate"), *reply;
         double began = now_usec();
         const char *allocation, *job;
 
@@ -123,8 +123,6 @@ static void take_reply(sd_bus_message *reply) {
 
 static int on_allocated(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         take_reply(reply);
-        if (crowd.answered == crowd.n)
-                sd_event_exit(crowd.event, 0);
         return 0;
 }
 
@@ -133,7 +131,7 @@ static double one_by_one(const char *group) {
 
         crowd.answered = 0;
         for (size_t i = 0; i < crowd.n; i++) {
-                sd_bus_message *m = allocate_call(client_bus, group, false), *reply = call(m);
+                sd_bus_message *m = allocate_call(client_bus, group, "thick"), *reply = call(m);
 
                 take_reply(reply);
                 sd_bus_message_unref(reply);
@@ -151,13 +149,14 @@ static double all_at_once(const char *group) {
         crowd.answered = 0;
         began = now_usec();
         for (size_t i = 0; i < crowd.n && r >= 0; i++) {
-                sd_bus_message *m = allocate_call(crowd.buses[i], group, false);
+                sd_bus_message *m = allocate_call(crowd.buses[i], group, "thick");
 
                 r = sd_bus_call_async(crowd.buses[i], NULL, m, on_allocated, NULL, UINT64_C(60000000));
                 sd_bus_message_unref(m);
         }
-        if (r >= 0)
-                r = sd_event_loop(crowd.event);
+        /* Not to the loop's exit, which would close the connections. */
+        while (r >= 0 && crowd.answered < crowd.n)
+                r = sd_event_run(crowd.event, UINT64_MAX);
         if (r < 0)
                 fail("the crowd", r, NULL);
         double took = now_usec() - began;
@@ -181,8 +180,10 @@ static size_t count_doubled(void) {
                 int r = sd_bus_get_property_strv(client_bus, SERVICE, crowd.allocations[i], SERVICE ".Allocation", "Devices",
                                                  &error, &devices);
 
-                if (r < 0 || !devices || !devices[0] || devices[1])
-                        fail("the devices of an allocation", r < 0 ? r : -EBADMSG, &error);
+                if (r < 0)
+                        fail("Devices", r, &error);
+                if (!devices || !devices[0] || devices[1])
+                        fail("an allocation without one device", -EBADMSG, NULL);
                 (void) snprintf(crowd.devices[i], PATH_SIZE, "%s", devices[0]);
                 free(devices[0]);
                 free(devices);
@@ -202,9 +203,13 @@ void kind_crowd(int n, char **words) {
         crowd.n = rounds_of(n, words, 1, 64);
         if (crowd.n > CROWD_MAX)
                 crowd.n = CROWD_MAX;
-        for (size_t i = 0; i < crowd.n; i++)
-                if (sd_bus_open_system(&crowd.buses[i]) < 0)
+        for (size_t i = 0; i < crowd.n; i++) {
+                const char *name;
+
+                /* Asking for the name waits until the bus has let us in. */
+                if (sd_bus_open_system(&crowd.buses[i]) < 0 || sd_bus_get_unique_name(crowd.buses[i], &name) < 0)
                         fail("a client", -EIO, NULL);
+        }
         for (size_t i = 0; i < rounds; i++) {
                 single[i] = one_by_one(words[0]);
                 doubled += count_doubled();
@@ -221,7 +226,7 @@ void kind_ask(int n, char **words) {
         char byte;
 
         for (size_t i = 0; i < count; i++) {
-                sd_bus_message *m = allocate_call(client_bus, words[0], false);
+                sd_bus_message *m = allocate_call(client_bus, words[0], "thick");
 
                 if (sd_bus_send(client_bus, m, NULL) < 0)
                         fail("Allocate", -EIO, NULL);

@@ -28,7 +28,8 @@ static const DemoStep whole_life[] = {
         { "The claims end.", { "release", "vm1" } },
         { NULL, { "release", "vm2" } },
         { "The graphics card has its own driver again.", { "device", "show", "0000:01:00.0" } },
-        { "What about the disk that this host runs from?", { "explain", "device", "0000:04:00.0" } },
+        { "Not every device can be had: this one is a part of the chipset.",
+          { "explain", "device", "0000:00:1f.0" } },
         { "Who took what, and when.", { "history" } },
         { 0 },
 };

@@ -10,6 +10,7 @@ static const struct {
 } request_keys[] = {
         { "id", false },    { "count", false },       { "optional", true }, { "name", false },
         { "order", false }, { "description", false }, { "enabled", true },  { "companions", false },
+        { "numa-node", false },
 };
 
 static int set_text(Cli *cli, json_t *object, const char *key, const char *text) {

@@ -97,6 +97,7 @@ static int request_from_json(json_t *body, size_t number, Policy *policy, bool s
         json_t *settings = NULL, *devices = NULL;
         request->count = 1;
         request->enabled = true;
+        request->numa_node = -1;
         const JsonKey client_keys[] = {
                 { "id", JSON_KEY_STRING, &request->id, ID_MAX, false },
                 { "group", JSON_KEY_STRING, &request->group, NAME_MAX_BYTES, true },
@@ -106,6 +107,7 @@ static int request_from_json(json_t *body, size_t number, Policy *policy, bool s
                 { "description", JSON_KEY_STRING, &request->description, TEXT_MAX_BYTES, false },
                 { "enabled", JSON_KEY_BOOL, &request->enabled, 0, false },
                 { "order", JSON_KEY_INT, &request->order, 0, false },
+                { "numa-node", JSON_KEY_INT, &request->numa_node, 0, false },
                 { "settings", JSON_KEY_OBJECT, &settings, 0, false },
                 { "companions", JSON_KEY_STRING, &companions, 16, false },
                 { stored ? "devices" : NULL, JSON_KEY_ARRAY, &devices, 0, false },
@@ -120,6 +122,9 @@ static int request_from_json(json_t *body, size_t number, Policy *policy, bool s
         if (request->count == 0)
                 return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE, "'count' of a request must be from 1 to %u",
                                  REQUEST_COUNT_MAX);
+        if (request->numa_node < -1)
+                return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE,
+                                 "'numa-node' of a request must be the number of a node, or -1 for any");
         r = parse_companions(companions, &request->park_companions, fault);
         if (r < 0)
                 return r;
@@ -230,10 +235,10 @@ static json_t *assigned_to_json(const Request *request) {
 }
 
 json_t *request_to_json(const Request *request) {
-        return json_pack("{s:s, s:s, s:i, s:b, s:s, s:s, s:b, s:i, s:o, s:s, s:o, s:o, s:s}",
+        return json_pack("{s:s, s:s, s:i, s:b, s:s, s:s, s:b, s:i, s:i, s:o, s:s, s:o, s:o, s:s}",
                          "id", request->id, "group", request->group, "count", (int) request->count,
                          "optional", request->optional, "name", request->name, "description", request->description,
-                         "enabled", request->enabled, "order", request->order,
+                         "enabled", request->enabled, "order", request->order, "numa-node", request->numa_node,
                          "settings", settings_to_json(&request->settings),
                          "companions", request->park_companions ? "park" : "give",
                          "devices", assigned_to_json(request),

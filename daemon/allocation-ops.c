@@ -55,7 +55,8 @@ static void allocate_options_done(AllocateOptions *o) {
 }
 
 static bool is_invocation_id(const char *text) {
-        return strlen(text) == 32 && strspn(text, "0123456789abcdefABCDEF") == 32;
+        /* Zeros alone would mean the service's own unit. */
+        return strlen(text) == 32 && strspn(text, "0123456789abcdefABCDEF") == 32 && strspn(text, "0") < 32;
 }
 
 /* As the D-Bus specification has it: elements between dots, at least two. */
@@ -144,6 +145,11 @@ static void start_at_once(Manager *m, Allocation *a, const char *token, uid_t ui
                 fault_copy(&a->failure, &fault);
 }
 
+static void tell_groups(Manager *m, const Allocation *a) {
+        for (size_t i = 0; i < a->n_requests; i++)
+                manager_changed(m, OBJECT_GROUP, a->requests[i].group, "Allocations");
+}
+
 static void on_allocated(void *userdata, int result, const Fault *fault) {
         Pending *p = userdata;
         Manager *m = p->m;
@@ -155,6 +161,7 @@ static void on_allocated(void *userdata, int result, const Fault *fault) {
                 return;
         }
         p->allocation = NULL;
+        p->reserved[0] = '\0'; /* it is there now */
         HASH_ADD_STR(m->allocations, id, a);
         log_message(LOG_INFO, LOG_EVENT_ALLOCATED, log_fields("ALLOCATION", a->id, "CONSUMER", a->consumer),
                     "allocated for %s", a->consumer);
@@ -162,8 +169,7 @@ static void on_allocated(void *userdata, int result, const Fault *fault) {
                 manager_devices_changed(m, a);
         if (m->events.added)
                 m->events.added(m->events.userdata, OBJECT_ALLOCATION, a->id);
-        for (size_t i = 0; i < a->n_requests; i++)
-                manager_changed(m, OBJECT_GROUP, a->requests[i].group, "Allocations");
+        tell_groups(m, a);
         if (p->activate)
                 start_at_once(m, a, p->text, p->uid);
         pending_finish(p, 0, NULL, a->id);
@@ -270,20 +276,26 @@ int manager_allocate(Manager *m, const Caller *caller, const char *consumer, jso
 
 static void on_updated(void *userdata, int result, const Fault *fault) {
         Pending *p = userdata;
-        Allocation *next = p->allocation, *a = manager_find_allocation(p->m, next->id);
+        Manager *m = p->m;
+        Allocation *next = p->allocation, *a = manager_find_allocation(m, next->id);
 
         if (result >= 0 && !a)
                 result = -ENOENT;
         if (result >= 0) {
                 /* The edit was checked against what was there then; devices are taken over now. */
+                static const char *const properties[] = { "Requests", "Devices", "Migratable", "RestartRequired" };
                 json_t *requests = json_object_get(p->body, "requests");
-                result = allocation_set_requests(a, requests, p->m->policy, NULL);
+                tell_groups(m, a);
+                result = allocation_set_requests(a, requests, m->policy, NULL);
                 if (allocation_state_holds(a->state))
                         a->restart_required = true;
-                manager_changed(p->m, OBJECT_ALLOCATION, a->id, "Requests");
-                manager_changed(p->m, OBJECT_ALLOCATION, a->id, "RestartRequired");
+                tell_groups(m, a);
+                for (size_t i = 0; i < ELEMENTSOF(properties); i++)
+                        manager_changed(m, OBJECT_ALLOCATION, a->id, properties[i]);
         }
         pending_finish(p, result, fault, result >= 0 && a ? a->id : NULL);
+        if (a && a->holder_gone) /* it could not be released while it was written */
+                manager_holder_vanished(m, a);
 }
 
 int manager_update_allocation(Manager *m, const Caller *caller, Allocation *allocation, json_t *requests,
@@ -310,11 +322,12 @@ int manager_update_allocation(Manager *m, const Caller *caller, Allocation *allo
                                                 allocation->requests[i].id);
         next->restart_required = allocation_state_holds(allocation->state);
         stored = allocation_to_json(next);
-        Pending *p = pending_new(m, done, userdata);
-        if (!p || !stored)
+        Pending *p = stored ? pending_new(m, done, userdata) : NULL;
+        if (!p)
                 return fault_oom(fault);
         p->allocation = TAKE_PTR(next);
         p->body = json_pack("{s:O}", "requests", requests);
+        snprintf(p->reserved, sizeof(p->reserved), "%s", allocation->id); /* no job begins meanwhile */
         return pending_put(p, TABLE_ALLOCATIONS, allocation->id, NULL, stored, on_updated, fault);
 }
 
@@ -353,8 +366,11 @@ void manager_holder_vanished(Manager *m, Allocation *allocation) {
         if (allocation->lifetime == LIFETIME_PERSISTENT)
                 return;
         allocation->holder_gone = true;
-        if (allocation->job)
-                return; /* operation_finish() comes back to it */
+        if (allocation->job) { /* operation_finish() comes back to it */
+                if (allocation->job->state == JOB_WAITING && streq(allocation->job->operation, "activate"))
+                        (void) manager_cancel_job(m, allocation->job, NULL);
+                return;
+        }
         if (operation_deactivate(m, allocation, allocation->owner, NULL, true, &job, &fault) < 0)
                 log_message(LOG_WARNING, LOG_EVENT_JOB_FAILED, log_fields("ALLOCATION", allocation->id),
                             "the allocation of %s could not be released after its holder went: %s",

@@ -152,7 +152,7 @@ static bool same_settings(const SettingValues *a, const SettingValues *b) {
 static bool same_request(const Request *a, const Request *b) {
         return streq(a->id, b->id) && streq(a->group, b->group) && a->count == b->count &&
                a->optional == b->optional && a->enabled == b->enabled && a->order == b->order &&
-               a->park_companions == b->park_companions && streq(a->description, b->description) &&
+               a->numa_node == b->numa_node && a->park_companions == b->park_companions && streq(a->description, b->description) &&
                streq(a->name, b->name) && same_settings(&a->settings, &b->settings);
 }
 

@@ -36,6 +36,7 @@ typedef struct Request {
         char *description;
         bool enabled;
         int order;
+        int numa_node;          /* where it is wanted, by the choice "numa"; -1: anywhere */
         bool park_companions;
         SettingValues settings; /* the consumer's */
         AssignedDevice *devices;
@@ -58,6 +59,7 @@ struct Allocation {
         bool thick;             /* devices stay reserved while inactive */
         bool wait;              /* activate later when nothing is free now */
         bool holder_gone;       /* its bus name, unit or pipe went: it is released when its job ends */
+        bool releasing;         /* a release is under way; after a crash it is finished */
         bool restart_required;  /* an edit acts at the next activation */
         Request *requests;
         size_t n_requests;

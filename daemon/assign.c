@@ -46,26 +46,47 @@ static void check_keys(Manager *m, Device *device, const char *holder, FindingLi
                 add_claimed(m, strempty(other), findings);
 }
 
-/* A companion that the host's chipset needs, or that was put in quarantine, holds the whole bundle back. */
-static void check_companions(Manager *m, Device *device, FindingList *findings) {
+/* What its own module has against it. Of the rest only what stops the companion stops the bundle. */
+static void check_offer(Manager *m, const Device *device, Device *offer, const PlanRequest *request,
+                        FindingList *findings) {
+        _cleanup_findings_ FindingList own = { 0 };
+        _cleanup_fault_ Fault fault = { 0 };
+
+        /* The settings of a request are those of one type. */
+        if (inventory_check(m->inventory, offer, offer->module == device->module ? request : NULL, &own, &fault) < 0)
+                finding_add(findings, PT_SEVERITY_BLOCKER, "module-error", offer->module->name, NULL, "%s: %s",
+                            offer->host->sysname, strempty(fault.message));
+        for (size_t i = 0; i < own.n_items; i++)
+                if (own.items[i].severity == PT_SEVERITY_BLOCKER)
+                        finding_add(findings, PT_SEVERITY_BLOCKER, own.items[i].code, offer->id, own.items[i].remedy,
+                                    "%s: %s", offer->host->sysname, own.items[i].text);
+}
+
+/* A companion that the host's chipset needs, that was put in quarantine, or that its own module has something against, holds
+ * the whole bundle back. */
+static void check_companion(Manager *m, const Device *device, Device *offer, const PlanRequest *request,
+                            FindingList *findings) {
+        if (offer->role == PT_ROLE_PLATFORM)
+                finding_add(findings, PT_SEVERITY_BLOCKER, "companion-forbidden", offer->id,
+                            "move the card to a slot with an IOMMU group of its own",
+                            "%s (%s) is in the same IOMMU group %d and belongs to the host", offer->name,
+                            offer->host->sysname, (int) offer->host->iommu_group);
+        else
+                check_offer(m, device, offer, request, findings);
+        if (offer->quarantine)
+                finding_add(findings, PT_SEVERITY_BLOCKER, "companion-quarantined", offer->id,
+                            "clear the quarantine once the device is sound", "%s is in quarantine: %s",
+                            offer->host->sysname, offer->quarantine);
+}
+
+static void check_companions(Manager *m, Device *device, const PlanRequest *request, FindingList *findings) {
         _cleanup_free_ HostDevice **bundle = NULL;
 
         if (inventory_bundle(m->inventory, device, &bundle) < 0)
                 return;
-        for (size_t i = 0; bundle[i]; i++) {
-                const Device *offer = bundle[i]->offers;
-                if (bundle[i] == device->host || !offer)
-                        continue;
-                if (offer->role == PT_ROLE_PLATFORM)
-                        finding_add(findings, PT_SEVERITY_BLOCKER, "companion-forbidden", offer->id,
-                                    "move the card to a slot with an IOMMU group of its own",
-                                    "%s (%s) is in the same IOMMU group %d and belongs to the host", offer->name,
-                                    bundle[i]->sysname, (int) bundle[i]->iommu_group);
-                if (offer->quarantine)
-                        finding_add(findings, PT_SEVERITY_BLOCKER, "companion-quarantined", offer->id,
-                                    "clear the quarantine once the device is sound", "%s is in quarantine: %s",
-                                    bundle[i]->sysname, offer->quarantine);
-        }
+        for (size_t i = 0; bundle[i]; i++)
+                for (Device *offer = bundle[i]->offers; offer && bundle[i] != device->host; offer = offer->next_offer)
+                        check_companion(m, device, offer, request, findings);
 }
 
 bool device_eligible(Manager *m, Device *device, const char *holder, const PlanRequest *request, FindingList *findings) {
@@ -79,7 +100,7 @@ bool device_eligible(Manager *m, Device *device, const char *holder, const PlanR
                 finding_add(findings, PT_SEVERITY_BLOCKER, "module-error", device->module->name, NULL, "%s",
                             strempty(fault.message));
         check_role(device, findings);
-        check_companions(m, device, findings);
+        check_companions(m, device, request, findings);
         if (device->role == PT_ROLE_OFFER)
                 check_keys(m, device, holder, findings);
         return finding_first_blocker(findings) == NULL;
@@ -189,7 +210,7 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
         const ChoiceRequest wanted = {
                 .group = group,
                 .count = request->count,
-                .numa_node = -1,
+                .numa_node = request->numa_node,
                 .last = (const char *const *) request->last,
                 .eligible = chooser_eligible,
                 .userdata = &chooser,
@@ -264,6 +285,25 @@ static int assign_request(Manager *m, Allocation *a, size_t index, const char *h
         return 0;
 }
 
+void restore_reserved(Manager *m, const Allocation *allocation) {
+        _cleanup_keys_ KeyList all = { 0 };
+
+        for (size_t i = 0; i < allocation->n_requests; i++)
+                for (size_t k = 0; k < allocation->requests[i].n_devices; k++) {
+                        _cleanup_keys_ KeyList keys = { 0 };
+                        Device *device = inventory_find(m->inventory, allocation->requests[i].devices[k].device);
+
+                        /* What it occupies can't be said: it keeps all it has. */
+                        if (!device || inventory_uses(m->inventory, device, &keys, NULL) < 0)
+                                return;
+                        for (size_t j = 0; j < keys.n_items; j++)
+                                if (key_list_add(&all, keys.items[j].key, keys.items[j].exclusive) < 0)
+                                        return;
+                }
+        key_table_release(m->keys, allocation->id);
+        (void) key_table_take(m->keys, &all, allocation->id, NULL);
+}
+
 int assign_devices(Manager *m, Allocation *allocation, const char *holder, bool explain, AssignmentList *ret,
                    Fault *fault) {
         AssignmentList list = { .choices = json_array(), .explain = explain };
@@ -272,7 +312,9 @@ int assign_devices(Manager *m, Allocation *allocation, const char *holder, bool 
         for (size_t i = 0; i < allocation->n_requests && r >= 0; i++)
                 r = assign_request(m, allocation, i, holder, &list, fault);
         if (r < 0) {
-                if (!allocation->thick || !streq(holder, allocation->id))
+                if (allocation->thick && streq(holder, allocation->id))
+                        restore_reserved(m, allocation);
+                else
                         key_table_release(m->keys, holder);
                 assignment_list_done(&list);
                 return r;

@@ -65,17 +65,19 @@ static void mark_crash(int cause) {
 /* Only notes the fact, then leaves the signal to whoever had it before: the default action, or a
  * sanitizer's report. */
 static void on_fatal_signal(int number, siginfo_t *info, void *context) {
+        bool sent = info->si_code <= 0, own = info->si_code == SI_TKILL && info->si_pid == getpid();
         int saved_errno = errno;
 
-        /* Another thread's fault is no module's; what was sent (the watchdog's SIGABRT) may arrive on any. */
-        if (info->si_code <= 0 || gettid() == watched_thread)
+        /* Another thread's fault or abort() is no module's; what others sent (the watchdog's SIGABRT) may arrive
+         * on any thread. */
+        if (gettid() == watched_thread || (sent && !own))
                 mark_crash(number);
         for (size_t i = 0; i < ELEMENTSOF(fatal_signals); i++)
                 if (fatal_signals[i] == number)
                         (void) sigaction(number, &previous_actions[i], NULL);
         /* A fault of the processor comes again as soon as we return; what somebody sent has to be sent
          * again. */
-        if (info->si_code <= 0)
+        if (sent)
                 (void) raise(number);
         errno = saved_errno;
 }
@@ -117,6 +119,7 @@ static int map_trail(const char *directory, Trail **ret) {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
         Trail *trail;
+        int r;
 
         if (asprintf(&path, "%s/breadcrumb", directory) < 0) {
                 path = NULL;
@@ -129,8 +132,12 @@ static int map_trail(const char *directory, Trail **ret) {
                 return -errno;
         if (!S_ISREG(st.st_mode))
                 return -EINVAL;
-        if (st.st_size != sizeof(Trail) && (ftruncate(fd, 0) < 0 || ftruncate(fd, sizeof(Trail)) < 0))
+        if (st.st_size != sizeof(Trail) && ftruncate(fd, 0) < 0)
                 return -errno;
+        /* A store into a page that a full file system has no room for would be a SIGBUS. */
+        r = posix_fallocate(fd, 0, sizeof(Trail));
+        if (r != 0)
+                return -r;
 
         trail = mmap(NULL, sizeof(Trail), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (trail == MAP_FAILED)
@@ -189,9 +196,9 @@ static char *describe_crashes(uint32_t crashes, int cause, const Call *call) {
 
         (void) snprintf(times, sizeof(times), crashes == 2 ? "twice" : "%u times", crashes);
         if (asprintf(&text,
-                     "crashed %s, last in %s of %s (%s); it is refused until the machine boots again or the "
+                     "crashed %s, last in %s%s%s (%s); it is refused until the machine boots again or the "
                      "file breadcrumb in the runtime directory is removed",
-                     times, call->op, call->device[0] != '\0' ? call->device : "no device",
+                     times, call->op, call->device[0] != '\0' ? " of " : "", call->device,
                      how ? how : "signal") < 0)
                 return NULL;
         return text;

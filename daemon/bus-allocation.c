@@ -15,16 +15,37 @@ static int find(sd_bus *bus, const char *path, const char *interface, void *user
         return 1;
 }
 
+/* About what it adds to the answer of GetManagedObjects. */
+static size_t weight_of(const Allocation *a) {
+        size_t n = 1024;
+
+        for (size_t i = 0; i < a->n_requests; i++)
+                n += 512 + strlen(a->requests[i].name) + strlen(a->requests[i].description) +
+                     strlen(a->requests[i].status) + a->requests[i].n_devices * 2 * (ID_SIZE + 32);
+        return n;
+}
+
+/* Users fill these with texts of their own: see bus-device.c about what an answer that is too long does. */
 static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
         Bus *b = userdata;
-        size_t n = 0;
-        const char **ids = calloc(HASH_COUNT(b->manager->allocations) + 1, sizeof(char *));
+        size_t n = 0, bytes = 0;
+        const char **ids;
         int r;
 
+        if (bus_asks_below(OBJECT_ALLOCATION, prefix))
+                return 0;
+        ids = calloc(HASH_COUNT(b->manager->allocations) + 1, sizeof(char *));
         if (!ids)
                 return -ENOMEM;
-        for (Allocation *a = b->manager->allocations; a; a = a->hh.next)
+        for (Allocation *a = b->manager->allocations; a; a = a->hh.next) {
+                bytes += weight_of(a);
                 ids[n++] = a->id;
+        }
+        if (bytes > MANAGED_BYTES_MAX) {
+                free(ids);
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "TooManyObjects",
+                                         "%zu allocations are too much for one answer; ask for those of a group", n);
+        }
         r = bus_nodes(OBJECT_ALLOCATION, ids, n, ret_nodes);
         free(ids);
         return r;

@@ -146,7 +146,7 @@ static int get_blockers(sd_bus *bus, const char *path, const char *interface, co
 
 /* Explain is the full, fresh answer: slow fields are read first where they never were. */
 typedef struct ExplainCall {
-        Bus *bus;
+        Manager *manager;
         sd_bus_message *message;
         char device[ID_SIZE];
 } ExplainCall;
@@ -156,8 +156,8 @@ static void explain_now(void *userdata) {
         _cleanup_findings_ FindingList findings = { 0 };
         _cleanup_fault_ Fault fault = { 0 };
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        Device *device = inventory_find(call->bus->manager->inventory, call->device);
-        int r = device ? manager_explain_device(call->bus->manager, device, &findings, &fault)
+        Device *device = inventory_find(call->manager->inventory, call->device);
+        int r = device ? manager_explain_device(call->manager, device, &findings, &fault)
                        : fault_set_object(&fault, -ENODEV, FAULT_DEVICE_GONE, call->device, "%s is gone", call->device);
 
         if (bus_reply_findings(call->message, r, &findings, &fault, &error) < 0)
@@ -178,7 +178,7 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
         call = calloc(1, sizeof(ExplainCall));
         if (!call)
                 return bus_error_from_fault(error, -ENOMEM, NULL);
-        *call = (ExplainCall) { .bus = object.bus, .message = sd_bus_message_ref(m) };
+        *call = (ExplainCall) { .manager = object.bus->manager, .message = sd_bus_message_ref(m) };
         memcpy(call->device, device->id, sizeof(call->device));
         observe_device(object.bus->manager, device, explain_now, call);
         return 1;

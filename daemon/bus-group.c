@@ -18,14 +18,24 @@ static int find(sd_bus *bus, const char *path, const char *interface, void *user
 
 static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
         Bus *b = userdata;
-        size_t n = 0;
-        const char **ids = calloc(policy_count_groups(b->manager->policy) + 1, sizeof(char *));
+        size_t n = 0, bytes = 0;
+        const char **ids;
         int r;
 
+        if (bus_asks_below(OBJECT_GROUP, prefix))
+                return 0;
+        ids = calloc(policy_count_groups(b->manager->policy) + 1, sizeof(char *));
         if (!ids)
                 return -ENOMEM;
-        for (Group *group = policy_first_group(b->manager->policy); group; group = group->hh.next)
+        for (Group *group = policy_first_group(b->manager->policy); group; group = group->hh.next) {
+                bytes += 2048 + strlen(group->description) + group->n_members * (ID_SIZE + 32);
                 ids[n++] = group->id;
+        }
+        if (bytes > MANAGED_BYTES_MAX) {
+                free(ids);
+                return sd_bus_error_setf(error, BUS_ERROR_PREFIX "TooManyObjects",
+                                         "%zu groups with so many devices are too much for one answer; use Export", n);
+        }
         r = bus_nodes(OBJECT_GROUP, ids, n, ret_nodes);
         free(ids);
         return r;

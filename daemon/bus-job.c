@@ -124,6 +124,9 @@ static int method_wait(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return r;
         if (job->state == JOB_DONE)
                 return reply_result(m, job);
+        /* The bus bounds how many answers a caller may wait for, but not how many calls that want none. */
+        if (sd_bus_message_get_expect_reply(m) <= 0)
+                return 1;
         waiter = calloc(1, sizeof(struct Waiter));
         if (!waiter)
                 return bus_error_from_fault(error, -ENOMEM, NULL);

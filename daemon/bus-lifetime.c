@@ -20,7 +20,8 @@ struct Holder {
         char *name;                 /* bus name, or unit name */
         int fd;                     /* read end of the pipe */
         sd_event_source *hangup;
-        sd_bus_slot *watch, *query;
+        sd_bus_slot *watch, *removal, *query;
+        bool again;                 /* something changed while the query was under way */
         struct Holder *next;
 };
 
@@ -32,6 +33,7 @@ static void holder_free(Holder *holder) {
                 }
         sd_event_source_disable_unref(holder->hangup);
         sd_bus_slot_unref(holder->watch);
+        sd_bus_slot_unref(holder->removal);
         sd_bus_slot_unref(holder->query);
         close_fd(holder->fd);
         free(holder->name);
@@ -91,8 +93,9 @@ static int on_owner_known(sd_bus_message *m, void *userdata, sd_bus_error *error
         Holder *holder = userdata;
 
         holder->query = sd_bus_slot_unref(holder->query);
-        if (sd_bus_message_is_method_error(m, NULL))
-                vanished(holder); /* it went before we looked */
+        /* It went before we looked. Other errors say nothing about it. */
+        if (sd_bus_message_is_method_error(m, "org.freedesktop.DBus.Error.NameHasNoOwner"))
+                vanished(holder);
         return 0;
 }
 
@@ -130,21 +133,85 @@ static int ask_unit(Holder *holder) {
         return r;
 }
 
-/* The unit's invocation is over when no unit has the id any more; that is asked again whenever a unit goes. */
-static int on_unit_known(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Holder *holder = userdata;
-
+/* True when the answer says that no unit has the invocation any more. */
+static bool unit_is_gone(Holder *holder, sd_bus_message *m) {
         holder->query = sd_bus_slot_unref(holder->query);
-        if (sd_bus_message_is_method_error(m, "org.freedesktop.systemd1.NoUnitForInvocationID"))
+        if (!sd_bus_message_is_method_error(m, "org.freedesktop.systemd1.NoUnitForInvocationID"))
+                return false;
+        vanished(holder);
+        return true;
+}
+
+static int ask_property(Holder *holder, const char *path, const char *property, sd_bus_message_handler_t answer) {
+        return sd_bus_call_method_async(holder->bus->bus, &holder->query, "org.freedesktop.systemd1", path,
+                                        "org.freedesktop.DBus.Properties", "Get", answer, holder, "ss",
+                                        "org.freedesktop.systemd1.Unit", property);
+}
+
+/* A unit that failed, or that others need, stays loaded and keeps its id. */
+static int on_unit_state(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Holder *holder = userdata;
+        const char *state;
+
+        if (unit_is_gone(holder, m))
+                return 0;
+        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "v", "s", &state) >= 0 &&
+            (streq(state, "inactive") || streq(state, "failed")))
                 vanished(holder);
+        else if (holder->again) {
+                holder->again = false;
+                (void) ask_unit(holder);
+        }
         return 0;
 }
 
 static int on_unit_event(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Holder *holder = userdata;
 
-        if (!holder->query)
+        /* The answer to come may be older than this. */
+        if (holder->query)
+                holder->again = true;
+        else
                 (void) ask_unit(holder);
+        return 0;
+}
+
+/* Changes are listened to before the state is asked for, so that none is missed. They come from the object of the name. */
+static int on_unit_name(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Holder *holder = userdata;
+        _cleanup_free_ char *path = NULL;
+        const char *name;
+        int r = -EIO;
+
+        if (unit_is_gone(holder, m))
+                return 0;
+        if (!sd_bus_message_is_method_error(m, NULL))
+                r = sd_bus_message_read(m, "v", "s", &name);
+        if (r >= 0)
+                r = sd_bus_path_encode(SYSTEMD_PATH "/unit", name, &path);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(holder->bus->bus, &holder->watch, "org.freedesktop.systemd1", path,
+                                              "org.freedesktop.DBus.Properties", "PropertiesChanged", on_unit_event, NULL,
+                                              holder);
+        if (r >= 0)
+                r = ask_unit(holder);
+        if (r < 0)
+                log_message(LOG_WARNING, LOG_EVENT_NONE, log_fields("ALLOCATION", holder->allocation),
+                            "the unit of the invocation %s can't be watched: %s", holder->name, strerror(-r));
+        return 0;
+}
+
+/* The path names the invocation, not the unit. */
+static int on_unit_known(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Holder *holder = userdata;
+        const char *path;
+
+        if (unit_is_gone(holder, m) || sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "o", &path) < 0)
+                return 0;
+        if (holder->watch)
+                (void) ask_property(holder, path, "ActiveState", on_unit_state);
+        else
+                (void) ask_property(holder, path, "Id", on_unit_name);
         return 0;
 }
 
@@ -156,22 +223,28 @@ static int watch_unit(Holder *holder, const char *invocation) {
         holder->name = strdup(invocation);
         if (!holder->name)
                 return -ENOMEM;
-        r = sd_bus_match_signal_async(holder->bus->bus, &holder->watch, "org.freedesktop.systemd1", SYSTEMD_PATH,
-                                      "org.freedesktop.systemd1.Manager", "JobRemoved", on_unit_event, NULL, holder);
-        if (r >= 0)
-                r = sd_bus_call_method_async(holder->bus->bus, NULL, "org.freedesktop.systemd1", SYSTEMD_PATH,
-                                             "org.freedesktop.systemd1.Manager", "Subscribe", NULL, NULL, NULL);
+        /* Without a subscriber systemd signals nothing. */
+        r = sd_bus_call_method_async(holder->bus->bus, NULL, "org.freedesktop.systemd1", SYSTEMD_PATH,
+                                     "org.freedesktop.systemd1.Manager", "Subscribe", NULL, NULL, NULL);
         return r < 0 ? r : ask_unit(holder);
 }
 
 /* ---- pipes ---- */
 
-static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Holder *holder = userdata;
+/* systemd would keep its copy for ever, and has room for so many only. */
+static void remove_stored(const Holder *holder) {
         char text[UUID_TEXT_SIZE + 64];
 
+        if (holder->fd < 0)
+                return;
         snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", holder->allocation);
         (void) sd_notify(false, text);
+}
+
+static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Holder *holder = userdata;
+
+        remove_stored(holder);
         vanished(holder);
         return 0;
 }
@@ -253,8 +326,10 @@ void bus_lifetime_added(Bus *b, Allocation *allocation) {
 void bus_lifetime_removed(Bus *b, const char *allocation) {
         Holder *holder = find_holder(b, allocation);
 
-        if (holder)
-                holder_free(holder);
+        if (!holder)
+                return;
+        remove_stored(holder);
+        holder_free(holder);
 }
 
 int bus_lifetime_start(Bus *b) {

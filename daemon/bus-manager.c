@@ -116,7 +116,7 @@ static int read_list_query(Bus *b, sd_bus_message *m, ListQuery *q, Fault *fault
                 { "limit", JSON_KEY_UINT, &q->limit, PAGE_MAX, false },
                 { "cursor", JSON_KEY_STRING, &q->cursor, ID_MAX, false },
                 { "group", JSON_KEY_STRING, &q->group, NAME_MAX_BYTES, false },
-                { "fields", JSON_KEY_STRV, &q->fields, 0, false },
+                { "fields", JSON_KEY_STRV, &q->fields, 2 * FIELDS_MAX, false },
                 { 0 },
         };
         Module *module;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "bus-internal.h"
+#include "log.h"
 
 #define PROPERTIES_MAX 80u
 
@@ -63,9 +64,9 @@ void bus_emit_changes(Bus *b) {
 
                 HASH_DEL(b->changes, change);
                 *interface++ = '\0';
-                /* -ENOENT: the object went meanwhile, its removal was signalled. */
-                (void) sd_bus_emit_properties_changed_strv(b->bus, change->key, interface,
-                                                           (char **) change->properties);
+                int r = sd_bus_emit_properties_changed_strv(b->bus, change->key, interface, (char **) change->properties);
+                if (r < 0 && r != -ENOENT) /* the object went meanwhile, its removal was signalled */
+                        log_plain(LOG_WARNING, "the changes of %s could not be signalled: %s", change->key, strerror(-r));
                 free(change);
         }
 }

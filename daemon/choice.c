@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "choice.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "choice-use.h"
+#include "json-util.h"
 #include "lib/limits.h"
 
 /* Points. Those of the policies stay below what "used last" is worth. */
@@ -303,31 +303,16 @@ static int choice_choose(Choice *choice) {
         return 0;
 }
 
-static int PRINTF_LIKE(2, 3) add_reason(json_t *reasons, const char *format, ...) {
-        _cleanup_free_ char *text = NULL;
-        va_list arguments;
-        int r;
-
-        va_start(arguments, format);
-        r = vasprintf(&text, format, arguments);
-        va_end(arguments);
-        if (r < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        return json_array_append_new(reasons, json_string(text)) < 0 ? -ENOMEM : 0;
-}
-
 static int add_use_reason(json_t *reasons, unsigned n, const char *where) {
         if (n == 0)
                 return 0;
-        return add_reason(reasons, "%u %s %s %s in use", n, n == 1 ? "device" : "devices", where,
+        return json_append_text(reasons, "%u %s %s %s in use", n, n == 1 ? "device" : "devices", where,
                           n == 1 ? "is" : "are");
 }
 
 static int add_use_reasons(json_t *reasons, const Nearness *near) {
         if (near->iommu_group == 0 && near->parent == 0 && near->card == 0)
-                return add_reason(reasons, "nothing near it is in use");
+                return json_append_text(reasons, "nothing near it is in use");
         if (add_use_reason(reasons, near->iommu_group, "of its IOMMU group") < 0 ||
             add_use_reason(reasons, near->card, "of its card") < 0)
                 return -ENOMEM;
@@ -336,19 +321,19 @@ static int add_use_reasons(json_t *reasons, const Nearness *near) {
 
 static int add_node_reason(json_t *reasons, int wanted, int node) {
         if (wanted < 0)
-                return add_reason(reasons, "no NUMA node was asked for");
+                return json_append_text(reasons, "no NUMA node was asked for");
         if (node < 0)
-                return add_reason(reasons, "its NUMA node is not known");
+                return json_append_text(reasons, "its NUMA node is not known");
         if (node == wanted)
-                return add_reason(reasons, "on NUMA node %d as asked for", node);
-        return add_reason(reasons, "on NUMA node %d, not %d", node, wanted);
+                return json_append_text(reasons, "on NUMA node %d as asked for", node);
+        return json_append_text(reasons, "on NUMA node %d, not %d", node, wanted);
 }
 
 static int add_reasons(const Choice *choice, const Candidate *c, json_t *reasons) {
         int r = 0;
 
         if (c->last > 0)
-                r = add_reason(reasons, "used last");
+                r = json_append_text(reasons, "used last");
         if (r < 0)
                 return r;
         switch (policy_of(choice)) {
@@ -362,7 +347,7 @@ static int add_reasons(const Choice *choice, const Candidate *c, json_t *reasons
         case _CHOICE_INVALID:
                 break;
         }
-        return add_reason(reasons, "place %zu of %zu in order", c->rank + 1, choice->n_candidates);
+        return json_append_text(reasons, "place %zu of %zu in order", c->rank + 1, choice->n_candidates);
 }
 
 static int add_companions(const Choice *choice, const Candidate *c, json_t *companions) {

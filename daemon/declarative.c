@@ -54,6 +54,7 @@ typedef struct Document {
         Group **groups;   /* owned, NULL-terminated */
         Rule **rules;     /* owned */
         char (*owners)[ID_SIZE]; /* group ids of the rules */
+        bool *kept_groups, *kept_rules; /* which are there already just so */
         size_t n_groups, n_rules;
         json_t *changes;  /* [{action, kind, id}…] */
 } Document;
@@ -66,6 +67,8 @@ static void document_done(Document *d) {
         free(d->groups);
         free(d->rules);
         free(d->owners);
+        free(d->kept_groups);
+        free(d->kept_rules);
         json_decref(d->changes);
 }
 
@@ -92,7 +95,8 @@ static int parse_groups(Manager *m, json_t *array, Document *d, Fault *fault) {
         json_t *body;
 
         d->groups = calloc(json_array_size(array) + 1, sizeof(Group *));
-        if (!d->groups)
+        d->kept_groups = calloc(json_array_size(array) + 1, sizeof(bool));
+        if (!d->groups || !d->kept_groups)
                 return fault_oom(fault);
         json_array_foreach(array, index, body) {
                 char id[ID_SIZE];
@@ -121,7 +125,8 @@ static int parse_rules(Manager *m, json_t *array, Document *d, Fault *fault) {
 
         d->rules = calloc(json_array_size(array) + 1, sizeof(Rule *));
         d->owners = calloc(json_array_size(array) + 1, ID_SIZE);
-        if (!d->rules || !d->owners)
+        d->kept_rules = calloc(json_array_size(array) + 1, sizeof(bool));
+        if (!d->rules || !d->owners || !d->kept_rules)
                 return fault_oom(fault);
         json_array_foreach(array, index, body) {
                 char id[ID_SIZE], *owner = d->owners[d->n_rules];
@@ -156,12 +161,16 @@ static bool equal_bodies(json_t *a, json_t *b) {
 
 /* Groups first, then rules; what goes is noted last. */
 static void compare(Manager *m, Document *d) {
+        bool quiet = !m->pending; /* what is being written may differ by the time that the document is applied */
+
         for (size_t i = 0; i < d->n_groups; i++) {
                 Group *there = policy_find_group(m->policy, d->groups[i]->id);
                 if (!there)
                         note_change(d, "create", "group", d->groups[i]->id);
                 else if (!equal_bodies(group_to_json(there), group_to_json(d->groups[i])))
                         note_change(d, "update", "group", there->id);
+                else
+                        d->kept_groups[i] = quiet;
         }
         for (size_t i = 0; i < d->n_rules; i++) {
                 Rule *there = policy_find_rule(m->policy, d->rules[i]->id);
@@ -170,6 +179,8 @@ static void compare(Manager *m, Document *d) {
                 else if (!equal_bodies(rule_to_json(there), rule_to_json(d->rules[i])) ||
                          !streq(there->group->id, d->owners[i]))
                         note_change(d, "update", "rule", there->id);
+                else
+                        d->kept_rules[i] = quiet;
         }
         for (Rule *rule = policy_first_rule(m->policy); rule; rule = rule->hh.next) {
                 bool kept = false;
@@ -220,19 +231,29 @@ static void apply_groups(Manager *m, Document *d) {
         for (size_t i = 0; i < d->n_groups; i++) {
                 Group *group = d->groups[i];
                 bool there = policy_find_group(m->policy, group->id) != NULL;
+
+                if (there && d->kept_groups[i])
+                        continue;
                 int r = there ? policy_replace_group(m->policy, group) : policy_add_group(m->policy, group);
 
                 if (r < 0)
                         continue;
                 if (!there && m->events.added)
                         m->events.added(m->events.userdata, OBJECT_GROUP, group->id);
-                else if (there) {
-                        manager_changed(m, OBJECT_GROUP, group->id, "Settings");
-                        manager_changed(m, OBJECT_GROUP, group->id, "Enabled");
-                        manager_changed(m, OBJECT_GROUP, group->id, "Name");
-                }
+                else if (there)
+                        manager_group_edited(m, group->id);
                 d->groups[i] = NULL;
         }
+}
+
+static void remove_rule(Manager *m, Rule *rule) {
+        char group[ID_SIZE];
+
+        memcpy(group, rule->group->id, sizeof(group));
+        if (m->events.removed)
+                m->events.removed(m->events.userdata, OBJECT_RULE, rule->id);
+        policy_remove_rule(m->policy, rule);
+        manager_changed(m, OBJECT_GROUP, group, "Rules");
 }
 
 static void apply_rules(Manager *m, Document *d) {
@@ -241,10 +262,10 @@ static void apply_rules(Manager *m, Document *d) {
                 Rule *there = policy_find_rule(m->policy, rule->id);
 
                 rule->group = policy_find_group(m->policy, d->owners[i]);
+                if (there && there->group == rule->group && d->kept_rules[i])
+                        continue;
                 if (there && there->group != rule->group) { /* it moves to another group */
-                        policy_remove_rule(m->policy, there);
-                        if (m->events.removed)
-                                m->events.removed(m->events.userdata, OBJECT_RULE, rule->id);
+                        remove_rule(m, there);
                         there = NULL;
                 }
                 if (!rule->group || (there ? policy_replace_rule(m->policy, rule) : policy_add_rule(m->policy, rule)) < 0)
@@ -252,31 +273,34 @@ static void apply_rules(Manager *m, Document *d) {
                 if (!there && m->events.added)
                         m->events.added(m->events.userdata, OBJECT_RULE, rule->id);
                 else if (there)
-                        manager_changed(m, OBJECT_RULE, rule->id, "Where");
+                        manager_rule_edited(m, rule->id);
                 manager_changed(m, OBJECT_GROUP, rule->group->id, "Rules");
                 d->rules[i] = NULL;
         }
 }
 
+/* Rules stand before groups in the list. What somebody else removed while this was written is not there any more. */
 static void remove_rest(Manager *m, json_t *changes) {
         json_t *change;
         size_t index;
 
         json_array_foreach(changes, index, change) {
                 const char *id = json_string_value(json_object_get(change, "id"));
-                bool group = streq(json_string_value(json_object_get(change, "kind")), "group");
+                bool is_group = streq(json_string_value(json_object_get(change, "kind")), "group");
+                Rule *rule = is_group ? NULL : policy_find_rule(m->policy, id);
+                Group *group = is_group ? policy_find_group(m->policy, id) : NULL;
 
                 if (!streq(json_string_value(json_object_get(change, "action")), "remove"))
                         continue;
-                if (m->events.removed)
-                        m->events.removed(m->events.userdata, group ? OBJECT_GROUP : OBJECT_RULE, id);
-                /* Gone already where its group was replaced or removed with it. */
-                if (group ? !policy_find_group(m->policy, id) : !policy_find_rule(m->policy, id))
+                if (rule)
+                        remove_rule(m, rule);
+                if (!group)
                         continue;
-                if (group)
-                        policy_remove_group(m->policy, policy_find_group(m->policy, id));
-                else
-                        policy_remove_rule(m->policy, policy_find_rule(m->policy, id));
+                for (Rule *own = group->rules; own && m->events.removed; own = own->next)
+                        m->events.removed(m->events.userdata, OBJECT_RULE, own->id); /* added meanwhile */
+                if (m->events.removed)
+                        m->events.removed(m->events.userdata, OBJECT_GROUP, id);
+                policy_remove_group(m->policy, group);
         }
 }
 
@@ -302,12 +326,14 @@ static void store_changes(Manager *m, const Document *d, StoreTxn *txn) {
         size_t index;
 
         for (size_t i = 0; i < d->n_groups; i++) {
-                _cleanup_(json_decrefp) json_t *body = group_to_json(d->groups[i]);
-                store_put(txn, TABLE_GROUPS, d->groups[i]->id, NULL, body);
+                _cleanup_(json_decrefp) json_t *body = d->kept_groups[i] ? NULL : group_to_json(d->groups[i]);
+                if (body)
+                        store_put(txn, TABLE_GROUPS, d->groups[i]->id, NULL, body);
         }
         for (size_t i = 0; i < d->n_rules; i++) {
-                _cleanup_(json_decrefp) json_t *body = rule_to_json(d->rules[i]);
-                store_put(txn, TABLE_RULES, d->rules[i]->id, d->owners[i], body);
+                _cleanup_(json_decrefp) json_t *body = d->kept_rules[i] ? NULL : rule_to_json(d->rules[i]);
+                if (body)
+                        store_put(txn, TABLE_RULES, d->rules[i]->id, d->owners[i], body);
         }
         json_array_foreach(d->changes, index, change)
                 if (streq(json_string_value(json_object_get(change, "action")), "remove"))

@@ -59,18 +59,17 @@ bool manager_device_allocatable(Manager *m, const Device *device) {
 
 /* ---- groups ---- */
 
-/* A bundle counts once, at the member of the group with the lowest place. */
-static bool counts(const Group *group, const Device *device) {
+/* A bundle counts once, at the member of the group with the lowest id. */
+static bool counts(Manager *m, const Group *group, const Device *device) {
+        const HostDevice *host = source_iommu_group(inventory_source(m->inventory), device->host->iommu_group);
+
         if (device->role != PT_ROLE_OFFER)
                 return false;
-        if (device->host->iommu_group < 0)
-                return true;
-        for (size_t i = 0; i < group->n_members; i++) {
-                const Device *other = group->members[i];
-                if (other != device && other->role == PT_ROLE_OFFER &&
-                    other->host->iommu_group == device->host->iommu_group && strcmp(other->id, device->id) < 0)
-                        return false;
-        }
+        for (; host; host = host->next_in_iommu_group)
+                for (const Device *other = host->offers; other; other = other->next_offer)
+                        if (other != device && other->role == PT_ROLE_OFFER && group_has_member(group, other) &&
+                            strcmp(other->id, device->id) < 0)
+                                return false;
         return true;
 }
 
@@ -81,7 +80,7 @@ void manager_group_counts(Manager *m, const Group *group, unsigned *ret_total, u
 
         for (size_t i = 0; i < group->n_members; i++) {
                 const Device *device = group->members[i];
-                if (!counts(group, device))
+                if (!counts(m, group, device))
                         continue;
                 total++;
                 if (device->allocation)

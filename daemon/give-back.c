@@ -191,6 +191,7 @@ void operation_clear(Operation *op, OperationNext next) {
                         request_clear_devices(&a->requests[i]);
         a->restart_required = false;
         manager_changed(op->m, OBJECT_ALLOCATION, a->id, "Devices");
+        manager_changed(op->m, OBJECT_ALLOCATION, a->id, "Requests");
         manager_changed(op->m, OBJECT_ALLOCATION, a->id, "RestartRequired");
         operation_store(op, a->thick ? NULL : &no_keys, after_clear);
 }

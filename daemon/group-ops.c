@@ -34,8 +34,18 @@ static void all_changed(Manager *m, ObjectKind kind, const char *id, const char 
 
 static const char *const group_properties[] = { "Name", "Description", "Class", "Enabled", "Settings", "UserDefined",
                                                 "Choice", "Tenant", "Available", "Notes", NULL };
+/* Without Matched, which is computed when asked: a property without a change signal spoils the signal of all. */
 static const char *const rule_properties[] = { "Name", "Enabled", "Action", "NodeFilter", "Where", "Origin", "Strength",
-                                               "Matched", "State", NULL };
+                                               "State", "Reason", NULL };
+
+void manager_group_edited(Manager *m, const char *id) {
+        all_changed(m, OBJECT_GROUP, id, group_properties);
+        manager_restart_required(m, id);
+}
+
+void manager_rule_edited(Manager *m, const char *id) {
+        all_changed(m, OBJECT_RULE, id, rule_properties);
+}
 
 /* ---- create ---- */
 
@@ -118,8 +128,8 @@ int manager_create_group(Manager *m, const Caller *caller, const char *name, con
                 return r;
         memcpy(group->id, id, sizeof(id));
         stored = group_to_json(group);
-        Pending *p = pending_new(m, done, userdata);
-        if (!p || !stored)
+        Pending *p = stored ? pending_new(m, done, userdata) : NULL;
+        if (!p)
                 return fault_oom(fault);
         p->group = TAKE_PTR(group);
         return pending_insert(p, TABLE_GROUPS, p->group->id, NULL, stored, on_group_stored, fault);
@@ -186,8 +196,8 @@ int manager_add_rule(Manager *m, const Caller *caller, Group *group, const char 
         if (r < 0)
                 return r;
         stored = rule_to_json(rule);
-        Pending *p = pending_new(m, done, userdata);
-        if (!p || !stored)
+        Pending *p = stored ? pending_new(m, done, userdata) : NULL;
+        if (!p)
                 return fault_oom(fault);
         p->rule = TAKE_PTR(rule);
         snprintf(p->owner, sizeof(p->owner), "%s", group->id);
@@ -205,8 +215,7 @@ static void on_group_replaced(void *userdata, int result, const Fault *fault) {
                 result = policy_replace_group(p->m->policy, p->group);
         if (result >= 0) {
                 TAKE_PTR(p->group);
-                all_changed(p->m, OBJECT_GROUP, id, group_properties);
-                manager_restart_required(p->m, id);
+                manager_group_edited(p->m, id);
                 manager_kick(p->m);
         }
         pending_finish(p, result, fault, result >= 0 ? id : NULL);
@@ -219,9 +228,39 @@ static bool name_is_taken(Manager *m, const char *name, const Group *except) {
         return false;
 }
 
+/* A change that is being written is the ground for the next one: two edits of unlike keys must not undo each other. */
+static Group *newest_group(Manager *m, Group *group) {
+        for (Pending *p = m->pending; p; p = p->next)
+                if (p->group && streq(p->group->id, group->id))
+                        return p->group;
+        return group;
+}
+
+static Rule *newest_rule(Manager *m, Rule *rule) {
+        for (Pending *p = m->pending; p; p = p->next)
+                if (p->rule && streq(p->rule->id, rule->id)) {
+                        p->rule->group = rule->group; /* it may have been replaced meanwhile */
+                        return p->rule;
+                }
+        return rule;
+}
+
+/* What the caller gives is checked in full. What stays may hold settings that the module does not know any more. */
+static int check_group_changes(Manager *m, const Group *group, json_t *changes, Fault *fault) {
+        _cleanup_(json_decrefp) json_t *body = json_deep_copy(changes);
+        _cleanup_(group_freep) Group *checked = NULL;
+
+        if (!body)
+                return fault_oom(fault);
+        json_object_set_new(body, "type", json_string(group->type));
+        if (!json_object_get(body, "name"))
+                json_object_set_new(body, "name", json_string(group->name));
+        return group_from_json(group->id, body, m->loader, false, &checked, fault);
+}
+
 int manager_update_group(Manager *m, const Caller *caller, Group *group, json_t *changes, OpDone done, void *userdata,
                          Fault *fault) {
-        _cleanup_(json_decrefp) json_t *body = group_to_json(group), *stored = NULL;
+        _cleanup_(json_decrefp) json_t *body = group_to_json(newest_group(m, group)), *stored = NULL;
         _cleanup_(group_freep) Group *next = NULL;
         const char *type = json_string_value(json_object_get(changes, "type"));
         int r = check_writable(m, fault);
@@ -233,14 +272,18 @@ int manager_update_group(Manager *m, const Caller *caller, Group *group, json_t 
         if (type && !streq(type, group->type))
                 return fault_set_object(fault, -EINVAL, FAULT_INVALID_VALUE, group->id,
                                         "the type of a group can't change; make a new group");
-        r = group_from_json(group->id, body, m->loader, group->module == NULL, &next, fault);
+        r = group->module ? check_group_changes(m, group, changes, fault) : 0;
+        if (r >= 0 && group->kept_settings && json_object_get(changes, "settings"))
+                r = json_object_update_missing(json_object_get(body, "settings"), group->kept_settings);
+        if (r >= 0)
+                r = group_from_json(group->id, body, m->loader, true, &next, fault);
         if (r < 0)
                 return r;
         if (name_is_taken(m, next->name, group))
                 return fault_set(fault, -EEXIST, FAULT_GROUP_EXISTS, "there is a group '%.64s' already", next->name);
         stored = group_to_json(next);
-        Pending *p = pending_new(m, done, userdata);
-        if (!p || !stored)
+        Pending *p = stored ? pending_new(m, done, userdata) : NULL;
+        if (!p)
                 return fault_oom(fault);
         p->group = TAKE_PTR(next);
         return pending_put(p, TABLE_GROUPS, p->group->id, NULL, stored, on_group_replaced, fault);
@@ -257,30 +300,34 @@ static void on_rule_replaced(void *userdata, int result, const Fault *fault) {
         }
         if (result >= 0) {
                 TAKE_PTR(p->rule);
-                all_changed(p->m, OBJECT_RULE, id, rule_properties);
+                manager_rule_edited(p->m, id);
         }
         pending_finish(p, result, fault, result >= 0 ? id : NULL);
 }
 
 int manager_update_rule(Manager *m, const Caller *caller, Rule *rule, json_t *changes, OpDone done, void *userdata,
                         Fault *fault) {
-        _cleanup_(json_decrefp) json_t *body = rule_to_json(rule), *stored = NULL;
+        _cleanup_(json_decrefp) json_t *body = rule_to_json(newest_rule(m, rule)), *stored = NULL;
         _cleanup_(rule_freep) Rule *next = NULL;
         int r = check_writable(m, fault);
 
         if (r < 0)
                 return r;
         json_object_del(body, "group");
-        if (json_object_get(changes, "where"))
-                json_object_set_new(body, "origin", json_string("manual")); /* an edited rule is the administrator's */
+        if (json_object_get(changes, "where")) { /* an edited rule is the administrator's */
+                json_object_set_new(body, "origin", json_string("manual"));
+                json_object_set_new(body, "strength", json_string(""));
+        }
         if (!body || json_object_update(body, changes) < 0)
                 return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "the changes must be a dictionary");
-        r = rule_from_json(rule->id, body, rule->group, rule->group->module, false, &next, fault);
+        /* Conditions that stay as they are may be invalid by now. */
+        r = rule_from_json(rule->id, body, rule->group, rule->group->module, !json_object_get(changes, "where"), &next,
+                           fault);
         if (r < 0)
                 return r;
         stored = rule_to_json(next);
-        Pending *p = pending_new(m, done, userdata);
-        if (!p || !stored)
+        Pending *p = stored ? pending_new(m, done, userdata) : NULL;
+        if (!p)
                 return fault_oom(fault);
         p->rule = TAKE_PTR(next);
         snprintf(p->owner, sizeof(p->owner), "%s", rule->group->id);

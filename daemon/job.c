@@ -43,10 +43,23 @@ static size_t count_unfinished(Manager *m, uid_t uid) {
         return n;
 }
 
+/* Finished jobs give way to new ones, the oldest first. */
+static bool make_room(Manager *m) {
+        for (Job *job = m->jobs; job; job = job->hh.next)
+                if (job->state == JOB_DONE && !job->leaving) {
+                        job->leaving = true;
+                        (void) sd_event_source_set_time_accuracy(job->linger, 1);
+                        (void) sd_event_source_set_time_relative(job->linger, 0);
+                        return true;
+                }
+        return false;
+}
+
 int job_new(Manager *m, const char *operation, uid_t uid, const char *const *objects, Job **ret, Fault *fault) {
         if (m->stopping)
                 return fault_set(fault, -ESHUTDOWN, FAULT_NOT_READY, "the service is stopping");
-        if (HASH_COUNT(m->jobs) >= JOBS_MAX || (uid != 0 && count_unfinished(m, uid) >= JOBS_PER_UID_MAX))
+        if ((HASH_COUNT(m->jobs) >= JOBS_MAX && !make_room(m)) ||
+            (uid != 0 && count_unfinished(m, uid) >= JOBS_PER_UID_MAX))
                 return fault_set(fault, -EAGAIN, FAULT_LIMIT_REACHED, "too many jobs are under way; try again later");
 
         Job *job = calloc(1, sizeof(Job));
@@ -140,6 +153,7 @@ void job_finish(Manager *m, Job *job, const Fault *fault) {
         job_set_state(m, job, JOB_DONE);
         manager_changed(m, OBJECT_JOB, job->id, "Result");
         manager_changed(m, OBJECT_JOB, job->id, "Error");
+        manager_changed(m, OBJECT_JOB, job->id, "ErrorMessage");
         if (m->events.job_removed)
                 m->events.job_removed(m->events.userdata, job);
 

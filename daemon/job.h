@@ -32,6 +32,7 @@ typedef struct Job {
         uint64_t started_usec;   /* CLOCK_MONOTONIC */
         bool cancel;             /* asked to stop before the next step */
         bool stuck;              /* ended, but its child is still in the kernel */
+        bool leaving;            /* finished, and gone before its time: room is short */
         void *userdata;          /* of the operation, while it runs */
         void (*on_cancel)(struct Job *job);
         sd_event_source *linger;

@@ -2,6 +2,8 @@
 #include "json-util.h"
 
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #include "excerpt.h"
 #include "lib/limits.h"
@@ -50,6 +52,21 @@ json_t *strv_to_json(const char *const *strv) {
         for (size_t i = 0; array && strv && strv[i]; i++)
                 json_array_append_new(array, json_string(strv[i]));
         return array;
+}
+
+int json_append_text(json_t *array, const char *format, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list arguments;
+        int r;
+
+        va_start(arguments, format);
+        r = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        if (r < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
+        return json_array_append_new(array, json_string(text)) < 0 ? -ENOMEM : 0;
 }
 
 static int wrong_type(const JsonKey *key, const char *what, const char *wanted, Fault *fault) {
@@ -167,6 +184,9 @@ static int parse_strv(const JsonKey *key, json_t *value, const char *what, Fault
         } else
                 return wrong_type(key, what, "a list of texts", fault);
 
+        if (strv_length((const char *const *) strv) > (key->max > 0 ? key->max : STRINGS_MAX))
+                return fault_set(fault, -E2BIG, FAULT_TOO_LARGE, "'%s' of %s has more than %zu texts", key->name, what,
+                                 key->max > 0 ? key->max : (size_t) STRINGS_MAX);
         for (size_t i = 0; strv[i]; i++)
                 if (!text_is_clean(strv[i], TEXT_MAX_BYTES))
                         return wrong_type(key, what, "a list of plain texts", fault);

@@ -24,7 +24,7 @@ typedef struct JsonKey {
         const char *name;
         JsonKeyType type;
         void *ret;         /* untouched when the key is missing */
-        size_t max;        /* strings: bytes; numbers: largest value; 0 = the type's own limit */
+        size_t max;        /* strings: bytes; numbers: largest value; lists of strings: how many; 0 = the type's own limit */
         bool required;
 } JsonKey;
 
@@ -37,3 +37,5 @@ int strv_copy(const char *const *strv, char ***ret);
 bool strv_contains(const char *const *strv, const char *text);
 size_t strv_length(const char *const *strv);
 json_t *strv_to_json(const char *const *strv);
+/* Adds a text to an array. -ENOMEM, also for what is not UTF-8. */
+int json_append_text(json_t *array, const char *format, ...) PRINTF_LIKE(2, 3);

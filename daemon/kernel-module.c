@@ -8,14 +8,16 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "lib/limits.h"
 #include "log.h"
 #include "operation.h"
 
 typedef struct ModuleLoad {
         Manager *m;
         char name[ID_SIZE];
-        void (*done)(void *userdata, int result);
+        void (*done)(void *userdata, int result); /* NULL once it took too long */
         void *userdata;
+        sd_event_source *timer;
 } ModuleLoad;
 
 static bool is_loaded(Manager *m, const char *name) {
@@ -31,8 +33,20 @@ static bool is_loaded(Manager *m, const char *name) {
 static void finish(ModuleLoad *load, int result) {
         if (result >= 0 && !is_loaded(load->m, load->name))
                 result = -ENOENT;
-        load->done(load->userdata, result < 0 ? result : 0);
+        sd_event_source_disable_unref(load->timer);
+        if (load->done)
+                load->done(load->userdata, result < 0 ? result : 0);
         free(load);
+}
+
+/* modprobe can hang in a module's beginning for ever; who waits for it does not. */
+static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
+        ModuleLoad *load = userdata;
+        void (*done)(void *, int) = TAKE_PTR(load->done);
+
+        if (done)
+                done(load->userdata, -ETIMEDOUT);
+        return 0;
 }
 
 static void on_loaded(void *userdata, int result) {
@@ -68,12 +82,20 @@ int kernel_module_load(Manager *m, const char *name, void (*done)(void *userdata
         *load = (ModuleLoad) { .m = m, .done = done, .userdata = userdata };
         snprintf(load->name, sizeof(load->name), "%s", name);
 
-        int r = m->kernel_modules.load
+        int r = sd_event_add_time_relative(m->event, &load->timer, CLOCK_MONOTONIC,
+                                           MODULE_LOAD_TIMEOUT_SEC * UINT64_C(1000000), 0, on_time, load);
+        if (r < 0) {
+                free(load);
+                return r;
+        }
+        r = m->kernel_modules.load
                         ? m->kernel_modules.load(m->kernel_modules.userdata, name, on_loaded, load)
                         : -EUNATCH;
         if (r == -EUNATCH) /* no systemd here */
                 r = start_modprobe(load);
-        if (r < 0)
+        if (r < 0) {
+                sd_event_source_disable_unref(load->timer);
                 free(load);
+        }
         return r;
 }

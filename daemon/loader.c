@@ -9,9 +9,7 @@
 #include "lib/id.h"
 #include "lib/parse.h"
 #include "lib/schema.h"
-#include "lib/value-util.h"
 #include "loader.h"
-#include "settings.h"
 
 /* What a descriptor of the first minor version covers. Later members may be missing; these never are. */
 #define DESCRIPTOR_SIZE_1_0 (offsetof(PtModule, guest) + sizeof(((PtModule *) NULL)->guest))
@@ -24,6 +22,7 @@ DEFINE_STRING_TABLE(module_state, ModuleState, states)
 
 struct Loader {
         char *directory;
+        Breadcrumb *breadcrumb; /* borrowed; NULL for none */
         Module *modules;
 };
 
@@ -169,10 +168,16 @@ static int check_descriptor(const PtModule *d, Fault *fault) {
 
 /* ---- loading ---- */
 
-static const char *refused_before(const char *name, const char *const *refuse, const char *const *reasons) {
-        for (size_t i = 0; refuse && refuse[i]; i++)
-                if (streq(refuse[i], name))
-                        return reasons && reasons[i] ? reasons[i] : "refused";
+static const char *refused_before(const Loader *loader, const char *name) {
+        const char *const *refused, *const *reasons;
+
+        if (!loader->breadcrumb)
+                return NULL;
+        refused = breadcrumb_refused(loader->breadcrumb);
+        reasons = breadcrumb_reasons(loader->breadcrumb);
+        for (size_t i = 0; refused[i]; i++)
+                if (streq(refused[i], name))
+                        return reasons[i];
         return NULL;
 }
 
@@ -200,6 +205,19 @@ static int read_descriptor(Module *module, const PtModule **ret, Fault *fault) {
         return check_version(descriptor, fault);
 }
 
+static int open_module(Loader *loader, Module *module, const PtModule **ret, Fault *fault) {
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", loader->directory, module->file) < 0) {
+                path = NULL;
+                return fault_oom(fault);
+        }
+        module->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (!module->handle)
+                return REFUSE(fault, "It cannot be loaded: %s", dlerror());
+        return read_descriptor(module, ret, fault);
+}
+
 static int take_name(Module *module, const char *name, Fault *fault) {
         char *copy;
 
@@ -211,9 +229,7 @@ static int take_name(Module *module, const char *name, Fault *fault) {
         return 0;
 }
 
-static int load(Loader *loader, int directory_fd, Module *module, const char *const *refuse,
-                const char *const *reasons, Fault *fault) {
-        _cleanup_free_ char *path = NULL;
+static int load(Loader *loader, int directory_fd, Module *module, Fault *fault) {
         const PtModule *descriptor = NULL;
         const char *reason;
         Module *other;
@@ -222,18 +238,14 @@ static int load(Loader *loader, int directory_fd, Module *module, const char *co
         r = check_file(directory_fd, module->file, fault);
         if (r < 0)
                 return r;
-        reason = refused_before(module->name, refuse, reasons);
+        reason = refused_before(loader, module->name);
         if (reason)
                 return REFUSE(fault, "%s", reason);
 
-        if (asprintf(&path, "%s/%s", loader->directory, module->file) < 0) {
-                path = NULL;
-                return fault_oom(fault);
-        }
-        module->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (!module->handle)
-                return REFUSE(fault, "It cannot be loaded: %s", dlerror());
-        r = read_descriptor(module, &descriptor, fault);
+        /* Constructors and the entry function are the module's code, too. */
+        breadcrumb_enter(loader->breadcrumb, module->name, "load", NULL);
+        r = open_module(loader, module, &descriptor, fault);
+        breadcrumb_leave(loader->breadcrumb);
         if (r < 0)
                 return r;
         r = check_descriptor(descriptor, fault);
@@ -246,7 +258,7 @@ static int load(Loader *loader, int directory_fd, Module *module, const char *co
         r = take_name(module, descriptor->type, fault);
         if (r < 0)
                 return r;
-        reason = refused_before(module->name, refuse, reasons);
+        reason = refused_before(loader, module->name);
         if (reason)
                 return REFUSE(fault, "%s", reason);
 
@@ -266,8 +278,7 @@ static void insert_sorted(Loader *loader, Module *module) {
         *place = module;
 }
 
-static int add_module(Loader *loader, int directory_fd, const char *file, const char *const *refuse,
-                      const char *const *reasons) {
+static int add_module(Loader *loader, int directory_fd, const char *file) {
         _cleanup_(module_freep) Module *module = NULL;
         _cleanup_fault_ Fault fault = { 0 };
         int r;
@@ -280,7 +291,7 @@ static int add_module(Loader *loader, int directory_fd, const char *file, const 
         if (!module->file || !module->name)
                 return -ENOMEM;
 
-        r = load(loader, directory_fd, module, refuse, reasons, &fault);
+        r = load(loader, directory_fd, module, &fault);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
@@ -335,7 +346,7 @@ static int refuse_all(Loader *loader, struct dirent **entries, int n, const char
         return 0;
 }
 
-static int load_directory(Loader *loader, const char *const *refuse, const char *const *reasons) {
+static int load_directory(Loader *loader) {
         _cleanup_fault_ Fault fault = { 0 };
         _cleanup_close_ int directory_fd = -EBADF;
         struct dirent **entries;
@@ -352,7 +363,7 @@ static int load_directory(Loader *loader, const char *const *refuse, const char 
                 r = refuse_all(loader, entries, n, fault.message);
         else
                 for (int i = 0; r >= 0 && i < n; i++)
-                        r = add_module(loader, directory_fd, entries[i]->d_name, refuse, reasons);
+                        r = add_module(loader, directory_fd, entries[i]->d_name);
 
         for (int i = 0; i < n; i++)
                 free(entries[i]);
@@ -360,8 +371,7 @@ static int load_directory(Loader *loader, const char *const *refuse, const char 
         return r;
 }
 
-int loader_new(const char *directory, const char *const *refuse, const char *const *refuse_reasons,
-               Loader **ret) {
+int loader_new(const char *directory, Breadcrumb *breadcrumb, Loader **ret) {
         _cleanup_(loader_freep) Loader *loader = NULL;
         int r;
 
@@ -373,7 +383,8 @@ int loader_new(const char *directory, const char *const *refuse, const char *con
         loader->directory = strdup(directory);
         if (!loader->directory)
                 return -ENOMEM;
-        r = load_directory(loader, refuse, refuse_reasons);
+        loader->breadcrumb = breadcrumb;
+        r = load_directory(loader);
         if (r < 0)
                 return r;
 
@@ -421,37 +432,4 @@ bool module_wants(const Module *module, const HostDevice *host) {
                 if (filter_matches(f, host))
                         return true;
         return false;
-}
-
-static json_t *facts_to_json(const PtModule *d) {
-        static const char *const none[] = { NULL };
-
-        return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:b, s:b}", "title", d->title, "documentation",
-                         d->documentation, "guest-driver", strempty(d->guest_driver), "default-class",
-                         d->default_class, "use-cases", value_to_json(&PT_VALUE_STRV(d->use_cases ?: none)),
-                         "shared", (d->flags & PT_TYPE_SHARED) != 0, "migratable",
-                         (d->flags & PT_TYPE_MIGRATABLE) != 0, "needs-iommu",
-                         (d->flags & PT_TYPE_NEEDS_IOMMU) != 0);
-}
-
-json_t *module_to_json(const Module *module) {
-        const PtModule *d = module->descriptor;
-        json_t *object;
-
-        object = json_pack("{s:s, s:s, s:s, s:s}", "name", module->name, "file", module->file, "state",
-                           module_state_to_string(module->state), "reason", strempty(module->reason));
-        if (!object || !d)
-                return object;
-
-        if (json_object_set_new(object, "version", json_string(d->version)) < 0 ||
-            json_object_set_new(object, "facts", facts_to_json(d)) < 0 ||
-            json_object_set_new(object, "fields", fields_to_json(d->fields)) < 0 ||
-            json_object_set_new(object, "group-settings",
-                                settings_schema_to_json(d->settings, PT_SETTING_GROUP)) < 0 ||
-            json_object_set_new(object, "consumer-settings",
-                                settings_schema_to_json(d->settings, PT_SETTING_CONSUMER)) < 0) {
-                json_decref(object);
-                return NULL;
-        }
-        return object;
 }

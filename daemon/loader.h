@@ -3,10 +3,9 @@
 
 /* Loads the modules and keeps what is known of each, also of those that were refused. dlopen() is called here only. */
 
-#include <jansson.h>
 #include <passthroughd/module.h>
 
-#include "lib/fault.h"
+#include "breadcrumb.h"
 
 typedef enum ModuleState {
         MODULE_LOADED,
@@ -28,10 +27,11 @@ typedef struct Module {
 
 typedef struct Loader Loader;
 
-/* `directory`: absolute. `refuse`: types or stems of files, with reasons, as breadcrumb_refused() names them; may be NULL. A missing directory is no
- * error: there are no modules then. Files must be regular, owned by root (or by the user of this process) and not writable
- * by group or others. Never fails because of one module. */
-int loader_new(const char *directory, const char *const *refuse, const char *const *refuse_reasons, Loader **ret);
+/* `directory`: absolute. A missing one is no error: there are no modules then. Files must be regular, owned by root (or by
+ * the user of this process) and not writable by group or others. What the breadcrumb refuses is not loaded, and loading leaves
+ * its mark there: by the stem of the file, as long as the type is not known. It may be NULL (tests) and stays the caller's.
+ * Never fails because of one module. */
+int loader_new(const char *directory, Breadcrumb *breadcrumb, Loader **ret);
 Loader *loader_free(Loader *loader);
 DEFINE_CLEANUP(Loader *, loader_free)
 
@@ -41,5 +41,3 @@ Module *loader_find(Loader *loader, const char *name);
 /* Whether the module wants to see the host device: evaluates its filters. */
 struct HostDevice;
 bool module_wants(const Module *module, const struct HostDevice *host);
-/* The module's facts, fields and setting schemas as JSON, for the bus and the CLI. */
-json_t *module_to_json(const Module *module);

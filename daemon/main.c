@@ -118,6 +118,8 @@ static int start(Service *service, Config *config, Fault *fault) {
 }
 
 static void stop(Service *service) {
+        if (service->manager)
+                manager_answer_waiting(service->manager);
         /* The bus goes first, so that nobody asks a manager that is being taken apart. */
         service->bus = bus_free(service->bus);
         service->manager = manager_free(service->manager);

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Make Resource: one editable rule a device, by the strongest identity that no other device shares now, in a group that is
- * made when it is not there. All or nothing. */
+ * made when it is not there. All or nothing.
+ *
+ * Serial numbers and the like are slow to read, and may not be known yet. They are read first, of the devices and of all of
+ * the same model, since only then it can be said that nobody shares them; what can't be read in time is passed over. */
 
 #include <stdio.h>
 
 #include "json-util.h"
+#include "lib/limits.h"
 #include "log.h"
+#include "observe.h"
 #include "operation.h"
 #include "pending.h"
 
@@ -97,7 +102,7 @@ static void on_stored(void *userdata, int result, const Fault *fault) {
         free(ids);
 }
 
-static int new_group(Manager *m, const char *name, const Device *device, json_t *options, Group **ret, Fault *fault) {
+static int new_group(Manager *m, const char *name, const Device *device, Group **ret, Fault *fault) {
         _cleanup_(json_decrefp) json_t *body = json_pack("{s:s, s:s}", "name", name, "type", device->module->name);
         char id[ID_SIZE];
         int r;
@@ -134,20 +139,13 @@ static int build(Manager *m, Pending *p, Group *group, Device *const *devices, S
         return 0;
 }
 
-int manager_make_resource(Manager *m, const Caller *caller, Device *const *devices, const char *name, json_t *options,
-                          OpDone done, void *userdata, Fault *fault) {
-        const JsonKey keys[] = { { 0 } };
+static int make_rules(Manager *m, Device *const *devices, const char *name, OpDone done, void *userdata, Fault *fault) {
         _cleanup_(store_abandonp) StoreTxn *txn = NULL;
         Group *group = policy_find_group_by_name(m->policy, name), *made = NULL;
-        int r = json_parse_object(options, keys, "the options of MakeResource", FAULT_UNKNOWN_OPTION, fault);
+        int r = check_devices(devices, group, fault);
 
-        if (r >= 0 && m->readiness == READINESS_LIMITED)
-                r = fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
-                              strempty(store_health_reason(m->store)));
-        if (r >= 0)
-                r = check_devices(devices, group, fault);
         if (r >= 0 && !group) {
-                r = new_group(m, name, devices[0], options, &made, fault);
+                r = new_group(m, name, devices[0], &made, fault);
                 group = made;
         }
         if (r < 0)
@@ -175,4 +173,148 @@ int manager_make_resource(Manager *m, const Caller *caller, Device *const *devic
                 return r;
         }
         return pending_commit(p, TAKE_PTR(txn), on_stored, fault);
+}
+
+/* ---- reading what tells devices apart ---- */
+
+typedef struct Making {
+        Manager *m;
+        char (*ids)[ID_SIZE]; /* the devices may go while others are read */
+        size_t n_ids;
+        char *name;
+        OpDone done;          /* NULL once it was told */
+        void *userdata;
+        size_t waiting;       /* readings that have not come back, and one for whoever still asks for more */
+        sd_event_source *timer;
+} Making;
+
+static void making_free(Making *making) {
+        sd_event_source_disable_unref(making->timer);
+        free(making->ids);
+        free(making->name);
+        free(making);
+}
+DEFINE_CLEANUP(Making *, making_free)
+
+static int find_devices(Making *making, Device **devices, Fault *fault) {
+        if (making->m->stopping)
+                return fault_set(fault, -ESHUTDOWN, FAULT_NOT_READY, "the service is stopping");
+        for (size_t i = 0; i < making->n_ids; i++) {
+                devices[i] = inventory_find(making->m->inventory, making->ids[i]);
+                if (!devices[i])
+                        return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, making->ids[i], "%s is gone",
+                                                making->ids[i]);
+        }
+        return 0;
+}
+
+/* Once: when everything was read, or when it takes too long. */
+static void go_on(Making *making) {
+        _cleanup_free_ Device **devices = calloc(making->n_ids + 1, sizeof(Device *));
+        _cleanup_fault_ Fault fault = { 0 };
+        OpDone done = TAKE_PTR(making->done);
+        int r;
+
+        if (!done)
+                return;
+        r = devices ? find_devices(making, devices, &fault) : fault_oom(&fault);
+        if (r >= 0)
+                r = make_rules(making->m, devices, making->name, done, making->userdata, &fault);
+        if (r < 0)
+                done(making->userdata, r, &fault, NULL);
+}
+
+static void on_read(void *userdata) {
+        Making *making = userdata;
+
+        if (--making->waiting > 0)
+                return;
+        go_on(making);
+        making_free(making);
+}
+
+static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
+        go_on(userdata);
+        return 0;
+}
+
+static bool same_text(const Device *a, const Device *b, const char *field) {
+        PtValue left, right;
+
+        return device_get_field_by_name(a, field, &left) >= 0 && device_get_field_by_name(b, field, &right) >= 0 &&
+               left.type == PT_STRING && right.type == PT_STRING && streq(strempty(left.s), strempty(right.s));
+}
+
+static bool is_like_one_of(const Device *device, Device *const *devices) {
+        for (size_t i = 0; devices[i]; i++)
+                if (devices[i] == device || (devices[i]->module == device->module &&
+                                             devices[i]->vendor == device->vendor && /* interned: cheap to compare */
+                                             same_text(devices[i], device, "vendor-id") &&
+                                             same_text(devices[i], device, "device-id")))
+                        return true;
+        return false;
+}
+
+/* Counts before it asks: the answer may be there at once. */
+static void read_device(Making *making, Device *device) {
+        making->waiting++;
+        observe_device(making->m, device, on_read, making);
+}
+
+static void read_identities(Making *making, Device *const *devices) {
+        size_t n = 0;
+
+        making->waiting = 1;
+        for (size_t i = 0; devices[i] && n < IDENTITY_READS_MAX; i++, n++)
+                read_device(making, devices[i]);
+        for (Device *device = inventory_first(making->m->inventory); device && n < IDENTITY_READS_MAX;
+             device = device->hh.next)
+                if (device->slow != SLOW_FRESH && is_like_one_of(device, devices)) {
+                        read_device(making, device);
+                        n++;
+                }
+        on_read(making);
+}
+
+static int making_new(Manager *m, Device *const *devices, const char *name, OpDone done, void *userdata, Making **ret) {
+        _cleanup_(making_freep) Making *making = calloc(1, sizeof(Making));
+        size_t n = 0;
+
+        while (devices[n])
+                n++;
+        if (!making)
+                return -ENOMEM;
+        *making = (Making) { .m = m, .n_ids = n, .done = done, .userdata = userdata };
+        making->ids = calloc(n, ID_SIZE);
+        making->name = strdup(name);
+        if (!making->ids || !making->name)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                memcpy(making->ids[i], devices[i]->id, ID_SIZE);
+        int r = sd_event_add_time_relative(m->event, &making->timer, CLOCK_MONOTONIC,
+                                           IDENTITY_TIMEOUT_SEC * UINT64_C(1000000), 0, on_time, making);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(making);
+        return 0;
+}
+
+int manager_make_resource(Manager *m, const Caller *caller, Device *const *devices, const char *name, json_t *options,
+                          OpDone done, void *userdata, Fault *fault) {
+        const JsonKey keys[] = { { 0 } };
+        Making *making;
+        int r = json_parse_object(options, keys, "the options of MakeResource", FAULT_UNKNOWN_OPTION, fault);
+
+        if (r >= 0 && m->readiness == READINESS_LIMITED)
+                r = fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
+                              strempty(store_health_reason(m->store)));
+        if (r >= 0)
+                r = check_devices(devices, policy_find_group_by_name(m->policy, name), fault);
+        if (r < 0)
+                return r;
+        r = making_new(m, devices, name, done, userdata, &making);
+        if (r < 0)
+                return fault_oom(fault);
+        read_identities(making, devices);
+        return 0;
 }

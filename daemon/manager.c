@@ -37,10 +37,11 @@ Allocation *manager_find_allocation(Manager *m, const char *id) {
 
 /* ---- events of the parts ---- */
 
-/* An allocation that came before its device (a restart, a replug) is found again by what it recorded. */
+/* An allocation that came before its device (a restart, a replug) is found again by what it recorded. One that has devices
+ * without being in a state that holds them was active when the records of its steps got lost: they stay locked too. */
 static void find_claim(Manager *m, Device *device) {
         for (Allocation *a = m->allocations; a && !device->allocation; a = a->hh.next)
-                if ((allocation_state_holds(a->state) || a->thick) && allocation_has_device(a, device->host->id))
+                if (allocation_has_device(a, device->host->id))
                         device->allocation = a;
 }
 
@@ -160,14 +161,15 @@ static int open_parts(Manager *m, Fault *fault) {
         if (r < 0)
                 return fault_set(fault, r, FAULT_STORE_FAILED, "%s can't be written: %s", c->runtime_directory,
                                  strerror(-r));
-        r = loader_new(c->module_directory, breadcrumb_refused(m->breadcrumb), breadcrumb_reasons(m->breadcrumb),
-                       &m->loader);
+        r = loader_new(c->module_directory, m->breadcrumb, &m->loader);
         if (r < 0)
                 return fault_set(fault, r, FAULT_INTERNAL, "the modules could not be looked for: %s", strerror(-r));
         r = store_open(m->event, c->state_directory, c->runtime_directory, &m->store, fault);
         if (r < 0)
                 return r;
         r = key_table_new(&m->keys);
+        if (r >= 0)
+                r = node_watcher_new(m->event, &m->nodes);
         if (r >= 0)
                 r = inventory_new(m->event, &m->sysfs, m->loader, m->breadcrumb,
                                   &(InventoryEvents) { m, on_device_added, on_device_changed, on_device_removed },
@@ -178,7 +180,7 @@ static int open_parts(Manager *m, Fault *fault) {
                                &m->policy);
         if (r >= 0)
                 r = worker_pool_new(m->event, c->worker, c->workers, c->spare_worker, c->step_timeout_percent, &m->workers);
-        return r < 0 ? fault_oom(fault) : 0;
+        return r < 0 ? fault_set(fault, r, FAULT_INTERNAL, "the parts of the service could not be set up: %s", strerror(-r)) : 0;
 }
 
 int manager_new(sd_event *event, const Config *config, const ManagerEvents *events, Manager **ret, Fault *fault) {
@@ -219,8 +221,9 @@ static void set_readiness(Manager *m, Readiness readiness) {
         manager_kick(m);
 }
 
-static void settle_readiness(Manager *m) {
-        if (m->reconciling > 0)
+/* Rules may name what is slow to read: until that is known their groups look empty to whoever activates. */
+void manager_settle(Manager *m) {
+        if (m->reconciling > 0 || (m->readiness == READINESS_STARTING && observe_is_busy(m)))
                 return;
         set_readiness(m, store_health(m->store) == STORE_DAMAGED     ? READINESS_DEGRADED
                          : store_health(m->store) == STORE_READ_ONLY ? READINESS_LIMITED
@@ -230,7 +233,7 @@ static void settle_readiness(Manager *m) {
 void manager_recovered(Manager *m) {
         if (m->reconciling > 0)
                 m->reconciling--;
-        settle_readiness(m);
+        manager_settle(m);
 }
 
 int manager_start(Manager *m, Fault *fault) {
@@ -247,15 +250,12 @@ int manager_start(Manager *m, Fault *fault) {
                 log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "state: %s", strempty(store_health_reason(m->store)));
         if (store_health(m->store) == STORE_OK)
                 reconcile_start(m);
-        settle_readiness(m);
+        manager_settle(m);
         return 0;
 }
 
 void manager_stop(Manager *m, void (*idle)(void *userdata), void *userdata) {
         m->stopping = true;
-        /* Whoever stops a degraded service in good order has seen that it is; a crash says nothing of the kind. */
-        if (store_health(m->store) == STORE_DAMAGED && store_acknowledge(m->store, NULL, NULL) < 0)
-                log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "the damage of the state could not be marked as known");
         for (Job *job = m->jobs, *next; job; job = next) {
                 next = job->hh.next;
                 /* What drains goes on draining after a restart. */
@@ -263,6 +263,12 @@ void manager_stop(Manager *m, void (*idle)(void *userdata), void *userdata) {
                         manager_cancel_job(m, job, NULL);
         }
         worker_pool_drain(m->workers, idle, userdata);
+}
+
+void manager_answer_waiting(Manager *m) {
+        m->stopping = true;
+        observe_free(m);
+        pendings_answer(m);
 }
 
 Manager *manager_free(Manager *m) {
@@ -288,6 +294,7 @@ Manager *manager_free(Manager *m) {
         breadcrumb_close(m->breadcrumb);
         if (m->sysfs.root_fd >= 0)
                 sysfs_done(&m->sysfs);
+        node_watcher_free(m->nodes);
         sd_event_source_disable_unref(m->kick);
         config_done(&m->config);
         sd_event_unref(m->event);
@@ -304,7 +311,8 @@ static void on_acknowledged(void *userdata, int result, const Fault *fault) {
 
         if (result >= 0) {
                 log_message(LOG_NOTICE, LOG_EVENT_STORE, NULL, "the damage of the state was acknowledged");
-                settle_readiness(p->m);
+                reconcile_start(p->m); /* nothing was touched until now */
+                manager_settle(p->m);
                 manager_changed(p->m, OBJECT_MANAGER, "", "Problems");
         }
         pending_finish(p, result, fault, "");

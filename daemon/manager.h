@@ -13,6 +13,7 @@
 #include "allocation.h"
 #include "config.h"
 #include "job.h"
+#include "node-watch.h"
 #include "store.h"
 #include "worker-pool.h"
 
@@ -75,6 +76,7 @@ typedef struct Manager {
         Job *jobs;               /* uthash by id */
         uint64_t next_job;
         size_t reconciling;      /* give-backs of the start that still run */
+        NodeWatcher *nodes;      /* device nodes that somebody has open */
         sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
         struct Pending *pending; /* changes being written */
         struct Observation *observation; /* slow fields being read, observe.c */
@@ -88,6 +90,8 @@ DEFINE_CLEANUP(Manager *, manager_free)
 int manager_start(Manager *manager, Fault *fault);
 /* Ordered end: no new jobs, running steps end, `idle` is called. */
 void manager_stop(Manager *manager, void (*idle)(void *userdata), void *userdata);
+/* After the loop has ended, before the listeners go: whoever still waits for an answer gets one. */
+void manager_answer_waiting(Manager *manager);
 
 typedef struct Caller {
         uid_t uid;
@@ -165,6 +169,9 @@ void manager_group_counts(Manager *m, const Group *group, unsigned *ret_total, u
 int manager_group_allocations(Manager *m, const Group *group, Allocation ***ret, size_t *ret_n);
 
 /* For the parts of the core. */
+/* Says that whatever an edit can change may have changed. */
+void manager_group_edited(Manager *m, const char *id);
+void manager_rule_edited(Manager *m, const char *id);
 /* Active allocations that name the group learn that an edit acts at their next activation. */
 void manager_restart_required(Manager *m, const char *group);
 void manager_changed(Manager *m, ObjectKind kind, const char *id, const char *property);

@@ -2,6 +2,7 @@
 #include "observe.h"
 
 #include "log.h"
+#include "operation.h"
 
 #define DEVICES_PER_RUN 64u
 
@@ -84,6 +85,8 @@ static void on_done(void *userdata, int result, const Fault *fault) {
                 settle_unanswered(o);
         }
         start_run(o);
+        if (!observe_is_busy(o->m))
+                manager_settle(o->m);
 }
 
 static const WorkerEvents observe_events = { .fields = on_fields, .done = on_done };
@@ -130,6 +133,10 @@ static void start_run(Observation *o) {
                         return;
                 }
         }
+}
+
+bool observe_is_busy(const Manager *m) {
+        return m->observation && (m->observation->run || m->observation->n_queue > 0);
 }
 
 static int on_start(sd_event_source *source, void *userdata) {

@@ -11,3 +11,5 @@ void observe_device(Manager *m, Device *device, void (*done)(void *userdata), vo
 /* The device is about to go. */
 void observe_forget(Manager *m, Device *device);
 void observe_free(Manager *m);
+/* Whether something is being read or waits for it. manager_settle() is told when that ends. */
+bool observe_is_busy(const Manager *m);

@@ -75,11 +75,16 @@ static void record_active(Operation *op) {
 
 /* ---- the worker ---- */
 
+static void run_ended(Operation *op);
+
 static void on_step_recorded(void *userdata, int result, const Fault *fault) {
         Operation *op = userdata;
 
-        if (!op->run)
-                return; /* the worker died meanwhile; done() has been told */
+        op->recording = false;
+        if (!op->run) { /* the worker died meanwhile */
+                run_ended(op);
+                return;
+        }
         if (result < 0) {
                 operation_fail(op, fault);
                 worker_run_stop(op->run);
@@ -102,7 +107,9 @@ static int record_step(Operation *op, size_t step, const char *observed) {
                 return -ENOMEM;
         snprintf(key, sizeof(key), "%s/%06zu", a->id, step);
         store_put(txn, TABLE_STEPS, key, a->id, body);
-        return store_commit(txn, on_step_recorded, op);
+        int r = store_commit(txn, on_step_recorded, op);
+        op->recording = r >= 0;
+        return r;
 }
 
 static void on_before(void *userdata, WorkerRun *run, size_t step, const char *observed) {
@@ -133,15 +140,11 @@ static void on_after(void *userdata, WorkerRun *run, size_t step, int result, co
 
 static void on_stuck_gone(void *userdata);
 
-static void on_done(void *userdata, int result, const Fault *fault) {
-        Operation *op = userdata;
-
-        op->run = NULL;
-        if (result >= 0 && op->fault.code == FAULT_NONE) {
+static void run_ended(Operation *op) {
+        if (op->fault.code == FAULT_NONE) {
                 record_active(op);
                 return;
         }
-        operation_fail(op, fault);
         if (op->fault.code == FAULT_DRIVER_STUCK) {
                 /* The kernel still works on a step: undoing beside it would hang too. The bundle stays locked. */
                 allocation_advance(op->m, op->allocation, EVENT_UNDO);
@@ -151,6 +154,17 @@ static void on_done(void *userdata, int result, const Fault *fault) {
                 return;
         }
         undo_all(op);
+}
+
+static void on_done(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        op->run = NULL;
+        if (result < 0)
+                operation_fail(op, fault);
+        /* The store still has this operation in hand while it writes a step. */
+        if (!op->recording)
+                run_ended(op);
 }
 
 static const WorkerEvents worker_events = {
@@ -238,6 +252,7 @@ static void on_claim_stored(Operation *op) {
                 return;
         }
         manager_changed(op->m, OBJECT_ALLOCATION, op->allocation->id, "Devices");
+        manager_changed(op->m, OBJECT_ALLOCATION, op->allocation->id, "Requests");
         r = record_progress(op->m, op->allocation, on_progress_recorded, op);
         if (r < 0) {
                 fault_set(&op->fault, r, FAULT_STORE_FAILED, "the progress could not be recorded: %s", strerror(-r));
@@ -313,6 +328,7 @@ static void activate_begin(Operation *op) {
         plan_done(&op->plan);
         op->plan = (Plan) { 0 };
         if (choose_and_plan(op, &list) < 0) {
+                manager_changed(op->m, OBJECT_ALLOCATION, a->id, "Requests"); /* with their status */
                 if (a->wait && op->fault.code == FAULT_NO_DEVICE_AVAILABLE && !op->job->cancel) {
                         fault_done(&op->fault);
                         op->fault = (Fault) { 0 };
@@ -381,14 +397,9 @@ int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *op
 
         if (r < 0)
                 return r;
-        if (m->readiness == READINESS_DEGRADED)
-                return fault_set(fault, -EROFS, FAULT_DEGRADED,
-                                 "the state was damaged and begun anew; no device is touched until an administrator says "
-                                 "\"passthroughctl acknowledge\": %s",
-                                 strempty(store_health_reason(m->store)));
-        if (m->readiness == READINESS_LIMITED)
-                return fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
-                                 strempty(store_health_reason(m->store)));
+        r = operation_may_touch(m, fault);
+        if (r < 0)
+                return r;
         if (allocation->job && streq(allocation->job->operation, "activate")) {
                 *ret = allocation->job; /* the same wish again */
                 return 0;

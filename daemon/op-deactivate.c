@@ -7,7 +7,6 @@
  * searched after: what is closed in between is not missed. */
 
 #include <stdio.h>
-#include <sys/inotify.h>
 
 #include "json-util.h"
 #include "log.h"
@@ -171,10 +170,9 @@ static void on_undo_recorded(void *userdata, int result, const Fault *fault) {
 static void begin_undo(Operation *op) {
         Allocation *a = op->allocation;
 
-        sd_event_source_disable_unref(op->watch);
-        op->watch = NULL;
-        op->inotify_fd = close_fd(op->inotify_fd);
+        op->watch = node_watch_free(op->watch);
         op->job->on_cancel = NULL;
+        job_set_state(op->m, op->job, JOB_RUNNING);
         if (a->state != ALLOCATION_DEACTIVATING)
                 allocation_advance(op->m, a, EVENT_UNDO);
         if (record_progress(op->m, a, on_undo_recorded, op) < 0)
@@ -183,37 +181,22 @@ static void begin_undo(Operation *op) {
 
 /* ---- draining ---- */
 
-static int on_node_closed(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static void on_node_closed(void *userdata) {
         Operation *op = userdata;
-        char buffer[4096];
 
-        while (read(fd, buffer, sizeof(buffer)) > 0)
-                ;
-        if (!op->run) {
-                sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        if (!op->run)
                 ask_holders(op);
-        }
-        return 0;
-}
-
-static int watch_nodes(Operation *op) {
-        if (op->inotify_fd >= 0)
-                return sd_event_source_set_enabled(op->watch, SD_EVENT_ON);
-        op->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        if (op->inotify_fd < 0)
-                return -errno;
-        for (size_t i = 0; op->nodes[i]; i++)
-                (void) inotify_add_watch(op->inotify_fd, op->nodes[i], IN_CLOSE | IN_DELETE_SELF);
-        return sd_event_add_io(op->m->event, &op->watch, op->inotify_fd, EPOLLIN, on_node_closed, op);
 }
 
 static void on_drain_cancel(Job *job) {
         Operation *op = job->userdata;
 
-        if (op->allocation->state != ALLOCATION_DRAINING || op->run)
-                return;
+        if (op->run)
+                return; /* what is asked right now decides */
         fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled while a device was still open");
-        allocation_advance(op->m, op->allocation, EVENT_CANCEL);
+        op->allocation->releasing = false;
+        if (op->allocation->state == ALLOCATION_DRAINING)
+                allocation_advance(op->m, op->allocation, EVENT_CANCEL);
         record_progress(op->m, op->allocation, NULL, NULL);
         operation_finish(op);
 }
@@ -254,7 +237,7 @@ static void on_holders_done(void *userdata, int result, const Fault *fault) {
                 operation_finish(op);
                 return;
         }
-        if (json_array_size(op->holders) > 0)
+        if (json_array_size(op->holders) > 0 && !op->force)
                 drain(op, op->holders);
         else
                 begin_undo(op);
@@ -266,7 +249,7 @@ static const WorkerEvents holders_events = {
 };
 
 static void ask_holders(Operation *op) {
-        int r = watch_nodes(op);
+        int r = op->watch ? 0 : node_watch_new(op->m->nodes, op->nodes, on_node_closed, op, &op->watch);
 
         if (r >= 0)
                 r = worker_pool_run(op->m->workers,
@@ -351,6 +334,25 @@ static int start(Manager *m, Allocation *allocation, uid_t uid, const char *kind
         return 0;
 }
 
+/* One that waits takes up a stronger wish: to end in a release, or to wait no longer. */
+static bool join_drain(Allocation *allocation, bool force, bool release, Job **ret) {
+        Job *job = allocation->job;
+
+        if (!job || job->on_cancel != on_drain_cancel)
+                return false;
+        Operation *op = job->userdata;
+        op->force |= force;
+        op->release |= release;
+        *ret = job;
+        if (release) {
+                allocation->releasing = true;
+                record_progress(op->m, allocation, NULL, NULL);
+        }
+        if (force && !op->run)
+                begin_undo(op);
+        return true;
+}
+
 int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, bool release, Job **ret,
                          Fault *fault) {
         bool force = false;
@@ -358,6 +360,8 @@ int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *
         int r = json_parse_object(options, keys, release ? "the options of Release" : "the options of Deactivate",
                                   FAULT_UNKNOWN_OPTION, fault);
 
+        if (r >= 0 && (allocation_state_holds(allocation->state) || m->readiness == READINESS_LIMITED))
+                r = operation_may_touch(m, fault);
         if (r < 0)
                 return r;
         if (allocation->stuck || allocation->leftover)
@@ -368,13 +372,23 @@ int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *
                 return fault_set_object(fault, -EALREADY, FAULT_WRONG_STATE, allocation->id,
                                         "the allocation is %s; there is nothing to deactivate",
                                         allocation_state_to_string(allocation->state));
-        return start(m, allocation, uid, release ? "release" : "deactivate", force, release, false, ret, fault);
+        if (join_drain(allocation, force, release, ret))
+                return 0;
+        /* An activation that still waits for a device ends with the wish for it. */
+        if (release && allocation->job && allocation->job->state == JOB_WAITING &&
+            streq(allocation->job->operation, "activate"))
+                (void) manager_cancel_job(m, allocation->job, NULL);
+        r = start(m, allocation, uid, release ? "release" : "deactivate", force, release, false, ret, fault);
+        if (r >= 0)
+                allocation->releasing = release;
+        return r;
 }
 
 int operation_recover(Manager *m, Allocation *allocation, Fault *fault) {
-        return start(m, allocation, 0, "recover", true, false, true, NULL, fault);
+        return start(m, allocation, 0, "recover", true, allocation->releasing, true, NULL, fault);
 }
 
 int operation_drain_again(Manager *m, Allocation *allocation, Fault *fault) {
-        return start(m, allocation, 0, "deactivate", false, false, false, NULL, fault);
+        return start(m, allocation, 0, allocation->releasing ? "release" : "deactivate", false, allocation->releasing, false,
+                     NULL, fault);
 }

@@ -7,6 +7,7 @@
 
 #include "json-util.h"
 #include "log.h"
+#include "pending.h"
 
 int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocation, const char *device, Operation **ret,
                   Fault *fault) {
@@ -18,6 +19,9 @@ int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocatio
                 return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, allocation->id,
                                         "job %s (%s) is under way for this allocation", allocation->job->id,
                                         allocation->job->operation);
+        if (allocation && pending_reserves(m, allocation->id))
+                return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, allocation->id,
+                                        "an edit of this allocation is being written; try again");
         op = calloc(1, sizeof(Operation));
         if (!op)
                 return fault_oom(fault);
@@ -31,7 +35,6 @@ int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocatio
         op->m = m;
         op->uid = uid;
         op->allocation = allocation;
-        op->inotify_fd = -EBADF;
         op->job->userdata = op;
         if (allocation)
                 allocation->job = op->job;
@@ -39,9 +42,20 @@ int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocatio
         return 0;
 }
 
+int operation_may_touch(Manager *m, Fault *fault) {
+        const char *why = strempty(store_health_reason(m->store));
+
+        if (m->readiness == READINESS_DEGRADED)
+                return fault_set(fault, -EROFS, FAULT_DEGRADED,
+                                 "the state was damaged and begun anew; no device is touched until an administrator says "
+                                 "\"passthroughctl acknowledge\": %s", why);
+        if (m->readiness == READINESS_LIMITED)
+                return fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s", why);
+        return 0;
+}
+
 void operation_free(Operation *op) {
-        sd_event_source_disable_unref(op->watch);
-        close_fd(op->inotify_fd);
+        node_watch_free(op->watch);
         plan_done(&op->plan);
         fault_done(&op->fault);
         strv_free(op->nodes);
@@ -125,6 +139,8 @@ static void settle(Operation *op) {
                 allocation->job = NULL;
                 fault_done(&allocation->failure);
                 allocation->failure = (Fault) { 0 };
+                if (!job->stuck)
+                        allocation->releasing = false;
                 if (failed)
                         fault_copy(&allocation->failure, &op->fault);
         }
@@ -135,14 +151,14 @@ static void settle(Operation *op) {
 void operation_finish(Operation *op) {
         Manager *m = op->m;
         Allocation *allocation = op->allocation;
-        bool recovered = op->internal, failed = op->fault.code != FAULT_NONE;
+        bool recovered = op->internal, in_vain = op->release && op->fault.code != FAULT_NONE;
 
         settle(op);
         operation_free(op);
         if (allocation && allocation->state == ALLOCATION_GONE) {
                 HASH_DEL(m->allocations, allocation);
                 allocation_free(allocation);
-        } else if (allocation && allocation->holder_gone && !failed)
+        } else if (allocation && allocation->holder_gone && !in_vain)
                 manager_holder_vanished(m, allocation);
         if (recovered)
                 manager_recovered(m);
@@ -215,7 +231,8 @@ void operation_store(Operation *op, const KeyList *keys, OperationNext next) {
 
 int record_progress(Manager *m, const Allocation *allocation, StoreDone done, void *userdata) {
         _cleanup_(json_decrefp) json_t *body =
-                json_pack("{s:s}", "state", allocation_state_to_string(allocation->state));
+                json_pack("{s:s, s:b}", "state", allocation_state_to_string(allocation->state), "release",
+                          allocation->releasing);
         StoreTxn *txn = store_begin(m->store, STORE_RUNTIME);
 
         if (!txn || !body) {

@@ -22,12 +22,12 @@ struct Operation {
         size_t next_module;       /* kernel modules: index of the next LOAD_MODULE step */
         Fault fault;              /* the first failure */
         bool force, release, internal, undo_failed;
+        bool recording;           /* a step record is being written */
         json_t *holders;          /* who has nodes open, as last seen */
         uid_t uid;
         char holder[ID_SIZE];     /* device operations: what its resource keys are held for */
         WorkerRun *run;
-        int inotify_fd;
-        sd_event_source *watch;   /* of inotify while draining */
+        NodeWatch *watch;         /* of the nodes, until the give-back begins */
         OperationNext after_store;
         OperationNext after_undo;
         OperationNext after_clear;
@@ -37,6 +37,8 @@ int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocatio
                   Fault *fault);
 /* Ends job and operation: history, log, signals. Success when op->fault is empty. */
 void operation_finish(Operation *op);
+/* Refuses while nothing about a device could be recorded. */
+int operation_may_touch(Manager *m, Fault *fault);
 void operation_free(Operation *op);
 /* Ends the job with DriverStuck but keeps the operation for its worker's gone(). */
 void operation_finish_stuck(Operation *op);
@@ -82,6 +84,8 @@ void assignment_list_done(AssignmentList *list);
 /* Chooses devices for every enabled request and takes their keys for `holder`. On failure nothing is taken. */
 int assign_devices(Manager *m, Allocation *allocation, const char *holder, bool explain, AssignmentList *ret,
                    Fault *fault);
+/* Leaves a thick allocation the keys of the devices that it has reserved, and no more: after a try or a plan. */
+void restore_reserved(Manager *m, const Allocation *allocation);
 /* Why the device can't be had by `holder` now. True when nothing stands against it. */
 bool device_eligible(Manager *m, Device *device, const char *holder, const PlanRequest *request, FindingList *findings);
 /* Effective settings and consumer of one request, for the module. */
@@ -110,6 +114,8 @@ void manager_kick(Manager *m);
 void operations_free(Manager *m);
 /* An internal operation (m->reconciling) has ended. */
 void manager_recovered(Manager *m);
+/* Ready, when nothing of the start is under way any more. */
+void manager_settle(Manager *m);
 /* op-reset.c: the keys that a device operation holds for itself. */
 void operation_release_keys(Operation *op);
 /* reconcile.c: a device vanished, or something about it differs; whoever has it is told. */

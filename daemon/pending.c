@@ -100,6 +100,14 @@ int pending_remove(Pending *p, StoreTable table, const char *key, StoreTable own
         return pending_commit(p, txn, stored, fault);
 }
 
+void pendings_answer(Manager *m) {
+        _cleanup_fault_ Fault fault = { 0 };
+
+        fault_set(&fault, -ESHUTDOWN, FAULT_NOT_READY, "the service is stopping; the change may have been made or not");
+        while (m->pending)
+                pending_finish(m->pending, -ESHUTDOWN, &fault, NULL);
+}
+
 void pendings_free(Manager *m) {
         while (m->pending)
                 pending_free(m->pending);

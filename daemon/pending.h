@@ -39,3 +39,5 @@ int pending_remove(Pending *p, StoreTable table, const char *key, StoreTable own
 /* Submits a transaction that the caller built. */
 int pending_commit(Pending *p, StoreTxn *txn, StoreDone stored, Fault *fault);
 void pendings_free(Manager *m);
+/* Nobody will tell any more what became of them. */
+void pendings_answer(Manager *m);

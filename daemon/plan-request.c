@@ -110,6 +110,8 @@ int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests
                 return r;
         /* A thick allocation has its keys under its own id and keeps them. */
         r = plan_scratch(m, a, a->thick ? a->id : SCRATCH_ID, ret, fault);
+        if (a->thick)
+                restore_reserved(m, a);
         key_table_release(m->keys, SCRATCH_ID);
         return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "json-util.h"
 #include "policy-internal.h"
 
 /* What is wrong with an identity. */
@@ -57,22 +57,6 @@ static Verdict judge(Policy *policy, Device *device, ConditionList *where, const
         return verdict;
 }
 
-/* "serial: usb-1-2 has the same" */
-static int PRINTF_LIKE(2, 3) pass_over(json_t *passed_over, const char *format, ...) {
-        _cleanup_free_ char *text = NULL;
-        va_list arguments;
-        int r;
-
-        va_start(arguments, format);
-        r = vasprintf(&text, format, arguments);
-        va_end(arguments);
-        if (r < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        return json_array_append_new(passed_over, json_string(text)) < 0 ? -ENOMEM : 0;
-}
-
 static const char *const reasons[] = {
         [VERDICT_SHARED] = "has the same",
         [VERDICT_UNREAD] = "was not read yet and may have the same",
@@ -99,13 +83,13 @@ static int try_identity(Policy *policy, Device *device, json_t *identity, json_t
         /* One that cannot be written as a condition does not spoil the others. */
         r = conditions_from_text(text, device->module, &where, &reason);
         if (r < 0) {
-                r = r == -ENOMEM ? r : pass_over(passed_over, "%s: %s", kind, strempty(reason.message));
+                r = r == -ENOMEM ? r : json_append_text(passed_over, "%s: %s", kind, strempty(reason.message));
                 return r < 0 ? fault_oom(fault) : 0;
         }
         verdict = judge(policy, device, where, &other);
         if (verdict == VERDICT_UNIQUE)
                 return 1;
-        r = pass_over(passed_over, "%s: %s %s", kind, other->id, reasons[verdict]);
+        r = json_append_text(passed_over, "%s: %s %s", kind, other->id, reasons[verdict]);
         return r < 0 ? fault_oom(fault) : 0;
 }
 
@@ -118,8 +102,8 @@ static int refuse(const Device *device, json_t *passed_over, Fault *fault) {
 
         if (!f)
                 return fault_oom(fault);
-        json_array_foreach(passed_over, i, reason)(void)
-                fprintf(f, "%s%s", i > 0 ? "; " : "", json_string_value(reason));
+        json_array_foreach(passed_over, i, reason)
+                (void) fprintf(f, "%s%s", i > 0 ? "; " : "", json_string_value(reason));
         if (fclose(f) != 0)
                 return fault_oom(fault);
         return fault_set_object(fault, -ENOTUNIQ, FAULT_VOLATILE_IDENTITY, device->id,

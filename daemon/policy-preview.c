@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdarg.h>
-#include <stdio.h>
-
+#include "json-util.h"
 #include "lib/limits.h"
 #include "lib/value-util.h"
 #include "place.h"
@@ -27,21 +25,6 @@ static void preview_done(Preview *preview) {
         json_decref(preview->near);
         json_decref(preview->claimed);
         json_decref(preview->warnings);
-}
-
-static int PRINTF_LIKE(2, 3) warn(Preview *preview, const char *format, ...) {
-        _cleanup_free_ char *text = NULL;
-        va_list arguments;
-        int r;
-
-        va_start(arguments, format);
-        r = vasprintf(&text, format, arguments);
-        va_end(arguments);
-        if (r < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        return json_array_append_new(preview->warnings, json_string(text)) < 0 ? -ENOMEM : 0;
 }
 
 static int add_near(Preview *preview, const Device *device, const bool *failed) {
@@ -126,7 +109,7 @@ static int warn_of_volatile_fields(Preview *preview) {
 
         for (size_t i = 0; fields[i].name; i++)
                 if ((named & (UINT64_C(1) << i)) && (fields[i].flags & PT_FIELD_VOLATILE) &&
-                    warn(preview,
+                    json_append_text(preview->warnings,
                          "The field %s may differ after a restart of the host; the rule would then match "
                          "something else",
                          fields[i].name) < 0)
@@ -142,33 +125,34 @@ static int add_warnings(Preview *preview) {
         _cleanup_free_ char *contradiction = conditions_contradiction(preview->where);
         const char *error = conditions_error(preview->where);
         size_t n = json_object_size(preview->claimed);
+        json_t *warnings = preview->warnings;
 
         if (conditions_count(preview->where) == 0 &&
-            warn(preview, "There are no conditions: everything matches. A rule needs at least one") < 0)
+            json_append_text(warnings, "There are no conditions: everything matches. A rule needs at least one") < 0)
                 return -ENOMEM;
-        if (contradiction && warn(preview, "%s", contradiction) < 0)
+        if (contradiction && json_append_text(warnings, "%s", contradiction) < 0)
                 return -ENOMEM;
-        if (error && warn(preview, "%s", error) < 0)
+        if (error && json_append_text(warnings, "%s", error) < 0)
                 return -ENOMEM;
         if (warn_of_volatile_fields(preview) < 0)
                 return -ENOMEM;
         if (preview->n_unread > 0 &&
-            warn(preview, "%zu %s not read yet and may match as well; ask again in a moment",
+            json_append_text(warnings, "%zu %s not read yet and may match as well; ask again in a moment",
                  preview->n_unread, plural(preview->n_unread, "device was", "devices were")) < 0)
                 return -ENOMEM;
         if (preview->n_excluded > 0 &&
-            warn(preview, "%zu of them %s kept out by an exclude rule of the group", preview->n_excluded,
+            json_append_text(warnings, "%zu of them %s kept out by an exclude rule of the group", preview->n_excluded,
                  plural(preview->n_excluded, "is", "are")) < 0)
                 return -ENOMEM;
         if (preview->n_unfit > 0 &&
-            warn(preview, "%zu more %s: bridges and devices of the chipset are never offered",
+            json_append_text(warnings, "%zu more %s: bridges and devices of the chipset are never offered",
                  preview->n_unfit, plural(preview->n_unfit, "matches", "match")) < 0)
                 return -ENOMEM;
         if (n > 0 &&
-            warn(preview, "%zu of them %s to other groups, too", n, plural(n, "belongs", "belong")) < 0)
+            json_append_text(warnings, "%zu of them %s to other groups, too", n, plural(n, "belongs", "belong")) < 0)
                 return -ENOMEM;
         if (preview->n_near > PREVIEW_NEAR_MAX &&
-            warn(preview, "%zu devices fail by one condition only; %u are listed", preview->n_near,
+            json_append_text(warnings, "%zu devices fail by one condition only; %u are listed", preview->n_near,
                  PREVIEW_NEAR_MAX) < 0)
                 return -ENOMEM;
         return 0;

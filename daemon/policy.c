@@ -48,7 +48,7 @@ Policy *policy_free(Policy *policy) {
                 group_free(group);
         }
         HASH_ITER(hh, policy->types, type, next_type)
-        type_groups_free(policy, type);
+                type_groups_free(policy, type);
         free(policy->node);
         free(policy);
         return NULL;
@@ -188,7 +188,7 @@ static bool edit_affects(const Group *group, const Rule *old, const Rule *new, c
         bool member = group_has_member(group, device);
         Match after;
 
-        if ((old && old->invalid) || (new &&new->invalid) || (old && new && old->action != new->action))
+        if ((old && old->invalid) || (new && new->invalid) || (old && new && old->action != new->action))
                 return true;
         after = new ? conditions_match(new->where, device, NULL) : MATCH_NO;
         if ((new ?: old)->action == RULE_INCLUDE) {

@@ -20,6 +20,8 @@ static void on_cleared(void *userdata, int result, const Fault *fault) {
                 manager_changed(p->m, OBJECT_DEVICE, device->id, "State");
                 manager_changed(p->m, OBJECT_DEVICE, device->id, "Blockers");
                 manager_changed(p->m, OBJECT_DEVICE, device->id, "Allocatable");
+                for (size_t i = 0; device->groups && device->groups[i]; i++)
+                        manager_changed(p->m, OBJECT_GROUP, device->groups[i]->id, "Available");
                 manager_kick(p->m);
         }
         pending_finish(p, result, fault, p->owner);

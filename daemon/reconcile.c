@@ -62,6 +62,8 @@ static int load_progress(void *userdata, const char *key, const char *owner, jso
         Allocation *a = manager_find_allocation(m, key);
         const char *word = json_string_value(json_object_get(body, "state"));
 
+        if (a)
+                a->releasing = json_is_true(json_object_get(body, "release"));
         if (a && word && (int) allocation_state_from_string(word) >= 0)
                 a->state = allocation_state_from_string(word);
         return 0;
@@ -91,12 +93,26 @@ static bool is_rebound(const Allocation *a, const HostDevice *host) {
         return false;
 }
 
+/* Of the host's devices, not of those that modules make of them: a refused module takes nothing from a consumer. */
+static bool host_is_there(Manager *m, const AssignedDevice *assigned) {
+        size_t index;
+        json_t *record;
+
+        json_array_foreach(assigned->records, index, record) {
+                const char *id = json_string_value(json_object_get(record, "id"));
+
+                if (!id || !source_find(inventory_source(m->inventory), id))
+                        return false;
+        }
+        return true;
+}
+
 /* Why the consumer no longer has what it was given: a device is gone, or was pulled and plugged again while nobody looked, or
  * rebound by somebody else. NULL: nothing is amiss. */
 static const char *what_is_amiss(Manager *m, const Allocation *a, const char **ret_device) {
         for (size_t i = 0; i < a->n_requests; i++)
                 for (size_t k = 0; k < a->requests[i].n_devices; k++)
-                        if (!inventory_find(m->inventory, a->requests[i].devices[k].device)) {
+                        if (!host_is_there(m, &a->requests[i].devices[k])) {
                                 *ret_device = a->requests[i].devices[k].device;
                                 return "unplugged";
                         }

@@ -57,9 +57,9 @@ KeyTable *key_table_free(KeyTable *table) {
                 return NULL;
 
         HASH_ITER(hh, table->keys, key, next_key)
-        key_free(table, key);
+                key_free(table, key);
         HASH_ITER(hh, table->holders, holder, next_holder)
-        holder_free(table, holder);
+                holder_free(table, holder);
         free(table);
         return NULL;
 }

@@ -92,6 +92,7 @@ struct Source {
         struct udev_monitor *monitor;
         sd_event_source *monitor_source;
         PendingEvent *pending;
+        uint64_t settle_by; /* by when the devices of the first pending event are looked at, in a storm too */
         sd_event_source *settle_source; /* when a batch took too long for one turn */
         struct udev_hwdb *hwdb;
         bool hwdb_tried;

@@ -142,7 +142,7 @@ static void settle_all(Source *source) {
         bool slots = false;
 
         HASH_ITER(hh, source->pending, pending, next)
-        slots |= pending->added && streq(pending->subsystem->name, "pci");
+                slots |= pending->added && streq(pending->subsystem->name, "pci");
         if (slots)
                 source_refresh_slots(source);
         host_facts_new_turn(source->facts);
@@ -160,7 +160,10 @@ static void settle_all(Source *source) {
 
 static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userdata) {
         Source *source = userdata;
+        bool drained = false;
 
+        if (!source->pending)
+                source->settle_by = source_now_usec() + SETTLE_LATEST_USEC;
         /* The rest wakes us again. */
         for (unsigned i = 0; i < MONITOR_BATCH_MAX; i++) {
                 struct udev_device *device;
@@ -175,6 +178,7 @@ static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userd
                                 (void) source_rescan(source);
                                 continue;
                         }
+                        drained = true;
                         break;
                 }
                 if (read_message(device, &message))
@@ -182,7 +186,9 @@ static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userd
                 udev_device_unref(device);
         }
 
-        settle_all(source);
+        /* A device of which many events wait is looked at once. */
+        if (drained || source_now_usec() >= source->settle_by)
+                settle_all(source);
         return 0;
 }
 

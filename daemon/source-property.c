@@ -110,10 +110,9 @@ static const char *hwdb_property(Source *source, const char *modalias, const cha
         }
         if (!source->hwdb)
                 return NULL;
-        udev_list_entry_foreach(entry, udev_hwdb_get_properties_list_entry(
-                                               source->hwdb, modalias,
-                                               0)) if (streq(udev_list_entry_get_name(entry),
-                                                             key)) return udev_list_entry_get_value(entry);
+        udev_list_entry_foreach(entry, udev_hwdb_get_properties_list_entry(source->hwdb, modalias, 0))
+                if (streq(udev_list_entry_get_name(entry), key))
+                        return udev_list_entry_get_value(entry);
         return NULL;
 }
 

@@ -22,21 +22,6 @@ uint64_t source_now_usec(void) {
 
 /* ---- one device ---- */
 
-/* The target of a device's link, relative to the directory that is `depth` below /sys, as a path below
- * /sys; NULL for one that leads elsewhere. */
-static const char *device_path(const char *target, unsigned depth) {
-        const char *p = target;
-
-        for (unsigned i = 0; i < depth; i++) {
-                p = startswith(p, "../");
-                if (!p)
-                        return NULL;
-        }
-        if (!startswith(p, "devices/") || strstr(p, "/../"))
-                return NULL;
-        return p - 1;
-}
-
 static int set_text(Source *source, HostDevice *host, const char **field, const char *text) {
         const char *copy;
 
@@ -261,7 +246,7 @@ int source_visit(Source *source, Subsystem *subsystem, const char *sysname, cons
         path = NULL;
         if (n >= 0) {
                 target[n] = '\0';
-                path = device_path(target, subsystem->depth);
+                path = sysfs_device_path(target, subsystem->depth);
         }
         fd = path ? openat(subsystem->directory_fd, sysname, O_PATH | O_DIRECTORY | O_CLOEXEC) : -EBADF;
         if (fd < 0) {

@@ -63,6 +63,17 @@ static int failed(StoreFile *file, sqlite3_stmt *statement, int result, const ch
         return r;
 }
 
+/* The end of a statement without rows, whose preparation came to `result`. */
+static int complete(StoreFile *file, sqlite3_stmt *statement, int result, const char *doing, Fault *fault) {
+        if (result == SQLITE_OK)
+                result = run(statement, false);
+        if (result != SQLITE_OK)
+                return failed(file, statement, result, doing, fault);
+
+        release(statement);
+        return 0;
+}
+
 static int apply_record(StoreFile *file, const StoreOp *op, Fault *fault) {
         const StoreTableInfo *table = store_schema_table(op->table);
         sqlite3_stmt *statement = NULL;
@@ -157,13 +168,7 @@ static int apply_unclaim(StoreFile *file, const StoreOp *op, Fault *fault) {
                                  &statement);
         if (r == SQLITE_OK)
                 r = bind_text(statement, 1, op->owner);
-        if (r == SQLITE_OK)
-                r = run(statement, false);
-        if (r != SQLITE_OK)
-                return failed(file, statement, r, "remove claims", fault);
-
-        release(statement);
-        return 0;
+        return complete(file, statement, r, "remove claims", fault);
 }
 
 /* SQLite's integers are signed; times beyond them do not occur. */
@@ -190,11 +195,9 @@ static int apply_history(StoreFile *file, const StoreOp *op, Fault *fault) {
                 r = sqlite3_bind_int64(statement, 8, op->row.uid);
         if (r == SQLITE_OK)
                 r = sqlite3_bind_int64(statement, 9, as_integer(op->row.duration_usec));
-        if (r == SQLITE_OK)
-                r = run(statement, false);
-        if (r != SQLITE_OK)
-                return failed(file, statement, r, "write the history", fault);
-        release(statement);
+        r = complete(file, statement, r, "write the history", fault);
+        if (r < 0)
+                return r;
 
         /* Ids only grow, so that the oldest are those that lie furthest behind. */
         r = store_file_statement(file, STATEMENT_HISTORY_BOUND, "DELETE FROM history WHERE id <= ?1",
@@ -202,13 +205,7 @@ static int apply_history(StoreFile *file, const StoreOp *op, Fault *fault) {
         if (r == SQLITE_OK)
                 r = sqlite3_bind_int64(statement, 1,
                                        sqlite3_last_insert_rowid(file->db) - (sqlite3_int64) HISTORY_MAX);
-        if (r == SQLITE_OK)
-                r = run(statement, false);
-        if (r != SQLITE_OK)
-                return failed(file, statement, r, "shorten the history", fault);
-        release(statement);
-
-        return 0;
+        return complete(file, statement, r, "shorten the history", fault);
 }
 
 static int apply_acknowledge(StoreFile *file, const StoreOp *op, Fault *fault) {
@@ -217,13 +214,7 @@ static int apply_acknowledge(StoreFile *file, const StoreOp *op, Fault *fault) {
 
         r = store_file_statement(file, STATEMENT_ACKNOWLEDGE, "DELETE FROM meta WHERE key = 'damaged'",
                                  &statement);
-        if (r == SQLITE_OK)
-                r = run(statement, false);
-        if (r != SQLITE_OK)
-                return failed(file, statement, r, "acknowledge the damage", fault);
-
-        release(statement);
-        return 0;
+        return complete(file, statement, r, "acknowledge the damage", fault);
 }
 
 static int (*const appliers[])(StoreFile *file, const StoreOp *op, Fault *fault) = {

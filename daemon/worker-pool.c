@@ -386,7 +386,7 @@ static void free_runs(WorkerRun *list) {
         WorkerRun *run, *next;
 
         DL_FOREACH_SAFE(list, run, next)
-        worker_run_free(run);
+                worker_run_free(run);
 }
 
 WorkerPool *worker_pool_free(WorkerPool *pool) {

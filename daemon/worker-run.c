@@ -367,14 +367,19 @@ static FaultCode code_of(json_t *message) {
         return code > FAULT_NONE && code != FAULT_DRIVER_STUCK ? (FaultCode) code : FAULT_STEP_FAILED;
 }
 
-static void note_step_failure(WorkerRun *run, size_t step, int result, const char *error, json_t *message) {
-        const char *flag;
-        json_t *value;
+static bool is_optional(const WorkerRun *run, size_t step) {
+        json_t *flags = json_object_get(json_array_get(run->steps, step), "flags"), *flag;
         size_t i;
 
-        json_array_foreach(json_object_get(json_array_get(run->steps, step), "flags"), i,
-                           value) if ((flag = json_string_value(value)) && streq(flag, "optional") &&
-                                      run->mode == WORKER_EXECUTE) return;
+        json_array_foreach(flags, i, flag)
+                if (streq_null(json_string_value(flag), "optional"))
+                        return true;
+        return false;
+}
+
+static void note_step_failure(WorkerRun *run, size_t step, int result, const char *error, json_t *message) {
+        if (run->mode == WORKER_EXECUTE && is_optional(run, step))
+                return;
 
         /* Kept until the worker says that it is done: an undo goes on. */
         if (run->fault.code == FAULT_NONE)

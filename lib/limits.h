@@ -27,6 +27,7 @@
 #define PAGE_MAX 1000u                      /* devices in one page of ListDevices */
 #define PAGE_DEFAULT 100u
 #define MANAGED_OBJECTS_MAX 2000u           /* beyond it GetManagedObjects answers TooManyObjects */
+#define MANAGED_BYTES_MAX (8u * 1024 * 1024) /* the same for what allocations, and what groups, add to it; roughly */
 #define HISTORY_MAX 10000u                  /* rows kept */
 #define CHECKS_ASKED_PER_UID_MAX 16u        /* of polkit at a time: a bus lets one sender have 128 calls open */
 #define CHECKS_WAITING_PER_UID_MAX 256u     /* behind them */
@@ -38,7 +39,12 @@
 #define STEP_TIMEOUT_MSEC 30000u
 #define STEP_KILL_GRACE_MSEC 2000u          /* after SIGKILL; a child that stays is stuck in the kernel */
 #define OBSERVE_TIMEOUT_MSEC 10000u
+#define MODULE_LOAD_TIMEOUT_SEC 60u         /* of one kernel module */
+#define IDENTITY_READS_MAX 1024u            /* devices whose slow fields are read for the rules of MakeResource */
+#define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */
+#define STRINGS_MAX 1024u                   /* in a list that a caller gives */
 #define MODULE_CRASHES_MAX 2u
 #define MONITOR_BUFFER_BYTES (32 * 1024 * 1024) /* device events that wait in the kernel */
 #define MONITOR_BATCH_MAX 64u               /* device events taken in one turn of the loop */
+#define SETTLE_LATEST_USEC 20000u           /* while more device events come in, those before wait no longer */
 #define SCAN_SLICE_USEC 2000u               /* a rescan holds the loop no longer than that at a time */

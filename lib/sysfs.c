@@ -80,9 +80,7 @@ static int read_target(int dir_fd, const char *name, char target[static PATH_MAX
         return 0;
 }
 
-/* The target of a device link is relative: as many "../" as the link is deep below /sys, then the canonical
- * path. Returns what follows "/sys", or NULL for a link that leads anywhere but below /sys/devices. */
-static const char *device_path(const char *target, unsigned depth) {
+const char *sysfs_device_path(const char *target, unsigned depth) {
         const char *p = target;
 
         for (unsigned i = 0; i < depth; i++) {
@@ -131,7 +129,7 @@ int sysfs_open_device(const Sysfs *sysfs, const char *subsystem, const char *sys
                                 places[i].below, sysname);
                 r = read_target(sysfs->root_fd, link, target);
                 if (r >= 0)
-                        path = device_path(target, places[i].depth);
+                        path = sysfs_device_path(target, places[i].depth);
         }
         if (r < 0 && r != -EINVAL)
                 return r;

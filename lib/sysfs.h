@@ -22,6 +22,10 @@ void sysfs_done(Sysfs *sysfs);
 int sysfs_open_device(const Sysfs *sysfs, const char *subsystem, const char *sysname, int *ret_fd,
                       char **ret_path);
 
+/* The target of a device link is relative: as many "../" as the link is deep below /sys, then the canonical
+ * path. Returns what follows "/sys", or NULL for a link that leads anywhere but below /sys/devices. */
+const char *sysfs_device_path(const char *target, unsigned depth);
+
 /* Reads a text attribute below the directory, trailing white space removed, NUL added. Returns its length;
  * -E2BIG when it does not fit. `name` may hold '/' but never leads outside. */
 ssize_t sysfs_read_at(int dir_fd, const char *name, char *buffer, size_t size);

@@ -61,6 +61,16 @@ static int write_file(const char *path, const char *format, ...) {
         return 0;
 }
 
+/* What strerror() does not say. The kernel gives ENOSPC for its limits, and refuses user namespaces in a chroot. */
+static const char *namespace_hint(int error, uid_t uid) {
+        if (error == -ENOSPC)
+                return "; a limit in /proc/sys/user is reached or 0";
+        if (error != -EPERM)
+                return "";
+        return uid == 0 ? "; this container lacks CAP_SYS_ADMIN"
+                        : "; user namespaces are switched off on this machine, or this is a chroot";
+}
+
 /* An ordinary user becomes root of a user namespace, which has only that one user. */
 static int enter_namespaces(void) {
         uid_t uid = geteuid();
@@ -69,8 +79,7 @@ static int enter_namespaces(void) {
 
         if (unshare(flags | (uid != 0 ? CLONE_NEWUSER : 0)) < 0) {
                 r = -errno;
-                complain("cannot make namespaces: %s%s", strerror(-r),
-                         uid != 0 ? "; user namespaces may be switched off on this machine" : "");
+                complain("cannot make namespaces: %s%s", strerror(-r), namespace_hint(r, uid));
                 return r;
         }
         if (uid == 0)

@@ -187,7 +187,7 @@ void uevents_send(Uevents *u, const char *action, const char *path, const char *
 }
 
 void uevents_lose(Uevents *u, unsigned n) {
-        u->lose += n;
+        u->lose = n;
 }
 
 uint64_t uevents_sent(const Uevents *u) {

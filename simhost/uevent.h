@@ -18,6 +18,6 @@ int uevents_open(Tree *t, UeventFormat formats, Uevents **ret);
  * is one more KEY=VALUE, or NULL. */
 void uevents_send(Uevents *u, const char *action, const char *path, const char *extra);
 
-/* The next @n events get lost. */
+/* The next @n events get lost; 0: no more. */
 void uevents_lose(Uevents *u, unsigned n);
 uint64_t uevents_sent(const Uevents *u);

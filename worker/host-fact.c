@@ -120,7 +120,7 @@ static json_t *module_fact(const Sysfs *sysfs, const char *name) {
         if (sysfs_exists(sysfs, path))
                 return json_string("loaded");
         if (file_lists_module(sysfs, "modules.builtin", name))
-                return json_string("built in");
+                return json_string("built-in");
         if (file_lists_module(sysfs, "modules.dep", name))
                 return json_string("loadable");
 

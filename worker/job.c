@@ -60,8 +60,9 @@ static void drop_null_members(json_t *object) {
         json_t *value;
         void *next;
 
-        json_object_foreach_safe(object, next, key, value) if (json_is_null(value))(void)
-                json_object_del(object, key);
+        json_object_foreach_safe(object, next, key, value)
+                if (json_is_null(value))
+                        (void) json_object_del(object, key);
 }
 
 int device_list_from_message(json_t *message, DeviceList *ret, Fault *fault) {

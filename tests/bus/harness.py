@@ -608,6 +608,9 @@ class Service:
             check(self.daemon.poll() is None, f'the service ended: {self.daemon.returncode}')
             return 'READY=1' in self.read_notifications()
         until(ready, 'READY=1', seconds)
+        client = Client()
+        until(lambda: client.Manager.Readiness != 'starting', 'the end of the start', seconds)
+        client.close()
 
     def stop_daemon(self, number=signal.SIGTERM, seconds=20):
         """Its exit status."""

@@ -149,6 +149,7 @@ def the_use_goes_on():
         contains(root.Job(job).Step, str(guest.pid), 'the step says who')
         contains(root.Job(job).Step, node, 'the step says what')
         service.restart(signal.SIGKILL)
+        until(lambda: root.Allocation(allocation).State == 'draining', 'draining after a crash')
         turn(0.3)
         equal((root.Allocation(allocation).State, driver_of(NIC)), ('draining', 'vfio-pci'), 'after a crash')
         guest.end()
@@ -177,7 +178,7 @@ def draining_can_be_cancelled_or_forced():
 @test()
 def holders_that_make_no_sense():
     with scene() as (_service, root):
-        for holder in '', 'x', '0' * 31, 'g' * 32, '0' * 33:
+        for holder in '', 'x', '1' * 31, 'g' * 32, '1' * 33, '0' * 32:
             with raises('InvalidValue', 'invocation'):
                 root.Manager.Allocate('vm', [{'group': 'nics'}], {'lifetime': 'unit', 'holder': holder})
         with raises('InvalidValue', 'invocation'):

@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         json_auto_t *json = json_loadb((const char *) data, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 
         if (!loader)
-                assert(loader_new("/nonexistent", NULL, NULL, &loader) >= 0);
+                assert(loader_new("/nonexistent", NULL, &loader) >= 0);
         if (!json)
                 return 0;
         settings(json);

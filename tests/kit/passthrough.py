@@ -230,11 +230,30 @@ def equal(seen, wanted, what):
         raise AssertionError(f"{what}: {seen!r}, wanted {wanted!r}")
 
 
+def drivers():
+    return {path.name: driver(path.name) for path in SYS.iterdir()}
+
+
+def tidy(found):
+    """After a failure: the devices get back the drivers that they had, so that the next test finds what it expects."""
+    if "PT_SIMHOST" in os.environ:
+        subprocess.run([os.environ["PT_SIMHOST"], "ctl", "release"], capture_output=True, check=False)
+    for slot, name in found.items():
+        if driver(slot) == name or not (SYS / slot).exists():
+            continue
+        script = (f"echo > /sys/bus/pci/devices/{slot}/driver_override; echo {slot} > /sys/bus/pci/devices/{slot}/driver/unbind;"
+                  f"echo {slot} > /sys/bus/pci/drivers_probe")
+        try:
+            subprocess.run(["/bin/sh", "-c", script], capture_output=True, timeout=10, check=False)
+        except subprocess.TimeoutExpired:
+            print(f"# {slot} could not be given back", flush=True)
+
+
 def main(tests, service=None):
     """Runs the functions of `tests` in order, each with a fresh service and an empty state, and speaks TAP."""
     chosen = [test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]]
     print(f"1..{len(chosen)}", flush=True)
-    failed = 0
+    failed, found = 0, drivers()
     for number, test in enumerate(chosen, 1):
         subprocess.run(["rm", "-rf", str(STATE), str(RUNTIME)], check=True)
         host = service or Service()
@@ -252,4 +271,5 @@ def main(tests, service=None):
             if host.process and host.process.poll() is None:
                 host.process.kill()
                 host.process.wait()
+            tidy(found)
     sys.exit(1 if failed else 0)

@@ -7,8 +7,9 @@ from passthrough import bus_error, check, driver, equal, main, override, wait_un
 from place import IN_VM, Holder, configured, hang, release
 from witness import Patience
 
-NIC, NIC2 = "0000:01:00.0", "0000:02:00.0"
+NIC, NIC2, NVME = "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"
 MF = ("0000:05:00.0", "0000:05:00.1")
+BEHIND = ("0000:07:01.0", "0000:07:02.0")
 # Steps have 30 s. Here as long as the VM's slow kernel needs for a bind, or nearly nothing.
 FACTOR = "0.1" if IN_VM else "0.02"
 CALL_SECONDS = 5.0 if IN_VM else 0.5
@@ -134,44 +135,55 @@ def killed_in_the_kernel(service):
     as_new(service, client, allocation)
 
 
-# -- on the simulated host: in each operation ----------------------------------------------------------------------
-def bind_hangs(service):
-    """An activation that does not get on: its device is locked, and given back when the kernel comes back."""
-    client = start(service)
-    for operation in ("driver_override", "unbind", "drivers_probe"):
-        hang(operation, NIC)
-        allocation, job = client.allocate("vm", "nics", activate=True)
+# -- on the simulated host: in each operation, all at the same time --------------------------------------------------
+def all_stuck(client, points, verb):
+    """{allocation: slots}: for each (operation, slot, slots of the bundle) an allocation whose job got stuck there."""
+    jobs = {}
+    for operation, slot, slots in points:
+        if verb == "Activate":
+            hang(operation, slot)
+        allocation, job = client.allocate("vm", slots[0].replace(":", "-"), activate=True)
+        if verb == "Deactivate":
+            equal(client.wait_job(job)[0], "done", "activate")
+            hang(operation, slot)
+            job = client.start(allocation, "Deactivate")
+        jobs[allocation] = (job, operation, slot, slots)
+    for job, operation, slot, slots in jobs.values():
         result = client.wait_job(job)
-        equal(result[:2], ("stuck", "DriverStuck"), f"{operation} hangs: {result}")
-        locked(client, allocation)
-        others_are_served(client)
-        release()
-        given_back(client, allocation)
+        equal(result[:2], ("stuck", "DriverStuck"), f"{operation} of {slot} hangs: {result}")
+        check(slot in result[2], f"the message names the device: {result[2]}")
+        for one in slots:
+            check(client.device_state(one) != "free", f"{one} is locked")
+    return {allocation: slots for allocation, (_, _, _, slots) in jobs.items()}
+
+
+def each_operation_hangs(service, verb, points):
+    client = start(service)
+    before = {}
+    for _, _, slots in points:
+        client.pool(slots[0].replace(":", "-"), slots[0])
+        before.update(snapshot.host(*slots))
+    stuck = all_stuck(client, points, verb)
+    release()
+    for allocation, slots in stuck.items():
+        wait_until(lambda a=allocation: client.state(a) == "claimed", 20, "the give-back")
+        for slot in slots:
+            equal(snapshot.host(slot)[slot], before[slot], slot)
+            equal(client.device_state(slot), "free", slot)
+        client.must(allocation, "Activate")
         client.must(allocation, "Release")
     service.stop()
     snapshot.nothing_recorded()
+
+
+def activate_hangs(service):
+    each_operation_hangs(service, "Activate", [("driver_override", NIC, (NIC,)), ("unbind", NIC2, (NIC2,)),
+                                               ("drivers_probe", NVME, (NVME,)), ("unbind", MF[1], MF)])
 
 
 def give_back_hangs(service):
-    """The host's driver does not come up again; so too for the second function of a bundle."""
-    client = start(service)
-    client.pool("cards", MF[0])
-    before = snapshot.host(*MF)
-    for operation, slot in (("unbind", MF[1]), ("bind", MF[1]), ("driver_override", MF[0])):
-        allocation, job = client.allocate("vm", "cards", activate=True)
-        equal(client.wait_job(job)[0], "done", "activate")
-        hang(operation, slot)
-        result = client.run(allocation, "Deactivate")
-        equal(result[:2], ("stuck", "DriverStuck"), f"{operation} of {slot} hangs: {result}")
-        check(slot in result[2], f"the message names the device: {result[2]}")
-        for one in MF:
-            check(client.device_state(one) != "free", f"{one} is locked")
-        release()
-        wait_until(lambda a=allocation: client.state(a) == "claimed", 20, "the give-back")
-        equal(snapshot.host(*MF), before, "the host")
-        client.must(allocation, "Release")
-    service.stop()
-    snapshot.nothing_recorded()
+    each_operation_hangs(service, "Deactivate", [("unbind", MF[1], MF), ("bind", BEHIND[1], BEHIND),
+                                                 ("driver_override", NIC, (NIC,)), ("bind", NVME, (NVME,))])
 
 
 def all_workers_hang(service):
@@ -197,5 +209,5 @@ def all_workers_hang(service):
         client.must(allocation, "Release")
 
 
-SIM_ONLY = [bind_hangs, give_back_hangs, all_workers_hang]
+SIM_ONLY = [activate_hangs, give_back_hangs, all_workers_hang]
 main([held_open, restarted, came_back_while_away, killed_in_the_kernel] + ([] if IN_VM else SIM_ONLY))

@@ -29,6 +29,12 @@
 #define DRIVER NULL
 #endif
 
+#ifdef CRASH
+__attribute__((constructor)) static void crash(void) {
+        abort();
+}
+#endif
+
 typedef enum Field {
         FIELD_ADDRESS,
         FIELD_VENDOR,

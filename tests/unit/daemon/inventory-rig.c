@@ -76,7 +76,7 @@ void rig_start(InventoryRig *rig) {
         char path[PATH_MAX];
 
         (void) snprintf(path, sizeof(path), "%s/modules", rig->tree.root);
-        assert_int_equal(loader_new(path, NULL, NULL, &rig->loader), 0);
+        assert_int_equal(loader_new(path, NULL, &rig->loader), 0);
         assert_int_equal(breadcrumb_open(rig->tree.root, &rig->breadcrumb), 0);
         assert_int_equal(
                 inventory_new(NULL, &rig->tree.sysfs, rig->loader, rig->breadcrumb,

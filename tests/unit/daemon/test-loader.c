@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <limits.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "daemon/host-device.h"
 #include "daemon/loader.h"
@@ -30,12 +33,12 @@ static void change_mode(HostTree *tree, const char *path, mode_t mode) {
         assert_int_equal(chmod(full, mode), 0);
 }
 
-static Loader *load(const HostTree *tree, const char *const *refuse, const char *const *reasons) {
+static Loader *load(const HostTree *tree, Breadcrumb *breadcrumb) {
         char path[PATH_MAX];
         Loader *loader = NULL;
 
         (void) snprintf(path, sizeof(path), "%s/modules", tree->root);
-        assert_int_equal(loader_new(path, refuse, reasons, &loader), 0);
+        assert_int_equal(loader_new(path, breadcrumb, &loader), 0);
         assert_string_equal(loader_directory(loader), path);
         return loader;
 }
@@ -79,7 +82,7 @@ static void test_good_modules(void **state) {
 
         install(*state, "device-module", "zebra.so");
         install(*state, "module-second", "ant.so");
-        loader = load(*state, NULL, NULL);
+        loader = load(*state, NULL);
         assert_state(loader, "test", "zebra.so", NULL);
         assert_state(loader, "second", "ant.so", NULL);
         assert_null(loader_find(loader, "zebra"));
@@ -96,13 +99,13 @@ static void test_nothing_there(void **state) {
         _cleanup_(loader_freep) Loader *empty = NULL, *missing = NULL;
         Loader *loader = NULL;
 
-        empty = load(*state, NULL, NULL);
+        empty = load(*state, NULL);
         assert_null(loader_first(empty));
         tree_remove(*state, "modules");
-        missing = load(*state, NULL, NULL);
+        missing = load(*state, NULL);
         assert_null(loader_first(missing));
-        assert_int_equal(loader_new("relative/path", NULL, NULL, &loader), -EINVAL);
-        assert_int_equal(loader_new("/etc/passwd", NULL, NULL, &loader), -ENOTDIR);
+        assert_int_equal(loader_new("relative/path", NULL, &loader), -EINVAL);
+        assert_int_equal(loader_new("/etc/passwd", NULL, &loader), -ENOTDIR);
 }
 
 static void test_descriptors_refused(void **state) {
@@ -131,7 +134,7 @@ static void test_descriptors_refused(void **state) {
                 install(tree, cases[i].module, file);
         }
         install(tree, "device-module", "good.so");
-        loader = load(tree, NULL, NULL);
+        loader = load(tree, NULL);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 char file[64];
 
@@ -158,7 +161,7 @@ static void test_files_refused(void **state) {
         tree_file(tree, "modules/.so", "x");
         tree_file(tree, "modules/.hidden.so", "x");
 
-        loader = load(tree, NULL, NULL);
+        loader = load(tree, NULL);
         assert_state(loader, "writable", "writable.so",
                      "may be written by others than its owner (mode 0775)");
         assert_state(loader, "everybody", "everybody.so", "may be written by others");
@@ -180,7 +183,7 @@ static void test_foreign_owner(void **state) {
         install(tree, "device-module", "foreign.so");
         (void) snprintf(full, sizeof(full), "%s/modules/foreign.so", tree->root);
         assert_int_equal(chown(full, 12345, 12345), 0);
-        loader = load(tree, NULL, NULL);
+        loader = load(tree, NULL);
         assert_state(loader, "foreign", "foreign.so", "belongs to user 12345");
 }
 
@@ -190,7 +193,7 @@ static void test_open_directory(void **state) {
 
         install(tree, "device-module", "good.so");
         change_mode(tree, "modules", 0777);
-        loader = load(tree, NULL, NULL);
+        loader = load(tree, NULL);
         assert_state(loader, "good", "good.so", "The module directory may be written by others");
 }
 
@@ -200,24 +203,74 @@ static void test_two_of_a_type(void **state) {
 
         install(*state, "device-module", "a.so");
         install(*state, "device-module", "b.so");
-        loader = load(*state, NULL, NULL);
+        loader = load(*state, NULL);
         assert_state(loader, "test", "a.so", NULL);
         module = loader_first(loader);
         assert_string_equal(module->file, "b.so");
         assert_string_equal(module->reason, "a.so has the type test already");
 }
 
+/* A service that starts and ends as the signal does, while it loads the modules or in a call of one. */
+static void crash(const HostTree *tree, const char *called) {
+        char path[PATH_MAX];
+        pid_t pid;
+        int status;
+
+        (void) snprintf(path, sizeof(path), "%s/modules", tree->root);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                const struct rlimit no_core = { 0 };
+                Breadcrumb *breadcrumb;
+                Loader *loader;
+
+                (void) signal(SIGABRT, SIG_DFL); /* cmocka catches it */
+                (void) setrlimit(RLIMIT_CORE, &no_core);
+                if (breadcrumb_open(tree->root, &breadcrumb) < 0)
+                        _exit(99);
+                if (called) {
+                        breadcrumb_enter(breadcrumb, called, "describe", "test-1");
+                        abort();
+                }
+                (void) loader_new(path, breadcrumb, &loader);
+                _exit(98);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 static void test_crashed_before(void **state) {
-        static const char *const refuse[] = { "test", "module-second", NULL };
-        static const char *const reasons[] = { "crashed twice, last in describe", "crashed 3 times", NULL };
+        HostTree *tree = *state;
+        _cleanup_(breadcrumb_closep) Breadcrumb *breadcrumb = NULL;
         _cleanup_(loader_freep) Loader *loader = NULL;
 
-        install(*state, "device-module", "other-name.so");
-        install(*state, "module-second", "module-second.so");
-        loader = load(*state, refuse, reasons);
+        install(tree, "device-module", "other-name.so");
+        install(tree, "module-second", "module-second.so");
+        for (int i = 0; i < 2; i++)
+                crash(tree, "test");
+        for (int i = 0; i < 3; i++)
+                crash(tree, "module-second");
+        assert_int_equal(breadcrumb_open(tree->root, &breadcrumb), 0);
+        loader = load(tree, breadcrumb);
         /* By its type, or by its file before it is even loaded. */
         assert_state(loader, "test", "other-name.so", "crashed twice, last in describe");
         assert_state(loader, "module-second", "module-second.so", "crashed 3 times");
+}
+
+/* In a constructor, before anything is known of it but its file. */
+static void test_crashes_at_load(void **state) {
+        HostTree *tree = *state;
+        _cleanup_(breadcrumb_closep) Breadcrumb *breadcrumb = NULL;
+        _cleanup_(loader_freep) Loader *loader = NULL;
+
+        install(tree, "module-second", "a-good-one.so");
+        install(tree, "module-crash", "bad.so");
+        for (int i = 0; i < 2; i++)
+                crash(tree, NULL);
+        assert_int_equal(breadcrumb_open(tree->root, &breadcrumb), 0);
+        loader = load(tree, breadcrumb);
+        assert_state(loader, "second", "a-good-one.so", NULL);
+        assert_state(loader, "bad", "bad.so", "crashed twice, last in load (Aborted)");
 }
 
 static void test_wants(void **state) {
@@ -260,32 +313,7 @@ static void test_wants(void **state) {
         assert_false(module_wants(&module, &stick));
 }
 
-static void test_to_json(void **state) {
-        _cleanup_(loader_freep) Loader *loader = NULL;
-        json_t *json;
-
-        install(*state, "device-module", "good.so");
-        install(*state, "module-major", "bad.so");
-        loader = load(*state, NULL, NULL);
-
-        json = module_to_json(loader_find(loader, "test"));
-        assert_string_equal(json_string_value(json_object_get(json, "name")), "test");
-        assert_string_equal(json_string_value(json_object_get(json, "state")), "loaded");
-        assert_string_equal(json_string_value(json_object_get(json, "version")), "1.2");
-        assert_string_equal(json_string_value(json_object_get(json_object_get(json, "facts"), "title")),
-                            "Test device");
-        assert_false(json_boolean_value(json_object_get(json_object_get(json, "facts"), "shared")));
-        assert_int_equal(json_array_size(json_object_get(json, "fields")), 12);
-        assert_int_equal(json_array_size(json_object_get(json, "group-settings")), 2);
-        assert_int_equal(json_array_size(json_object_get(json, "consumer-settings")), 1);
-        json_decref(json);
-
-        json = module_to_json(loader_find(loader, "bad"));
-        assert_string_equal(json_string_value(json_object_get(json, "state")), "refused");
-        assert_non_null(strstr(json_string_value(json_object_get(json, "reason")), "version 2"));
-        assert_null(json_object_get(json, "fields"));
-        json_decref(json);
-
+static void test_states(void **state) {
         for (ModuleState s = 0; s < _MODULE_STATE_MAX; s++)
                 assert_int_equal(module_state_from_string(module_state_to_string(s)), s);
 }
@@ -300,8 +328,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_open_directory, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_two_of_a_type, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_crashed_before, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_crashes_at_load, set_up, tear_down),
                 cmocka_unit_test(test_wants),
-                cmocka_unit_test_setup_teardown(test_to_json, set_up, tear_down),
+                cmocka_unit_test(test_states),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,7 +160,7 @@ static void test_host_facts(void **state) {
         assert_fact(&sysfs, "driver:pci:../../..", NULL);
         assert_fact(&sysfs, "module:vfio-pci", "loaded");
         assert_fact(&sysfs, "module:vfio_pci", "loaded");
-        assert_fact(&sysfs, "module:usbcore", "built in");
+        assert_fact(&sysfs, "module:usbcore", "built-in");
         assert_fact(&sysfs, "module:mdev", "loadable");
         assert_fact(&sysfs, "module:mlx5_vfio_pci", "loadable");
         assert_fact(&sysfs, "module:vfio", NULL); /* only named as what another one needs */

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A module that is in order until PT_UNSTABLE says otherwise: "OP:HOW" with OP one of its ops and HOW one of segfault, abort,
+ * exit, recursion. It offers the NVMe disks of the host, which only its own core step, or its custom step, touches. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <passthroughd/module.h>
+
+static volatile int depth;
+
+static int recurse(volatile char *above) {
+        volatile char frame[4096];
+
+        frame[0] = above[0];
+        depth++;
+        return recurse(frame) + frame[0];
+}
+
+static void misbehave(const char *op) {
+        const char *order = getenv("PT_UNSTABLE");
+        volatile int *nowhere = NULL;
+        volatile char bottom = 0;
+        const char *how;
+
+        if (!order || strncmp(order, op, strlen(op)) != 0 || order[strlen(op)] != ':')
+                return;
+        how = order + strlen(op) + 1;
+        if (strcmp(how, "segfault") == 0)
+                *nowhere = 1;
+        else if (strcmp(how, "abort") == 0)
+                abort();
+        else if (strcmp(how, "exit") == 0)
+                exit(0);
+        else
+                (void) recurse(&bottom);
+}
+
+static int describe(PtContext *ctx, const PtDevice *device) {
+        int r;
+
+        misbehave("describe");
+        r = ctx->services->put_field(ctx, 0, &PT_VALUE_STRING(device->sysname));
+        return r < 0 ? r : ctx->services->put_name(ctx, "Nobody", device->sysname);
+}
+
+static int observe(PtContext *ctx, const PtDevice *device) {
+        misbehave("observe");
+        return ctx->services->put_field(ctx, 1, &PT_VALUE_STRING("slow"));
+}
+
+static int uses(PtContext *ctx, const PtDevice *device) {
+        misbehave("uses");
+        return ctx->services->put_key(ctx, device->id, true);
+}
+
+static int check(PtContext *ctx, const PtDevice *device, const PtRequest *request) {
+        misbehave("check");
+        return 0;
+}
+
+static int plan(PtContext *ctx, const PtRequest *request) {
+        int r;
+
+        misbehave("plan");
+        if (request->verb != PT_VERB_ACTIVATE)
+                return 0;
+        r = ctx->services->put_step(ctx, &(PtStep) {
+                                                 .kind = PT_STEP_SET_DRIVER,
+                                                 .flags = PT_STEP_IDEMPOTENT,
+                                                 .device = request->device->id,
+                                                 .value = "vfio-pci",
+                                                 .sentence = "bind it to vfio-pci",
+                                         });
+        if (r < 0)
+                return r;
+        return ctx->services->put_step(ctx, &(PtStep) {
+                                                    .kind = PT_STEP_CUSTOM,
+                                                    .flags = PT_STEP_IDEMPOTENT,
+                                                    .device = request->device->id,
+                                                    .name = "touch",
+                                                    .sentence = "touch it",
+                                            });
+}
+
+static int guest(PtContext *ctx, const PtRequest *request) {
+        misbehave("guest");
+        return ctx->services->put_attachment(ctx, &(PtAttachment) {
+                                                          .struct_size = sizeof(PtAttachment),
+                                                          .device = request->device->id,
+                                                          .driver = "vfio-pci",
+                                                          .libvirt_type = "pci",
+                                                          .address = request->device->sysname,
+                                                          .nodes = (const char *const[]) { NULL },
+                                                  });
+}
+
+static int touch_observe(PtContext *ctx, const PtDevice *device, const PtStep *step) {
+        misbehave("step-observe");
+        return ctx->services->put_observed(ctx, "untouched");
+}
+
+static int touch_run(PtContext *ctx, const PtDevice *device, const PtStep *step) {
+        misbehave("step-run");
+        return 0;
+}
+
+static int touch_undo(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *observed) {
+        misbehave("step-undo");
+        return strcmp(observed, "untouched") == 0 ? 0 : -EBADMSG;
+}
+
+static const PtFilter filters[] = {
+        { .subsystem = "pci", .vendor = -1, .class_code = 0x010802, .class_mask = 0xffffff },
+        { 0 },
+};
+
+static const PtField fields[] = {
+        { .name = "slot", .type = PT_STRING, .flags = PT_FIELD_CONSTANT | PT_FIELD_MATCHABLE, .doc = "Address." },
+        { .name = "slow", .type = PT_STRING, .flags = PT_FIELD_SLOW, .doc = "Read by the worker." },
+        { 0 },
+};
+
+static const PtCustomStep steps[] = {
+        { .name = "touch", .observe = touch_observe, .run = touch_run, .undo = touch_undo },
+        { 0 },
+};
+
+static const PtModule module = {
+        .abi_major = PT_ABI_MAJOR,
+        .abi_minor = PT_ABI_MINOR,
+        .struct_size = sizeof(PtModule),
+        .type = "unstable",
+        .title = "Unstable",
+        .version = "1",
+        .documentation = "man:passthroughd-module(7)",
+        .default_class = "unstable",
+        .filters = filters,
+        .fields = fields,
+        .custom_steps = steps,
+        .describe = describe,
+        .observe = observe,
+        .uses = uses,
+        .check = check,
+        .plan = plan,
+        .guest = guest,
+};
+
+PT_MODULE_DEFINE(module)
