@@ -91,7 +91,7 @@ ROWS = [
     ("", "the same: ms", lambda r: milliseconds(r["cycle"][0]), "flat"),
     (9, "64 clients at once, gain over one at a time", crowd_gain, ">= 5"),
     ("", "devices given twice", crowd_doubled, "0"),
-    (10, "memory: kB resident", lambda r: str(r["memory"]), "<= 13000"),
+    (10, "memory: kB resident", lambda r: str(r["memory"]), ""),
     (11, "context switches while idle, 100 subscribers", lambda r: str(r["idle"]), "0"),
     (12, "others' p99 while polkit hangs, over quiet", lambda r: over(r["polkit"]), "<= 2"),
     ("", "while a bind is slow, over quiet", lambda r: over(r["binding"]), "<= 2"),

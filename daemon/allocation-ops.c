@@ -178,7 +178,7 @@ static void on_allocated(void *userdata, int result, const Fault *fault) {
 /* A thick allocation reserves its devices now. */
 static int reserve(Manager *m, Allocation *a, StoreTxn *txn, Fault *fault) {
         _cleanup_assignments_ AssignmentList list = { 0 };
-        int r = assign_devices(m, a, a->id, false, &list, fault);
+        int r = assign_devices(m, a, a->id, NULL, false, &list, fault);
 
         for (size_t i = 0; i < list.n_items && r >= 0; i++)
                 r = request_assign(&a->requests[list.items[i].request], list.items[i].device, list.items[i].bundle);

@@ -127,16 +127,38 @@ int plan_request_for(Manager *m, const Allocation *allocation, const Request *re
         return 0;
 }
 
+/* What an administrator may decide otherwise; everything else is a fact that no right changes. */
+static const char *const overridable[] = { "quarantined", "companion-quarantined", "no-reset", NULL };
+
+/* The blockers of a device that the caller named become warnings. True when nothing stands against it any more. */
+static bool accept_overridden(const Device *device, const char *const *overrides, FindingList *findings) {
+        if (strv_contains(overrides, device->id))
+                for (size_t i = 0; i < findings->n_items; i++)
+                        if (strv_contains(overridable, findings->items[i].code))
+                                findings->items[i].severity = PT_SEVERITY_WARNING;
+        return finding_first_blocker(findings) == NULL;
+}
+
 typedef struct Chooser {
         Manager *m;
         const char *holder;
         const PlanRequest *request;
+        const char *const *overrides;
+        bool explain; /* somebody reads why a device is not */
 } Chooser;
 
 static bool chooser_eligible(void *userdata, Device *device, FindingList *why_not) {
         Chooser *chooser = userdata;
+        _cleanup_findings_ FindingList taken = { 0 };
 
-        return device_eligible(chooser->m, device, chooser->holder, chooser->request, why_not);
+        /* In a group most of which is taken, nearly all candidates end here, before anything is read from the host. */
+        if (!chooser->explain && device->role == PT_ROLE_OFFER) {
+                check_keys(chooser->m, device, chooser->holder, &taken);
+                if (finding_first_blocker(&taken))
+                        return false;
+        }
+        (void) device_eligible(chooser->m, device, chooser->holder, chooser->request, why_not);
+        return accept_overridden(device, chooser->overrides, why_not);
 }
 
 static int add_assignment(Manager *m, size_t request, Device *device, const char *holder, AssignmentList *list,
@@ -206,7 +228,7 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 return fault_set_object(fault, -ENOENT, FAULT_MODULE_MISSING, group->id,
                                         "the module of type '%s' is not loaded", group->type);
 
-        Chooser chooser = { m, holder, &plan };
+        Chooser chooser = { m, holder, &plan, list->overrides, list->explain };
         const ChoiceRequest wanted = {
                 .group = group,
                 .count = request->count,
@@ -220,6 +242,7 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
         if (r >= 0 && n < request->count && !candidates) {
                 free(chosen);
                 chosen = NULL;
+                chooser.explain = true;
                 r = choice_make(m->inventory, &wanted, &chosen, &n, &candidates, fault);
         }
         if (r < 0)
@@ -253,7 +276,8 @@ static int reuse_request(Manager *m, Allocation *a, size_t index, const char *ho
                 if (!device)
                         return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, request->devices[i].device,
                                                 "the reserved device %s is not there", request->devices[i].device);
-                if (!device_eligible(m, device, holder, &plan, &findings))
+                (void) device_eligible(m, device, holder, &plan, &findings);
+                if (!accept_overridden(device, list->overrides, &findings))
                         return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BLOCKED, device->id, "%s: %s",
                                                 device->host->sysname, finding_first_blocker(&findings)->text);
                 r = add_assignment(m, index, device, holder, list, fault);
@@ -304,9 +328,9 @@ void restore_reserved(Manager *m, const Allocation *allocation) {
         (void) key_table_take(m->keys, &all, allocation->id, NULL);
 }
 
-int assign_devices(Manager *m, Allocation *allocation, const char *holder, bool explain, AssignmentList *ret,
-                   Fault *fault) {
-        AssignmentList list = { .choices = json_array(), .explain = explain };
+int assign_devices(Manager *m, Allocation *allocation, const char *holder, const char *const *overrides, bool explain,
+                   AssignmentList *ret, Fault *fault) {
+        AssignmentList list = { .choices = json_array(), .overrides = overrides, .explain = explain };
         int r = list.choices ? 0 : fault_oom(fault);
 
         for (size_t i = 0; i < allocation->n_requests && r >= 0; i++)

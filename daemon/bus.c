@@ -84,12 +84,16 @@ void bus_events(Bus *b, ManagerEvents *ret) {
 
 int bus_new(sd_event *event, Bus **ret, Fault *fault) {
         Bus *b = calloc(1, sizeof(Bus));
+        const char *name;
         int r;
 
         if (!b)
                 return fault_oom(fault);
         b->event = sd_event_ref(event);
         r = sd_bus_open_system(&b->bus);
+        /* Says hello now: the bus drops a connection that has not, and the scan of a large host takes a while. */
+        if (r >= 0)
+                r = sd_bus_get_unique_name(b->bus, &name);
         if (r >= 0)
                 r = sd_bus_attach_event(b->bus, event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0) {

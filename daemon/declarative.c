@@ -205,7 +205,8 @@ static int check_changes(Manager *m, const Document *d, Fault *fault) {
                 if (next && !streq(next->type, group->type))
                         return fault_set_object(fault, -EINVAL, FAULT_INVALID_VALUE, group->id,
                                                 "the type of group '%s' can't change", group->id);
-                if (!next && manager_group_allocations(m, group, &users, &n) >= 0 && n > 0)
+                if (!next && manager_group_allocations(m, group, &users, &n) >= 0 &&
+                    (n > 0 || pending_names_group(m, group->id)))
                         r = fault_set_object(fault, -EBUSY, FAULT_GROUP_IN_USE, group->id,
                                              "group '%s' is not in the document but has %zu allocations", group->id, n);
                 free(users);

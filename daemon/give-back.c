@@ -88,16 +88,16 @@ static void on_undo_after(void *userdata, WorkerRun *run, size_t step, int resul
                     log_fields("JOB", op->job->id, "ALLOCATION", a->id, "DEVICE",
                                strempty(a->applied.steps[step].device)),
                     "undo of \"%s\" failed: %s", a->applied.steps[step].sentence, strempty(error));
-        fault_set_object(&op->fault, result, FAULT_STEP_FAILED, a->applied.steps[step].device,
-                         "undo of \"%s\" failed: %s", a->applied.steps[step].sentence,
-                         isempty(error) ? strerror(-result) : error);
 }
 
 static void on_undo_done(void *userdata, int result, const Fault *fault) {
         Operation *op = userdata;
 
         op->run = NULL;
-        if (result < 0 && !op->undo_failed) {
+        if (op->undo_failed)
+                fault_set_object(&op->fault, result, fault->code, fault->object, "The give-back failed: %s",
+                                 strempty(fault->message));
+        else if (result < 0) {
                 /* The worker itself died, ran out of time or is stuck: nobody knows how far it came. */
                 op->undo_failed = true;
                 operation_fail(op, fault);

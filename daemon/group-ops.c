@@ -367,6 +367,9 @@ int manager_remove_group(Manager *m, const Caller *caller, Group *group, json_t 
                                      "group '%s' is named by %zu allocation%s, the first of consumer '%s'; release %s first",
                                      group->name, n, n == 1 ? "" : "s", users[0]->consumer, n == 1 ? "it" : "them");
         free(users);
+        if (r >= 0 && pending_names_group(m, group->id))
+                r = fault_set_object(fault, -EBUSY, FAULT_GROUP_IN_USE, group->id,
+                                     "an allocation of group '%s' is being made", group->name);
         if (r < 0)
                 return r;
         Pending *p = pending_new(m, done, userdata);

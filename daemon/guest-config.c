@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "json-util.h"
+#include "lib/limits.h"
 #include "operation.h"
 
 typedef struct Text {
@@ -110,31 +111,47 @@ static void write_env(FILE *f, const Allocation *a, json_t *attachments) {
         fprintf(f, "PASSTHROUGH_DEVICES=%zu\n", n);
 }
 
-static int collect(Manager *m, Allocation *a, json_t *array, Fault *fault) {
-        for (size_t i = 0; i < a->n_requests; i++)
-                for (size_t k = 0; k < a->requests[i].n_devices; k++) {
-                        _cleanup_settings_ SettingValues settings = { 0 };
-                        _cleanup_(json_decrefp) json_t *own = NULL;
-                        Device *device = inventory_find(m->inventory, a->requests[i].devices[k].device);
-                        PlanRequest request;
-                        json_t *attachment;
-                        size_t index;
-                        int r;
+static int collect_device(Manager *m, Allocation *a, const Request *request, const char *id, json_t *array, Fault *fault) {
+        _cleanup_settings_ SettingValues settings = { 0 };
+        _cleanup_(json_decrefp) json_t *own = NULL;
+        Device *device = inventory_find(m->inventory, id);
+        PlanRequest plan;
+        json_t *attachment;
+        size_t index;
+        int r;
 
-                        if (!device)
-                                return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE,
-                                                        a->requests[i].devices[k].device, "%s is not there",
-                                                        a->requests[i].devices[k].device);
-                        r = plan_request_for(m, a, &a->requests[i], PT_VERB_ACTIVATE, &settings, &request, fault);
-                        if (r >= 0)
-                                r = inventory_guest(m->inventory, device, &request, &own, fault);
+        if (!device)
+                return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, id, "%s is not there", id);
+        r = plan_request_for(m, a, request, PT_VERB_ACTIVATE, &settings, &plan, fault);
+        if (r >= 0)
+                r = inventory_guest(m->inventory, device, &plan, &own, fault);
+        if (r < 0)
+                return r;
+        json_array_foreach(own, index, attachment) {
+                json_object_set_new(attachment, "request", json_string(request->id));
+                json_object_set_new(attachment, "numa-node", json_integer(device->host->numa_node));
+        }
+        return json_array_extend(array, own) < 0 ? fault_oom(fault) : 0;
+}
+
+/* By "order", requests of the same order as they were given: the guest numbers its devices in this order. */
+static int compare_requests(const void *left, const void *right) {
+        const Request *a = *(const Request *const *) left, *b = *(const Request *const *) right;
+
+        return a->order != b->order ? (a->order > b->order) - (a->order < b->order) : (a > b) - (a < b);
+}
+
+static int collect(Manager *m, Allocation *a, json_t *array, Fault *fault) {
+        const Request *sorted[REQUESTS_MAX];
+
+        for (size_t i = 0; i < a->n_requests; i++)
+                sorted[i] = &a->requests[i];
+        qsort(sorted, a->n_requests, sizeof(sorted[0]), compare_requests);
+        for (size_t i = 0; i < a->n_requests; i++)
+                for (size_t k = 0; k < sorted[i]->n_devices; k++) {
+                        int r = collect_device(m, a, sorted[i], sorted[i]->devices[k].device, array, fault);
                         if (r < 0)
                                 return r;
-                        json_array_foreach(own, index, attachment) {
-                                json_object_set_new(attachment, "request", json_string(a->requests[i].id));
-                                json_object_set_new(attachment, "numa-node", json_integer(device->host->numa_node));
-                        }
-                        json_array_extend(array, own);
                 }
         return 0;
 }

@@ -31,16 +31,16 @@ static void take_event(NodeWatcher *watcher, const struct inotify_event *event) 
         NodeWatch *watch;
 
         DL_FOREACH(watcher->watches, watch)
-        for (size_t i = 0; i < watch->n; i++) {
-                if (event->mask & IN_Q_OVERFLOW)
-                        watch->due = true;
-                if (watch->descriptors[i] != event->wd)
-                        continue;
-                if (event->mask & IN_IGNORED) /* the kernel has dropped it with the node */
-                        watch->descriptors[i] = NOT_WATCHED;
-                else
-                        watch->due = true;
-        }
+                for (size_t i = 0; i < watch->n; i++) {
+                        if (event->mask & IN_Q_OVERFLOW)
+                                watch->due = true;
+                        if (watch->descriptors[i] != event->wd)
+                                continue;
+                        if (event->mask & IN_IGNORED) /* the kernel has dropped it with the node */
+                                watch->descriptors[i] = NOT_WATCHED;
+                        else
+                                watch->due = true;
+                }
 }
 
 /* A callback may free any watch, so that the list is begun anew after each. */
@@ -49,8 +49,8 @@ static void call_due(NodeWatcher *watcher) {
                 NodeWatch *watch;
 
                 DL_FOREACH(watcher->watches, watch)
-                if (watch->due)
-                        break;
+                        if (watch->due)
+                                break;
                 if (!watch)
                         return;
                 watch->due = false;
@@ -108,6 +108,7 @@ int node_watch_new(NodeWatcher *watcher, char *const *nodes, void (*closed)(void
                    NodeWatch **ret) {
         NodeWatch *watch;
         size_t n = 0;
+        int r = 0;
 
         while (nodes[n])
                 n++;
@@ -122,8 +123,14 @@ int node_watch_new(NodeWatcher *watcher, char *const *nodes, void (*closed)(void
                 int descriptor = inotify_add_watch(watcher->fd, nodes[i], IN_CLOSE | IN_DELETE_SELF);
 
                 watch->descriptors[i] = descriptor < 0 ? NOT_WATCHED : descriptor;
+                if (descriptor < 0 && errno != ENOENT && r == 0)
+                        r = -errno;
         }
         DL_APPEND(watcher->watches, watch);
+        if (r < 0) {
+                node_watch_free(watch);
+                return r;
+        }
         *ret = watch;
         return 0;
 }
@@ -133,9 +140,9 @@ static bool is_shared(const NodeWatcher *watcher, int descriptor) {
         NodeWatch *watch;
 
         DL_FOREACH(watcher->watches, watch)
-        for (size_t i = 0; i < watch->n; i++)
-                if (watch->descriptors[i] == descriptor)
-                        return true;
+                for (size_t i = 0; i < watch->n; i++)
+                        if (watch->descriptors[i] == descriptor)
+                                return true;
         return false;
 }
 

@@ -16,7 +16,8 @@ int node_watcher_new(sd_event *event, NodeWatcher **ret);
 /* After its watches. */
 NodeWatcher *node_watcher_free(NodeWatcher *watcher);
 
-/* `nodes`: NULL-terminated paths; one that is not there is closed by nobody. `closed` may free the watch. */
+/* `nodes`: NULL-terminated paths; one that is not there is closed by nobody. Fails for one that cannot be watched: whoever
+ * waited for it would wait for ever. `closed` may free the watch. */
 int node_watch_new(NodeWatcher *watcher, char *const *nodes, void (*closed)(void *userdata), void *userdata,
                    NodeWatch **ret);
 NodeWatch *node_watch_free(NodeWatch *watch);

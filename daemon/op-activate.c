@@ -307,7 +307,8 @@ static int check_token(Operation *op, const AssignmentList *list) {
 }
 
 static int choose_and_plan(Operation *op, AssignmentList *list) {
-        int r = assign_devices(op->m, op->allocation, op->allocation->id, false, list, &op->fault);
+        int r = assign_devices(op->m, op->allocation, op->allocation->id, (const char *const *) op->overrides,
+                               false, list, &op->fault);
 
         if (r < 0)
                 return r;

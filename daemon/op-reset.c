@@ -88,6 +88,55 @@ static int start_worker(Operation *op, Device *device, Fault *fault) {
                                &reset_events, op, &op->run, fault);
 }
 
+/* ---- who has it open ---- */
+
+static void on_held(void *userdata, WorkerRun *run, json_t *holders) {
+        Operation *op = userdata;
+
+        json_decref(op->holders);
+        op->holders = json_incref(holders);
+}
+
+static void give_up(Operation *op) {
+        operation_release_keys(op);
+        operation_finish(op);
+}
+
+static void on_holders_done(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+        json_t *first = json_array_get(op->holders, 0);
+        Device *device = inventory_find(op->m->inventory, op->job->objects[0] + strlen("devices/"));
+
+        op->run = NULL;
+        if (result < 0)
+                operation_fail(op, fault);
+        else if (!device)
+                fault_set(&op->fault, -ENODEV, FAULT_DEVICE_GONE, "the device is gone");
+        else if (first)
+                fault_set_object(&op->fault, -EBUSY, FAULT_DEVICE_BUSY, device->id, "%s (pid %lld) has %s open",
+                                 strempty(json_string_value(json_object_get(first, "comm"))),
+                                 (long long) json_integer_value(json_object_get(first, "pid")),
+                                 strempty(json_string_value(json_object_get(first, "node"))));
+        if (op->fault.code != FAULT_NONE || start_worker(op, device, &op->fault) < 0)
+                give_up(op);
+}
+
+static const WorkerEvents holders_events = {
+        .held = on_held,
+        .done = on_holders_done,
+};
+
+/* A device on a VFIO driver may be in the hands of a guest that we know nothing of. */
+static int ask_holders(Operation *op, const Device *device, Fault *fault) {
+        char node[32];
+        const char *nodes[] = { node, NULL };
+
+        (void) snprintf(node, sizeof(node), "/dev/vfio/%d", (int) device->host->iommu_group);
+        return worker_pool_run(op->m->workers,
+                               &(WorkerSpec) { .mode = WORKER_HOLDERS, .job = op->job->id, .nodes = nodes },
+                               &holders_events, op, &op->run, fault);
+}
+
 int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job **ret, Fault *fault) {
         Operation *op;
         int r;
@@ -105,11 +154,10 @@ int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job *
         snprintf(op->holder, sizeof(op->holder), "%s", op->job->id);
         r = take_keys(op, device, fault);
         if (r >= 0)
-                r = start_worker(op, device, fault);
+                r = device->host->driver ? ask_holders(op, device, fault) : start_worker(op, device, fault);
         if (r < 0) {
                 fault_copy(&op->fault, fault);
-                operation_release_keys(op);
-                operation_finish(op);
+                give_up(op);
                 return r;
         }
         *ret = op->job;

@@ -76,14 +76,15 @@ typedef struct AssignmentList {
         Assignment *items;
         size_t n_items;
         KeyList keys;        /* of all */
+        const char *const *overrides; /* device ids whose overridable blockers are accepted; borrowed, may be NULL */
         bool explain;        /* the caller wants to know about every candidate */
         json_t *choices;     /* then: [{request, group, candidates}…] */
 } AssignmentList;
 void assignment_list_done(AssignmentList *list);
 #define _cleanup_assignments_ _cleanup_(assignment_list_done)
 /* Chooses devices for every enabled request and takes their keys for `holder`. On failure nothing is taken. */
-int assign_devices(Manager *m, Allocation *allocation, const char *holder, bool explain, AssignmentList *ret,
-                   Fault *fault);
+int assign_devices(Manager *m, Allocation *allocation, const char *holder, const char *const *overrides, bool explain,
+                   AssignmentList *ret, Fault *fault);
 /* Leaves a thick allocation the keys of the devices that it has reserved, and no more: after a try or a plan. */
 void restore_reserved(Manager *m, const Allocation *allocation);
 /* Why the device can't be had by `holder` now. True when nothing stands against it. */

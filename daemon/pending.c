@@ -60,6 +60,14 @@ bool pending_reserves(Manager *m, const char *id) {
         return false;
 }
 
+bool pending_names_group(Manager *m, const char *group) {
+        for (Pending *p = m->pending; p; p = p->next)
+                for (size_t i = 0; p->allocation && i < p->allocation->n_requests; i++)
+                        if (streq(p->allocation->requests[i].group, group))
+                                return true;
+        return false;
+}
+
 int pending_commit(Pending *p, StoreTxn *txn, StoreDone stored, Fault *fault) {
         int r = txn ? store_commit(txn, stored, p) : -ENOMEM;
 

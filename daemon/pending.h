@@ -29,6 +29,8 @@ void pending_finish(Pending *p, int result, const Fault *fault, const char *id);
 void pending_free(Pending *p);
 /* Whether some change under way will make an object of that id. */
 bool pending_reserves(Manager *m, const char *id);
+/* Whether an allocation that is being written asks for the group. */
+bool pending_names_group(Manager *m, const char *group);
 /* One row; the pending is consumed in any case: on failure to submit it is freed and the fault is set. */
 int pending_insert(Pending *p, StoreTable table, const char *key, const char *owner, json_t *body, StoreDone stored,
                    Fault *fault);

@@ -62,7 +62,7 @@ static int plan_scratch(Manager *m, Allocation *a, const char *holder, json_t **
         _cleanup_plan_ Plan plan = { 0 };
         _cleanup_(json_decrefp) json_t *findings = json_array(), *chosen = json_array();
         char token[33];
-        int r = assign_devices(m, a, holder, true, &list, fault);
+        int r = assign_devices(m, a, holder, NULL, true, &list, fault);
 
         if (r < 0)
                 return r;

@@ -629,6 +629,8 @@ class Service:
     def restart(self, number=signal.SIGTERM):
         self.stop_daemon(number)
         self.start_daemon()
+        # Rules may name what is read slowly: who looks before that sees empty groups.
+        until(lambda: self.root.Manager.Readiness != 'starting', 'the end of the start')
 
     def user(self, name):
         return Client(USERS[name])

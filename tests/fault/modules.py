@@ -244,18 +244,34 @@ def when_asked(service):
         refused(client, "unstable", "crashed twice", f"in {operation}")
         works(client)
         if operation == "guest":
-            claim_of_a_refused_module(client, allocation)
+            claim_of_a_refused_module(service, folder, client, allocation)
         service.stop()
 
 
-def claim_of_a_refused_module(client, allocation):
-    """It keeps its keys; core steps can be undone from the record, its own wait for it."""
+def claim_of_a_refused_module(service, folder, client, allocation):
+    """It keeps its keys; core steps can be undone from the record, the module's own wait for it."""
     equal(client.state(allocation), "active", "a claim of a refused module")
     equal(driver(NVME), "vfio-pci", NVME)
     client.pool("same", NVME)
     other, job = client.allocate("other", "same", activate=True)
     equal(client.wait_job(job)[1], "NoDeviceAvailable", "its device for somebody else")
     client.must(other, "Release")
+
+    (folder.path / "unstable.so").unlink()
+    result = client.run(allocation, "Deactivate")
+    equal(result[:2], ("failed", "ModuleMissing"), f"a give-back without its module: {result}")
+    check("touch it" in result[2], f"it says what remains: {result[2]}")
+    equal((driver(NVME), override(NVME)), ("nvme", None), "what the core can do is done")
+    equal(client.state(allocation), "failed", "its allocation")
+    check(client.device_state(NVME) != "free", "its device is locked")
+    service.stop()
+    (snapshot.RUNTIME / "breadcrumb").unlink()
+    folder.add("unstable")
+    client = service.start()
+    equal(client.state(allocation), "claimed", "given back when its module is there again")
+    client.must(allocation, "Release")
+    service.stop()
+    snapshot.nothing_recorded()
 
 
 # -- in the worker ---------------------------------------------------------------------------------------------------------

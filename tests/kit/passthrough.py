@@ -63,8 +63,15 @@ class Service:
         """As a crash: no handler runs. Workers end by themselves after the step they are in."""
         self.process.kill()
         self.process.wait()
+        client = Client()
+        wait_until(lambda: not client.has_owner(), 10, "the bus to notice")
         if wait:
             wait_until(lambda: not self.workers(), 30, "the workers' end")
+
+    def busy_workers(self):
+        """Those that carry out steps: they hold locks that tell their number."""
+        locks = [path.read_text().strip() for path in pathlib.Path("/run/passthroughd/devices").glob("*")]
+        return [pid for pid in self.workers() if str(pid) in locks]
 
     @staticmethod
     def workers():
@@ -268,6 +275,8 @@ def main(tests, service=None):
             print(f"not ok {number} - {test.__name__}", flush=True)
             for line in traceback.format_exc().splitlines() + host.tail().splitlines():
                 print(f"# {line}", flush=True)
+            if host.process and host.process.poll() is not None:
+                print(f"# the service ended with {host.process.returncode}", flush=True)
             if host.process and host.process.poll() is None:
                 host.process.kill()
                 host.process.wait()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """kill -9 of the service and of its worker at every point of activate, deactivate and release. Afterwards an allocation is
 either active with everything bound, or claimed with everything as found; and reconciling twice is the same as once."""
+import contextlib
 import os
 import signal
 import time
@@ -159,7 +160,8 @@ def both_sweep(service):
         case.client.start(case.allocation, "Activate")
         time.sleep(whole * i / ROUNDS)
         for pid in [service.process.pid, *service.workers()]:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         service.kill()
         case.restart()
         case.sound()
@@ -171,7 +173,7 @@ def kill_worker_when(case, verb, condition, what):
     """(result, error, message) of the verb's job whose worker is killed once the condition holds."""
     job = case.client.start(case.allocation, verb)
     wait_until(condition, 20, what, pause=0)
-    for pid in case.service.workers():
+    for pid in wait_until(case.service.busy_workers, 5, "a worker", pause=0):
         os.kill(pid, signal.SIGKILL)
     if not IN_VM:
         release()
