@@ -29,6 +29,7 @@ FIELDS = ["name", "slot", "class", "class-hex", "class-type", "vendor", "device"
 IDLE_SECONDS = float(os.environ.get("BENCH_IDLE_SECONDS", "60"))
 QUICK = 1 if COUNT > 1000 else 3  # rounds of what takes long on large hosts
 SUBSCRIBERS, CROWD, RULES = 100, 64, 100
+STORMS_MAX = 20  # for one of them the buffer must be too small
 NOBODY = 65534
 
 
@@ -141,8 +142,15 @@ def differences(client, offered):
     return {slot for slot in set(seen) | (set(there) & offered) if seen.get(slot) != there.get(slot)}
 
 
+def lost_events(pid):
+    """How many messages the kernel could not put into the service's buffers for device events."""
+    lines = [line.split() for line in pathlib.Path("/proc/net/netlink").read_text().splitlines()[1:]]
+    return sum(int(words[8]) for words in lines if words[1] == "15" and words[2] == str(pid))
+
+
 def storm(config, slots):
-    """Row 6. Without CAP_NET_ADMIN the buffer for events is a small one, which a storm fills."""
+    """Row 6, before any control file is answered by the simulator: it answers none while it sends a storm. Without
+    CAP_NET_ADMIN the buffer for events is no larger than net.core.rmem_max allows."""
     service = passthrough.Service(config=config, wrapper=["setpriv", "--bounding-set", "-net_admin"])
     client = service.start()
     monitor = subprocess.Popen([str(BUILD / "benchmarks/bare-monitor")])
@@ -164,12 +172,19 @@ def storm(config, slots):
             others.append([float(word) for word in ping.communicate(timeout=60)[0].split()])
             passthrough.wait_until(lambda: not differences(client, offered))
         result["pings"] = others  # P50 P99 MAX COUNT
-        result["others"] = min(p99 for _p50, p99, _max, _count in others)
+        result["others"] = statistics.median(p99 for _p50, p99, _max, _count in others)
+        # One at a time is asked: a single long wait is a single figure, and hardly moves the p99.
+        result["others-max"] = statistics.median(longest for _p50, _p99, longest, _count in others)
 
         # What happens while the buffer is full is known from nothing but the devices themselves.
         os.kill(pid, signal.SIGSTOP)
         try:
-            order("storm", "4096")
+            for _ in range(STORMS_MAX):
+                order("storm", "4096")
+                if lost_events(pid) > 0:
+                    break
+            result["lost"] = lost_events(pid)
+            passthrough.check(result["lost"] > 0, "the buffer for events does not overflow")
             order("unplug", slots[0][0])
             for slot, driver in slots[1:4]:
                 (pathlib.Path("/sys/bus/pci/drivers") / driver / "unbind").write_text(slot)
@@ -180,7 +195,6 @@ def storm(config, slots):
         result["recovered"] = (time.monotonic() - began) * 1e6
         time.sleep(1)
         result["wrong"] = len(differences(client, offered))
-        result["overflows"] = service.log.read_text(errors="replace").count("Device events were lost")
         order("plug", slots[0][0])
         for slot, driver in slots[1:4]:
             (pathlib.Path("/sys/bus/pci/drivers") / driver / "bind").write_text(slot)
@@ -281,9 +295,11 @@ def main():
     config = configuration()
     slots = free_devices()
     slot, driver = slots[0]
-    for free, _driver in slots[:4]:
-        order("control", free)  # large hosts answer writes only where asked to
     result = {"count": COUNT, "start": start_to_answer(config)}
+    if COUNT > 10:
+        result["storm"] = storm(config, slots)
+        shutil.rmtree(passthrough.STATE)
+    order("control", slot)  # large hosts answer writes only where asked to
 
     service = passthrough.Service(config=config)
     client = service.start()
@@ -317,8 +333,6 @@ def main():
             helper.kill()
             helper.wait()
     service.stop()
-    shutil.rmtree(passthrough.STATE)
-    result["storm"] = storm(config, slots)
     print(json.dumps(result))
 
 
