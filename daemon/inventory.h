@@ -44,6 +44,7 @@ struct Device {
         const char *vendor, *name; /* interned, never NULL; a device without a name has its sysname */
         PtRole role;
         SlowState slow;
+        const char *slow_driver;   /* bound when the slow fields were read; interned, NULL for none */
         uint64_t known;            /* bit per field: filled */
         FieldData *fields;         /* module->n_fields */
         Group **groups;            /* membership, maintained by membership.c; NULL-terminated or NULL */

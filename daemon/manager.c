@@ -62,6 +62,7 @@ static void on_device_changed(void *userdata, Device *device, uint64_t fields) {
                 m->events.device_fields(m->events.userdata, device, fields);
         policy_device_changed(m->policy, device, fields);
         operation_host_changed(m, device->host);
+        observe_again(m, device);
         manager_kick(m);
 }
 

@@ -50,6 +50,7 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
         if (!device)
                 return;
         device->slow = result < 0 ? SLOW_FAILED : SLOW_FRESH;
+        device->slow_driver = host->driver;
         if (result < 0)
                 log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
                             "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
@@ -192,6 +193,16 @@ void observe_device(Manager *m, Device *device, void (*done)(void *userdata), vo
         *waiter = (Waiter) { .done = done, .userdata = userdata, .next = o->waiters };
         memcpy(waiter->device, device->id, ID_SIZE);
         o->waiters = waiter;
+}
+
+void observe_again(Manager *m, Device *device) {
+        const char *driver = device->host->driver;
+
+        if ((device->slow != SLOW_FRESH && device->slow != SLOW_FAILED) || !driver || startswith(driver, "vfio") ||
+            driver == device->slow_driver)
+                return;
+        device->slow = SLOW_UNKNOWN;
+        observe_device(m, device, NULL, NULL);
 }
 
 void observe_forget(Manager *m, Device *device) {

@@ -184,7 +184,10 @@ static void begin_undo(Operation *op) {
 static void on_node_closed(void *userdata) {
         Operation *op = userdata;
 
-        if (!op->run)
+        /* The search under way may have passed the process already: it is asked again after. */
+        if (op->run || op->recording)
+                op->closed = true;
+        else
                 ask_holders(op);
 }
 
@@ -201,6 +204,37 @@ static void on_drain_cancel(Job *job) {
         operation_finish(op);
 }
 
+static void wait_for_close(Operation *op) {
+        op->job->on_cancel = on_drain_cancel;
+        if (op->job->cancel)
+                on_drain_cancel(op->job);
+        else if (op->closed)
+                ask_holders(op);
+}
+
+static void on_drain_recorded(void *userdata, int result, const Fault *fault) {
+        Operation *op = userdata;
+
+        op->recording = false;
+        if (op->allocation->state == ALLOCATION_ACTIVE) /* not lost meanwhile */
+                allocation_advance(op->m, op->allocation, EVENT_DEACTIVATE);
+        wait_for_close(op);
+}
+
+/* Nobody sees "draining" before a restart would go on with it. */
+static void record_draining(Operation *op) {
+        Allocation *a = op->allocation;
+        AllocationState state = a->state;
+        int r;
+
+        a->state = ALLOCATION_DRAINING;
+        r = record_progress(op->m, a, on_drain_recorded, op);
+        a->state = state;
+        op->recording = r >= 0;
+        if (r < 0)
+                on_drain_recorded(op, r, NULL);
+}
+
 static void drain(Operation *op, json_t *holders) {
         json_t *first = json_array_get(holders, 0);
         char text[256];
@@ -211,13 +245,10 @@ static void drain(Operation *op, json_t *holders) {
                  strempty(json_string_value(json_object_get(first, "node"))));
         job_set_step(op->m, op->job, text, 0);
         job_set_state(op->m, op->job, JOB_WAITING);
-        if (op->allocation->state == ALLOCATION_ACTIVE) {
-                allocation_advance(op->m, op->allocation, EVENT_DEACTIVATE);
-                record_progress(op->m, op->allocation, NULL, NULL);
-        }
-        op->job->on_cancel = on_drain_cancel;
-        if (op->job->cancel)
-                on_drain_cancel(op->job);
+        if (op->allocation->state == ALLOCATION_ACTIVE)
+                record_draining(op);
+        else
+                wait_for_close(op);
 }
 
 static void on_held(void *userdata, WorkerRun *run, json_t *holders) {
@@ -237,9 +268,12 @@ static void on_holders_done(void *userdata, int result, const Fault *fault) {
                 operation_finish(op);
                 return;
         }
-        if (json_array_size(op->holders) > 0 && !op->force)
-                drain(op, op->holders);
-        else
+        if (json_array_size(op->holders) > 0 && !op->force) {
+                if (op->closed)
+                        ask_holders(op);
+                else
+                        drain(op, op->holders);
+        } else
                 begin_undo(op);
 }
 
@@ -249,6 +283,7 @@ static const WorkerEvents holders_events = {
 };
 
 static void ask_holders(Operation *op) {
+        op->closed = false;
         int r = op->watch ? 0 : node_watch_new(op->m->nodes, op->nodes, on_node_closed, op, &op->watch);
 
         if (r >= 0)

@@ -22,7 +22,8 @@ struct Operation {
         size_t next_module;       /* kernel modules: index of the next LOAD_MODULE step */
         Fault fault;              /* the first failure */
         bool force, release, internal, undo_failed;
-        bool recording;           /* a step record is being written */
+        bool recording;           /* a step record or the progress is being written */
+        bool closed;              /* a node was closed while its holders were being looked for */
         json_t *holders;          /* who has nodes open, as last seen */
         uid_t uid;
         char holder[ID_SIZE];     /* device operations: what its resource keys are held for */

@@ -4,6 +4,7 @@
 Runs inside the simulated host and inside the VM alike; tests/kit/in-sim and tests/kit/in-vm set the scene."""
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -131,6 +132,9 @@ class Client:
 
     # -- objects ---------------------------------------------------------------------------------------------
     def device(self, name):
+        """An address is a PCI function, whatever else other modules make of it."""
+        if re.fullmatch(r"[0-9a-f]{4}(:[0-9a-f]{2}){2}\.[0-7]", name):
+            name = "pci-" + re.sub("[:.]", "-", name)
         return str(self.manager("GetDevice", "s", name))
 
     def device_state(self, name):

@@ -21,7 +21,9 @@ import traceback
 NAME, ROOT = 'org.passthroughd1', '/org/passthroughd1'
 MANAGER = [NAME, ROOT, f'{NAME}.Manager']
 UNIT = 'passthroughd.service'
-EXPOSURE_MAX = 30       # tenths, as systemd-analyze security counts
+# Tenths, as systemd-analyze security counts. ProtectKernelModules= and RestrictSUIDSGID= would bring it to 2.8; the unit says why it
+# can't have them.
+EXPOSURE_MAX = 31
 
 
 def check(condition, text):
