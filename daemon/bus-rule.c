@@ -86,18 +86,18 @@ static int get_matched(sd_bus *bus, const char *path, const char *interface, con
                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const BusObject *object = userdata;
         const Rule *rule = object->object;
-        int r = sd_bus_message_open_container(reply, 'a', "o");
+        Manager *m = object->bus->manager;
+        _cleanup_free_ Device **devices = NULL;
+        size_t n = 0;
+        int r = rule_applies(rule, m->config.node) ? policy_rule_devices(m->policy, rule, &devices, &n) : 0;
 
-        if (r >= 0 && !rule->invalid && rule->where && rule_applies(rule, object->bus->manager->config.node))
-                for (Device *device = inventory_first(object->bus->manager->inventory); device && r >= 0;
-                     device = device->hh.next) {
-                        char text[BUS_PATH_SIZE];
-                        if (device->module != rule->group->module ||
-                            conditions_match(rule->where, device, NULL) != MATCH_YES)
-                                continue;
-                        bus_path(OBJECT_DEVICE, device->id, text);
-                        r = sd_bus_message_append_basic(reply, 'o', text);
-                }
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "o");
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                char text[BUS_PATH_SIZE];
+                bus_path(OBJECT_DEVICE, devices[i]->id, text);
+                r = sd_bus_message_append_basic(reply, 'o', text);
+        }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

@@ -93,6 +93,7 @@ struct Source {
         sd_event_source *monitor_source;
         PendingEvent *pending;
         uint64_t settle_by; /* by when the devices of the first pending event are looked at, in a storm too */
+        bool overflowed;    /* events were lost, and some that came before still wait to be read */
         sd_event_source *settle_source; /* when a batch took too long for one turn */
         struct udev_hwdb *hwdb;
         bool hwdb_tried;

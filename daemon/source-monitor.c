@@ -175,7 +175,7 @@ static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userd
                         if (errno == ENOBUFS) {
                                 log_message(LOG_WARNING, LOG_EVENT_OVERFLOW, NULL,
                                             "Device events were lost; all devices are looked at again");
-                                (void) source_rescan(source);
+                                source->overflowed = true;
                                 continue;
                         }
                         drained = true;
@@ -184,6 +184,13 @@ static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userd
                 if (read_message(device, &message))
                         take_message(source, &message);
                 udev_device_unref(device);
+        }
+
+        /* The kernel says it once, and throws away all further events until what waits has been read
+         * (net/netlink/af_netlink.c, NETLINK_S_CONGESTED). Only then a look at the devices misses nothing. */
+        if (drained && source->overflowed) {
+                source->overflowed = false;
+                (void) source_rescan(source);
         }
 
         /* A device of which many events wait is looked at once. */

@@ -27,6 +27,7 @@ typedef struct Scan {
         Node *nodes;
         size_t n_nodes;
         json_t *holders;
+        uint32_t denied; /* a process whose files could not be looked at; 0 for none */
 } Scan;
 
 /* Without asking a file system that may not answer (FUSE, NFS): what the kernel knows already is enough for
@@ -136,8 +137,12 @@ static void scan_process(void *userdata, const char *pid) {
 
         (void) snprintf(path, sizeof(path), "proc/%s/fd", pid);
         fd = openat(scan->sysfs->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0) {
+                /* One that has ended holds nothing; one that may not be looked at may hold anything. */
+                if (errno == EACCES || errno == EPERM)
+                        scan->denied = number;
                 return;
+        }
         directory = fdopendir(fd);
         if (!directory) {
                 (void) close(fd);
@@ -205,6 +210,10 @@ int holders_run(Worker *worker, json_t *message, int *ret_result, Fault *fault) 
                 if (r < 0)
                         (void) fault_set(fault, r, FAULT_WORKER_FAILED,
                                          "Cannot look through the processes: %s", strerrordesc_np(-r));
+                else if (scan.denied != 0)
+                        r = fault_set(fault, -EACCES, FAULT_WORKER_FAILED,
+                                      "What process %u has open cannot be seen; the service needs CAP_SYS_PTRACE and "
+                                      "CAP_DAC_READ_SEARCH", (unsigned) scan.denied);
         }
         free(scan.nodes);
         *ret_result = r;

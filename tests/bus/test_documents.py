@@ -70,6 +70,17 @@ def fields():
         assert setting in settings, f'{setting}, in passthroughd-pci(7), is no setting'
 
 
+def files():
+    """What docs/*.md send a reader to is there."""
+    folders = r'(?:cli|daemon|dbus|docs|include/passthroughd|lib|modules/pci|polkit|simhost|tests/\w+|units|worker)'
+    for page in ('architecture.md', 'allocation-states.md'):
+        named = re.findall(rf'(?:`|\.\./)({folders}/[\w.-]+\.\w+)[`)]', read(f'docs/{page}'))
+        named = [path for path in named if not re.search('KIND|OBJECT', path)]
+        assert named, f'docs/{page} names no file'
+        for path in named:
+            assert any(os.path.exists(f'{SOURCE}/{p}') for p in (path, f'{path}.in')), f'docs/{page}: there is no {path}'
+
+
 def pages():
     """They format without a warning, and say something."""
     for page in sys.argv[2:]:
@@ -81,7 +92,7 @@ def pages():
 
 
 def main():
-    tests = [states, errors, configuration, actions, fields, pages]
+    tests = [states, errors, configuration, actions, fields, files, pages]
     failed = 0
     print(f'1..{len(tests)}')
     for number, test in enumerate(tests, 1):

@@ -9,6 +9,7 @@ from place import ctl, plug, unplug
 from witness import Patience
 
 NIC, NIC2, NVME = "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"
+ISA_BRIDGE = "0000:00:1f.0"
 STORM = 4096
 
 
@@ -122,7 +123,7 @@ def overflow(_service):
     equal(client.wait_job(job)[0], "done", "activate")
     try:
         os.kill(service.process.pid, signal.SIGSTOP)
-        ctl("storm", str(4 * STORM))
+        ctl("storm", str(4 * STORM), ISA_BRIDGE)
         for slot in (NIC, NIC2):
             unplug(slot)
             wait_until(lambda s=slot: not (SYS / s).exists(), 10, f"{slot} to be gone")

@@ -117,6 +117,7 @@ def every_first_failure_is_undone(service):
             release()
             bundle.client.must(bundle.allocation, "Deactivate")
         else:
+            said(result, slot, "EIO", f"{operation} of {slot}")
             bundle.as_before(f"{operation} of {slot}")
             undone += 1
     equal(undone, 4, "operations that an activation needs")

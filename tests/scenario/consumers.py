@@ -91,10 +91,10 @@ def vm_inside(service):
 
 
 def devices_are_open():
-    """Whether any process has a VFIO group open."""
+    """Whether any process has a VFIO group open, by whatever path its own mounts give the node."""
     for fd in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if re.fullmatch(r"/dev/vfio/\d+", str(fd.readlink())):
+            if re.search(r"/vfio/\d+$", str(fd.readlink())):
                 return True
         except OSError:
             continue

@@ -151,6 +151,22 @@ def release_sweep(service):
     sweep(Case(service), "Release", "active", ("active", "claimed", None), ROUNDS)
 
 
+def what_was_said_holds(service):
+    """Whoever heard that a job is done finds it so, however soon after that the service dies."""
+    case = Case(service)
+    for _ in range(2 if IN_VM else 8):
+        for verb, state in (("Activate", "active"), ("Deactivate", "claimed"), ("Activate", "active"), ("Release", None)):
+            case.client.must(case.allocation, verb)
+            case.service.kill()
+            case.restart()
+            case.sound((state,))
+        case.allocation, _ = case.client.allocate("vm", "pool", node_uid=UID)
+        case.service.kill()
+        case.restart()
+        equal(case.state(), "claimed", "an allocation that was made")
+    case.end()
+
+
 def both_sweep(service):
     """The worker dies with the service, in the middle of what it does: a host that runs out of memory."""
     case = Case(service)
@@ -239,4 +255,4 @@ def while_draining(service):
 
 SIM_ONLY = [activate_points, deactivate_points, worker_at_each_point, worker_in_give_back]
 main((SIM_ONLY if not IN_VM else [])
-     + [activate_sweep, deactivate_sweep, release_sweep, both_sweep, worker_in_bind, while_draining])
+     + [activate_sweep, deactivate_sweep, release_sweep, what_was_said_holds, both_sweep, worker_in_bind, while_draining])

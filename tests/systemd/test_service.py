@@ -63,7 +63,9 @@ class Container:
             ['systemd-nspawn', '--quiet', '--register=no', '--keep-unit', '--volatile=yes', '--directory=/', f'--machine={self.name}',
              '--console=pipe', '--private-network', f'--overlay-ro=/usr:{root}/usr:/usr',
              f'--bind-ro={root}/etc/passthroughd:/etc/passthroughd', '--boot', 'systemd.unit=multi-user.target'],
-            stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT)
+            stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT,
+            # With the first version of cgroups nobody tells a systemd inside when a group is empty.
+            env=dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY='1'))
         try:
             self.leader = until(self.find_leader, 'the first process of the container')
             until(lambda: self.run('systemctl', 'is-system-running', fails=True) in ('running', 'degraded'),

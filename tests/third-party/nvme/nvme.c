@@ -12,9 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <passthroughd/module.h>
 
+#define CONTROLLER_TRIES 30
+#define CONTROLLER_PAUSE_NSEC 100000000L
 #define TEXT_SIZE 256
 #define NAMESPACES_MAX 32
 #define HOLD_POWER "hold-power"
@@ -149,6 +152,23 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(a, b);
 }
 
+/* The kernel says "bound" before the controller has started: it has no serial number until then. This runs in
+ * the worker, where a short wait holds nobody up. */
+static void wait_for_controller(PtContext *ctx, const PtDevice *device) {
+        for (unsigned i = 0; i < CONTROLLER_TRIES && device->driver && strcmp(device->driver, "nvme") == 0; i++) {
+                NameList controllers = { 0 };
+                char path[TEXT_SIZE], text[TEXT_SIZE] = "";
+
+                (void) ctx->services->list(ctx, device, "nvme", take_name, &controllers);
+                (void) snprintf(path, sizeof(path), "nvme/%s/serial", controllers.names[0]);
+                if (controllers.n > 0)
+                        read_text(ctx, device, path, text, sizeof(text));
+                if (text[0] != '\0')
+                        return;
+                (void) nanosleep(&(struct timespec){ .tv_nsec = CONTROLLER_PAUSE_NSEC }, NULL);
+        }
+}
+
 static int nvme_observe(PtContext *ctx, const PtDevice *device) {
         static const struct {
                 uint32_t field;
@@ -166,6 +186,7 @@ static int nvme_observe(PtContext *ctx, const PtDevice *device) {
 
         /* Without the host's driver there is no such directory: nothing is known then, and that is the
          * answer. */
+        wait_for_controller(ctx, device);
         (void) ctx->services->list(ctx, device, "nvme", take_name, &controllers);
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
                 (void) snprintf(path, sizeof(path), "nvme/%s/%s", controllers.names[0], texts[i].attribute);
