@@ -328,4 +328,4 @@ def slow_field_crashes(service):
 
 
 main([wrong, not_to_be_trusted, cut_off, folder_of_others, at_the_start, once_is_forgiven, killed_is_no_crash, when_asked,
-      in_the_worker, slow_field_crashes])
+      in_the_worker, slow_field_crashes], may_crash=True)

@@ -260,19 +260,26 @@ def tidy(found):
             print(f"# {slot} could not be given back", flush=True)
 
 
-def main(tests, service=None):
-    """Runs the functions of `tests` in order, each with a fresh service and an empty state, and speaks TAP."""
+SANITIZERS = ("runtime error:", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer")
+
+
+def main(tests, service=None, may_crash=False):
+    """Runs the functions of `tests` in order, each with a fresh service and an empty state, and speaks TAP. A sanitizer's report,
+    of the service or of a worker, fails a test that did not order a crash."""
     chosen = [test for test in tests if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]]
     print(f"1..{len(chosen)}", flush=True)
     failed, found = 0, drivers()
     for number, test in enumerate(chosen, 1):
         subprocess.run(["rm", "-rf", str(STATE), str(RUNTIME)], check=True)
         host = service or Service()
+        host.log.write_text("")
         began = time.monotonic()
         try:
             test(host)
             code = host.stop()
             check(code in (0, None), f"the service ended with {code}")
+            reports = [line for line in host.log.read_text(errors="replace").splitlines() if any(s in line for s in SANITIZERS)]
+            check(may_crash or not reports, f"{reports}")
             print(f"ok {number} - {test.__name__} # {time.monotonic() - began:.1f} s", flush=True)
         except Exception:  # the next test goes on
             failed += 1

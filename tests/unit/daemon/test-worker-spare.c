@@ -63,13 +63,17 @@ static pid_t only_child(void) {
         return (pid_t) strtol(text, NULL, 10);
 }
 
-/* A spare, another one than `old`, and nothing else. */
+static bool has_only_a_new_spare(pid_t old) {
+        return pool_rig_children() == 1 && only_child() != old;
+}
+
+/* A spare, another one than `old`, and nothing else, for a while: what ran before may still be on its way out. */
 static void wait_for_spare(PoolRig *rig, pid_t old) {
         double end = pool_rig_now() + 5;
 
-        while ((pool_rig_children() != 1 || only_child() == old) && pool_rig_now() < end)
-                pool_rig_turn(rig, 20);
-        pool_rig_turn(rig, 100);
+        do {
+                pool_rig_turn(rig, has_only_a_new_spare(old) ? 100 : 20);
+        } while (!has_only_a_new_spare(old) && pool_rig_now() < end);
         assert_int_equal(pool_rig_children(), 1);
         assert_true(only_child() != old);
 }
