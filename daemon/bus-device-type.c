@@ -106,9 +106,9 @@ static int get_field(sd_bus *bus, const char *path, const char *interface, const
                 return sd_bus_error_setf(error, SD_BUS_ERROR_UNKNOWN_INTERFACE, "no type has the interface %s", interface);
         field = (size_t) ((char *) userdata - (char *) type->found);
         device = type->found->object;
-        if ((type->module->descriptor->fields[field].flags & PT_FIELD_SLOW) && device->slow == SLOW_UNKNOWN &&
-            asked_by_name(bus))
-                /* Asked for the first time: the change signal brings the value. */
+        if ((type->module->descriptor->fields[field].flags & PT_FIELD_SLOW) &&
+            (device->slow == SLOW_UNKNOWN || device->slow == SLOW_FAILED) && asked_by_name(bus))
+                /* Asked for the first time, or not to be read the last time: the change signal brings the value. */
                 observe_device(type->bus->manager, (Device *) device, NULL, NULL);
         return bus_append_field(reply, device, (unsigned) field);
 }

@@ -50,7 +50,6 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
         if (!device)
                 return;
         device->slow = result < 0 ? SLOW_FAILED : SLOW_FRESH;
-        device->slow_driver = host->driver;
         if (result < 0)
                 log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
                             "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
@@ -59,6 +58,7 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
         else if (device_put_observed(o->m->inventory, device, fields) == 0)
                 policy_device_changed(o->m->policy, device, 0);
         wake(o, device->id);
+        observe_again(o->m, device); /* the driver may have changed while it was read */
 }
 
 /* What the worker did not answer for (it was killed) has failed: nobody waits for ever. */
@@ -104,9 +104,10 @@ static size_t take_batch(Observation *o, HostDevice **hosts) {
                         continue;
                 if (!o->module)
                         o->module = device->module;
-                if (device->module == o->module && n < DEVICES_PER_RUN)
+                if (device->module == o->module && n < DEVICES_PER_RUN) {
+                        device->slow_driver = device->host->driver;
                         hosts[n++] = device->host;
-                else
+                } else
                         memmove(o->queue[kept++], o->queue[i], ID_SIZE);
         }
         o->n_queue = kept;

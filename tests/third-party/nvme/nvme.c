@@ -154,8 +154,10 @@ static int compare_names(const void *a, const void *b) {
 
 /* The kernel says "bound" before the controller has started: it has no serial number until then. This runs in
  * the worker, where a short wait holds nobody up. */
-static void wait_for_controller(PtContext *ctx, const PtDevice *device) {
-        for (unsigned i = 0; i < CONTROLLER_TRIES && device->driver && strcmp(device->driver, "nvme") == 0; i++) {
+static int wait_for_controller(PtContext *ctx, const PtDevice *device) {
+        if (!device->driver || strcmp(device->driver, "nvme") != 0)
+                return 0;
+        for (unsigned i = 0; i < CONTROLLER_TRIES; i++) {
                 NameList controllers = { 0 };
                 char path[TEXT_SIZE], text[TEXT_SIZE] = "";
 
@@ -164,9 +166,11 @@ static void wait_for_controller(PtContext *ctx, const PtDevice *device) {
                 if (controllers.n > 0)
                         read_text(ctx, device, path, text, sizeof(text));
                 if (text[0] != '\0')
-                        return;
+                        return 0;
                 (void) nanosleep(&(struct timespec){ .tv_nsec = CONTROLLER_PAUSE_NSEC }, NULL);
         }
+        ctx->services->set_error(ctx, "The controller has not started yet");
+        return -EAGAIN;
 }
 
 static int nvme_observe(PtContext *ctx, const PtDevice *device) {
@@ -186,7 +190,9 @@ static int nvme_observe(PtContext *ctx, const PtDevice *device) {
 
         /* Without the host's driver there is no such directory: nothing is known then, and that is the
          * answer. */
-        wait_for_controller(ctx, device);
+        r = wait_for_controller(ctx, device);
+        if (r < 0)
+                return r;
         (void) ctx->services->list(ctx, device, "nvme", take_name, &controllers);
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
                 (void) snprintf(path, sizeof(path), "nvme/%s/%s", controllers.names[0], texts[i].attribute);
