@@ -59,6 +59,7 @@ def lost(service):
     agree(client, "back and bound")
     ctl("lose-uevents", "0")
     unplug(NVME)
+    wait_until(lambda: not (SYS / NVME).exists(), 10, "the disk to be gone")
     agree(client, "without a rescan")
     plug(NVME)
     agree(client, "without a rescan")

@@ -56,11 +56,20 @@ def unplug(slot):
         subprocess.Popen([os.environ["PT_SIMHOST"], "ctl", "unplug", slot])
 
 
+def plugged(slot):
+    """False while the removal, which goes on by itself, is not over."""
+    try:
+        ctl("plug", slot)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
 def plug(slot):
     if IN_VM:
         subprocess.run(["vm-hmp", "device_add", VM_DEVICES[slot][1]], check=True)
     else:
-        ctl("plug", slot)
+        wait_until(lambda: plugged(slot), 10, f"the slot of {slot} to be empty")
     wait_until(lambda: (SYS / slot).exists(), 20, f"{slot} to appear")
 
 
