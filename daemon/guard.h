@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which devices the running host needs, and how that is known. The evidence is collected by the worker (worker/evidence.h);
+ * the guard keeps what it said until a uevent, the mount or swap table, or rtnetlink says that it may be different, and closes
+ * over what stands above and beside a device: the functions up to the PCI root, its physical function, the controller of a
+ * USB device.
+ *
+ * Until the first answer, and when the worker did not answer in time, everything that is bound to a host driver of a kind
+ * that could matter counts as critical: the guard fails closed. */
+
+#include "finding.h"
+#include "inventory.h"
+#include "worker-pool.h"
+
+typedef enum Verdict {
+        VERDICT_FREE,
+        VERDICT_IN_USE,
+        VERDICT_CRITICAL,
+        VERDICT_FORBIDDEN,
+        _VERDICT_MAX,
+} Verdict;
+DECLARE_STRING_TABLE(verdict, Verdict); /* free, in-use, critical, forbidden */
+
+typedef struct Guard Guard;
+
+typedef struct GuardEvents {
+        void *userdata;
+        /* The verdict of this host device differs now: its State, Blockers, Allocatable may. */
+        void (*changed)(void *userdata, HostDevice *host);
+} GuardEvents;
+
+int guard_new(Manager *m, const GuardEvents *events, Guard **ret, Fault *fault);
+Guard *guard_free(Guard *guard);
+DEFINE_CLEANUP(Guard *, guard_free)
+
+/* True while what is known may not be what is. */
+bool guard_stale(const Guard *guard);
+/* Calls `done` once the evidence is fresh, at once (within the call) when it is already; result 0, or a negative errno when
+ * the worker did not answer: verdicts fail closed then and say so. Requests are joined: one worker for all. */
+void guard_refresh(Guard *guard, void (*done)(void *userdata, int result), void *userdata);
+/* From what is known, for this host device alone: its IOMMU siblings are the caller's (check_companions). O(1). */
+Verdict guard_verdict(Guard *guard, const HostDevice *host);
+/* Adds a finding for each evidence: "critical" and "forbidden" are blockers, "in-use" a warning; the code is the evidence's
+ * ("mount", "address" …), the text carries the chain: "/ ← dm-0 (LVM vg0-root) ← nvme0n1p3 ← 0000:03:00.0". */
+Verdict guard_explain(Guard *guard, const HostDevice *host, FindingList *findings);
+/* What the collectors could not resolve, for the doctor and Explain. */
+int guard_unresolved(Guard *guard, FindingList *findings);
