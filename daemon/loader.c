@@ -11,9 +11,6 @@
 #include "lib/schema.h"
 #include "loader.h"
 
-/* What a descriptor of the first minor version covers. Later members may be missing; these never are. */
-#define DESCRIPTOR_SIZE_1_0 (offsetof(PtModule, guest) + sizeof(((PtModule *) NULL)->guest))
-
 static const char *const states[] = {
         [MODULE_LOADED] = "loaded",
         [MODULE_REFUSED] = "refused",
@@ -95,9 +92,9 @@ static int check_version(const PtModule *descriptor, Fault *fault) {
                               "It needs version %u.%" PRIu32
                               " of the module interface, the service has %u.%u",
                               PT_ABI_MAJOR, descriptor->abi_minor, PT_ABI_MAJOR, PT_ABI_MINOR);
-        if (descriptor->struct_size < DESCRIPTOR_SIZE_1_0)
+        if (descriptor->struct_size < PT_MODULE_SIZE_1_0)
                 return REFUSE(fault, "Its descriptor has %" PRIu32 " bytes instead of %zu",
-                              descriptor->struct_size, DESCRIPTOR_SIZE_1_0);
+                              descriptor->struct_size, PT_MODULE_SIZE_1_0);
         return 0;
 }
 

@@ -20,6 +20,7 @@ static const char *const step_kind_table[_PT_STEP_MAX] = {
         [PT_STEP_LOAD_MODULE] = "load-module",
         [PT_STEP_WAIT] = "wait",
         [PT_STEP_CUSTOM] = "custom",
+        [PT_STEP_SET_VF_COUNT] = "set-vf-count",
 };
 DEFINE_STRING_TABLE(step_kind, PtStepKind, step_kind_table)
 
@@ -27,6 +28,9 @@ static const char *const verb_table[_PT_VERB_MAX] = {
         [PT_VERB_ACTIVATE] = "activate",
         [PT_VERB_DEACTIVATE] = "deactivate",
         [PT_VERB_RESET] = "reset",
+        [PT_VERB_PROVISION] = "provision",
+        [PT_VERB_UNPROVISION] = "unprovision",
+        [PT_VERB_FOLLOW] = "follow",
 };
 DEFINE_STRING_TABLE(verb, PtVerb, verb_table)
 
@@ -52,6 +56,7 @@ static const struct {
         [PT_STEP_LOAD_MODULE] = { .name = NAME_MODULE },
         [PT_STEP_WAIT] = { .device = true, .name = NAME_ENTRY },
         [PT_STEP_CUSTOM] = { .device = true, .name = NAME_ENTRY },
+        [PT_STEP_SET_VF_COUNT] = { .device = true, .value = true },
 };
 
 static bool is_component(const char *name, size_t length) {

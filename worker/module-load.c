@@ -12,7 +12,7 @@
 struct LoadedModule {
         LoadedModule *next;
         char *path;
-        const PtModule *module;
+        PtModule module;
 };
 
 static bool is_file_name(const char *file) {
@@ -68,10 +68,10 @@ static int check_descriptor(const PtModule *module, const char *path, Fault *fau
                         fault, -ENOEXEC, FAULT_MODULE_MISSING,
                         "%s was built for version %u.%u of the module interface; this worker offers %u.%u",
                         path, module->abi_major, module->abi_minor, PT_ABI_MAJOR, PT_ABI_MINOR);
-        if (module->struct_size < sizeof(PtModule))
+        if (module->struct_size < PT_MODULE_SIZE_1_0)
                 return fault_set(fault, -ENOEXEC, FAULT_MODULE_MISSING,
-                                 "The descriptor of %s is %u bytes long; version %u.%u needs %zu", path,
-                                 module->struct_size, PT_ABI_MAJOR, PT_ABI_MINOR, sizeof(PtModule));
+                                 "The descriptor of %s is %u bytes long; version %u.0 has %zu", path,
+                                 module->struct_size, PT_ABI_MAJOR, PT_MODULE_SIZE_1_0);
         if (!module->fields || !module->describe || schema_count_fields(module->fields) > FIELDS_MAX)
                 return fault_set(
                         fault, -ENOEXEC, FAULT_MODULE_MISSING,
@@ -126,7 +126,7 @@ int module_set_get(ModuleSet *set, const char *directory, const char *file, cons
 
         for (loaded = set->first; loaded; loaded = loaded->next)
                 if (streq(loaded->path, path)) {
-                        *ret = loaded->module;
+                        *ret = &loaded->module;
                         return 0;
                 }
 
@@ -142,9 +142,11 @@ int module_set_get(ModuleSet *set, const char *directory, const char *file, cons
                 return r;
         }
 
-        *loaded = (LoadedModule){ .next = set->first, .path = TAKE_PTR(path), .module = module };
+        *loaded = (LoadedModule){ .next = set->first, .path = TAKE_PTR(path) };
+        /* What its version of the structure has; what came later stays zero. */
+        memcpy(&loaded->module, module, MIN_OF((size_t) module->struct_size, sizeof(loaded->module)));
         set->first = loaded;
-        *ret = module;
+        *ret = &loaded->module;
         return 0;
 }
 

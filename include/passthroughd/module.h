@@ -23,7 +23,7 @@
 #include <passthroughd/value.h>
 
 #define PT_ABI_MAJOR 1u
-#define PT_ABI_MINOR 0u
+#define PT_ABI_MINOR 1u
 #define PT_MODULE_ENTRY "pt_module_descriptor"
 
 typedef struct PtContext PtContext;
@@ -61,6 +61,7 @@ typedef enum PtRole {
         PT_ROLE_OFFER = 0, /* a guest may be given it */
         PT_ROLE_BRIDGE,    /* carries other devices; never offered, does not count as a member of an IOMMU group */
         PT_ROLE_PLATFORM,  /* belongs to the host's chipset; never offered */
+        PT_ROLE_PROVIDER,  /* makes devices of this type, is none itself: matched by `provider.FIELD` of rules. Since minor 1 */
         _PT_ROLE_MAX,
 } PtRole;
 
@@ -86,6 +87,14 @@ typedef struct PtAttachment {
         const char *const *properties; /* further QEMU properties "key=value", NULL-terminated; NULL for none */
         const char *const *environment; /* "PCI_DEVICE=…" for containers, NULL-terminated; NULL for none */
 } PtAttachment;
+
+/* What one group wants of a provider that its rules select. Since minor 1. */
+typedef struct PtDemand {
+        uint32_t struct_size;
+        uint32_t claimed;       /* devices of this provider that allocations of the group hold now */
+        const char *group;      /* id */
+        const char *group_name; /* for people */
+} PtDemand;
 
 /* What the service (and, where stated, only the worker) does for a module. Every function takes the context of the call.
  * Reads return the length of the text (trailing white space removed, NUL added) or a negative errno:
@@ -143,6 +152,18 @@ typedef struct PtServices {
         int (*write_attribute)(PtContext *ctx, const PtDevice *device, const char *name, const char *value);
         /* The text a person should read when the op or step fails. */
         void (*set_error)(PtContext *ctx, const char *text);
+
+        /* Since minor 1, in the service. */
+
+        /* layout: a setting of the group behind the demand. */
+        int (*get_demand_setting)(PtContext *ctx, const PtDemand *demand, const char *setting, PtValue *ret);
+        /* layout: one value of the layout; plan() for PT_VERB_PROVISION reads it with get_setting(), and Provider.Layout shows
+         * it. The name need not be one of the settings. Booleans, integers, strings. */
+        int (*put_layout)(PtContext *ctx, const char *name, const PtValue *value);
+        /* capacity: how many more devices of this profile the provider could make. "" where there is only one profile. */
+        int (*put_capacity)(PtContext *ctx, const char *profile, uint32_t remaining);
+        /* describe of a device that a provider made: id of the provider's host device ("pci-0000-08-00-0"). */
+        int (*put_provider)(PtContext *ctx, const char *provider);
 } PtServices;
 
 struct PtContext {
@@ -224,7 +245,21 @@ typedef struct PtModule {
         int (*plan)(PtContext *ctx, const PtRequest *request);
         /* How the consumer attaches it. Required. */
         int (*guest)(PtContext *ctx, const PtRequest *request);
+
+        /* Since minor 1. */
+
+        /* Types whose devices are made by providers set the next two; NULL otherwise. layout() decides on the one layout that
+         * serves all demands (NULL-terminated; the groups in order of creation), and puts it; where there is none, it puts a
+         * blocker that names the group at fault as culprit. A pure function of device, demands and settings. */
+        int (*layout)(PtContext *ctx, const PtDevice *provider, const PtDemand *const *demands);
+        int (*capacity)(PtContext *ctx, const PtDevice *provider);
+        /* In the worker, after a device was given back or reset: puts a blocker for a device that must not be given to the next
+         * owner ("does not answer"). NULL: nothing is looked at. */
+        int (*health)(PtContext *ctx, const PtDevice *device);
 } PtModule;
+
+/* What a descriptor of minor 0 covers: no valid one is shorter. */
+#define PT_MODULE_SIZE_1_0 (offsetof(PtModule, guest) + sizeof(((PtModule *) NULL)->guest))
 
 typedef const PtModule *(*PtModuleEntry)(void);
 

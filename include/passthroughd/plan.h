@@ -24,6 +24,10 @@ typedef enum PtStepKind {
         PT_STEP_WAIT,
         /* The module's own step `name`, see PtCustomStep; `value` is passed through. */
         PT_STEP_CUSTOM,
+        /* Set the number of virtual functions of the device to `value` (decimal): autoprobe off, 0 first where another number is
+         * set, then the number, read back (a driver may take the write and enable fewer), and the virtfnN links awaited. Undo:
+         * the number and the autoprobe flag found before. Since minor 1. */
+        PT_STEP_SET_VF_COUNT,
         _PT_STEP_MAX,
 } PtStepKind;
 
@@ -50,5 +54,9 @@ typedef enum PtVerb {
         PT_VERB_ACTIVATE,   /* make the device ready for its consumer */
         PT_VERB_DEACTIVATE, /* what must happen before the steps of activate are undone */
         PT_VERB_RESET,      /* reset a device that nobody holds */
+        /* Since minor 1. */
+        PT_VERB_PROVISION,   /* `device` is a provider: make the devices of its layout; get_setting() reads the layout */
+        PT_VERB_UNPROVISION, /* put the provider back to what was found */
+        PT_VERB_FOLLOW,      /* the device of an active allocation came back, maybe elsewhere: make it ready again */
         _PT_VERB_MAX,
 } PtVerb;

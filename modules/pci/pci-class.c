@@ -120,6 +120,8 @@ const char *pci_role_name(PtRole role) {
                 return "bridge";
         case PT_ROLE_PLATFORM:
                 return "platform";
+        case PT_ROLE_PROVIDER:
+                return "provider";
         case _PT_ROLE_MAX:
                 break;
         }

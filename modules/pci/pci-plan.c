@@ -163,6 +163,10 @@ int pci_plan(PtContext *ctx, const PtRequest *request) {
                 if (!pci_can_reset(ctx, request->device, request))
                         return -EOPNOTSUPP;
                 return put_reset(ctx, request->device, PT_STEP_IDEMPOTENT);
+        case PT_VERB_PROVISION:
+        case PT_VERB_UNPROVISION:
+        case PT_VERB_FOLLOW:
+                return -EOPNOTSUPP;
         case _PT_VERB_MAX:
                 break;
         }

@@ -378,6 +378,10 @@ static int nvme_plan(PtContext *ctx, const PtRequest *request) {
                                                             .device = request->device->id,
                                                             .sentence = sentence,
                                                     });
+        case PT_VERB_PROVISION:
+        case PT_VERB_UNPROVISION:
+        case PT_VERB_FOLLOW:
+                return -EOPNOTSUPP;
         case _PT_VERB_MAX:
                 break;
         }

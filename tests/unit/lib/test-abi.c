@@ -101,7 +101,7 @@ static void test_device(void **state) {
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 168);
+        assert_size(PtServices, 200);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -124,6 +124,16 @@ static void test_services(void **state) {
         assert_member(PtServices, read_slow, 144, 8);
         assert_member(PtServices, write_attribute, 152, 8);
         assert_member(PtServices, set_error, 160, 8);
+        assert_member(PtServices, get_demand_setting, 168, 8);
+        assert_member(PtServices, put_layout, 176, 8);
+        assert_member(PtServices, put_capacity, 184, 8);
+        assert_member(PtServices, put_provider, 192, 8);
+
+        assert_size(PtDemand, 24);
+        assert_member(PtDemand, struct_size, 0, 4);
+        assert_member(PtDemand, claimed, 4, 4);
+        assert_member(PtDemand, group, 8, 8);
+        assert_member(PtDemand, group_name, 16, 8);
 
         assert_size(PtContext, 8);
         assert_member(PtContext, services, 0, 8);
@@ -156,7 +166,7 @@ static void test_request(void **state) {
 }
 
 static void test_module(void **state) {
-        assert_size(PtModule, 160);
+        assert_size(PtModule, 184);
         assert_member(PtModule, abi_major, 0, 4);
         assert_member(PtModule, abi_minor, 4, 4);
         assert_member(PtModule, struct_size, 8, 4);
@@ -179,6 +189,9 @@ static void test_module(void **state) {
         assert_member(PtModule, check, 136, 8);
         assert_member(PtModule, plan, 144, 8);
         assert_member(PtModule, guest, 152, 8);
+        assert_member(PtModule, layout, 160, 8);
+        assert_member(PtModule, capacity, 168, 8);
+        assert_member(PtModule, health, 176, 8);
 }
 
 static void test_enumerations(void **state) {
@@ -212,7 +225,8 @@ static void test_enumerations(void **state) {
                 { PT_STEP_LOAD_MODULE, 5 },
                 { PT_STEP_WAIT, 6 },
                 { PT_STEP_CUSTOM, 7 },
-                { _PT_STEP_MAX, 8 },
+                { PT_STEP_SET_VF_COUNT, 8 },
+                { _PT_STEP_MAX, 9 },
 
                 { PT_STEP_IDEMPOTENT, 1 },
                 { PT_STEP_NO_RETURN, 2 },
@@ -221,7 +235,10 @@ static void test_enumerations(void **state) {
                 { PT_VERB_ACTIVATE, 0 },
                 { PT_VERB_DEACTIVATE, 1 },
                 { PT_VERB_RESET, 2 },
-                { _PT_VERB_MAX, 3 },
+                { PT_VERB_PROVISION, 3 },
+                { PT_VERB_UNPROVISION, 4 },
+                { PT_VERB_FOLLOW, 5 },
+                { _PT_VERB_MAX, 6 },
 
                 { PT_SEVERITY_NOTE, 0 },
                 { PT_SEVERITY_WARNING, 1 },
@@ -231,7 +248,8 @@ static void test_enumerations(void **state) {
                 { PT_ROLE_OFFER, 0 },
                 { PT_ROLE_BRIDGE, 1 },
                 { PT_ROLE_PLATFORM, 2 },
-                { _PT_ROLE_MAX, 3 },
+                { PT_ROLE_PROVIDER, 3 },
+                { _PT_ROLE_MAX, 4 },
 
                 { PT_REQUEST_PARK_COMPANIONS, 1 },
 
@@ -247,7 +265,7 @@ static void test_enumerations(void **state) {
 
 static void test_version(void **state) {
         assert_int_equal(PT_ABI_MAJOR, 1);
-        assert_int_equal(PT_ABI_MINOR, 0);
+        assert_int_equal(PT_ABI_MINOR, 1);
         assert_string_equal(PT_MODULE_ENTRY, "pt_module_descriptor");
 }
 

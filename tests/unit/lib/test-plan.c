@@ -74,8 +74,10 @@ static void test_words(void **state) {
         static const char *const kinds[] = {
                 NULL,         "write-attribute", "set-driver", "reset",
                 "node-owner", "load-module",     "wait",       "custom",
+                "set-vf-count",
         };
-        static const char *const verbs[] = { "activate", "deactivate", "reset" };
+        static const char *const verbs[] = { "activate",    "deactivate", "reset", "provision",
+                                              "unprovision", "follow" };
 
         assert_int_equal(ELEMENTSOF(kinds), _PT_STEP_MAX);
         assert_null(step_kind_to_string(PT_STEP_INVALID));
@@ -126,7 +128,7 @@ static const struct {
         const char *words;
 } wrong[] = {
         { WRITE(.kind = PT_STEP_INVALID), "unknown kind 0" },
-        { WRITE(.kind = _PT_STEP_MAX), "unknown kind 8" },
+        { WRITE(.kind = _PT_STEP_MAX), "unknown kind 9" },
         { WRITE(.kind = UINT32_MAX), "unknown kind" },
         { WRITE(.flags = 8), "unknown flags 0x8" },
         { WRITE(.device = NULL), "names no device" },
