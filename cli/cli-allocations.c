@@ -255,11 +255,17 @@ static int take_overrides(Cli *cli, json_t *options) {
 
 int verb_activate(Cli *cli, char **arguments, int n) {
         json_auto_t *options = json_object();
+        unsigned seconds = 0;
         int r = take_overrides(cli, options);
 
         if (r < 0)
                 return r;
         take_option(cli, "plan", "plan", options);
+        r = option_seconds(cli, "confirm-within", &seconds);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                (void) json_object_set_new(options, "confirm-timeout", json_integer(seconds));
         return run_job(cli, arguments[0], "Activate", options, "active");
 }
 

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "cli-bus.h"
+#include "cli-confirm.h"
 #include "cli-format.h"
 #include "cli-object.h"
 #include "cli-value.h"
@@ -80,6 +81,7 @@ typedef struct Wait {
         char *error;    /* of the call itself */
         char *message;
         sd_bus_slot *slots[3];
+        Confirmation *confirmation;
 } Wait;
 
 static void clear_progress(Wait *wait) {
@@ -191,6 +193,7 @@ static int ask(Wait *wait, const char *job) {
 
 static void wait_done(Wait *wait) {
         clear_progress(wait);
+        confirmation_free(wait->confirmation);
         for (size_t i = 0; i < ELEMENTSOF(wait->slots); i++)
                 sd_bus_slot_unref(wait->slots[i]);
         free(wait->step);
@@ -238,8 +241,13 @@ static int look_after_restart(Cli *cli, const char *id, const char *allocation, 
         if (r < 0)
                 return !wanted && cli->status == STATUS_NOT_FOUND ? 0 : r;
         state = json_text(object, "state");
-        if (wanted && streq(state, wanted))
-                return 0;
+        /* It may have gone on waiting to be confirmed, under another number. */
+        if (wanted && streq(state, wanted)) {
+                _cleanup_free_ char *job = NULL;
+
+                r = streq(wanted, "active") ? find_confirming(cli, allocation, &job) : 0;
+                return r <= 0 ? r : wait_job(cli, job, allocation, wanted);
+        }
         return cli_fail(cli, STATUS_FAILED,
                         "the service ended while job %s was under way; the allocation is %s after its "
                         "restart, so the job "
@@ -277,6 +285,8 @@ int wait_job(Cli *cli, const char *job, const char *allocation, const char *want
                 r = subscribe(&wait, job);
         if (r >= 0)
                 r = ask(&wait, job);
+        if (r >= 0 && wanted && streq(wanted, "active"))
+                wait.confirmation = confirmation_new(cli, job);
         if (r >= 0)
                 r = loop_run(&wait.loop);
         if (r >= 0)

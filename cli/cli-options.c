@@ -169,6 +169,35 @@ static int parse_duration(Cli *cli, const char *text, uint64_t *ret) {
         return 0;
 }
 
+int option_seconds(Cli *cli, const char *name, unsigned *ret) {
+        static const struct {
+                char letter;
+                unsigned seconds;
+        } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 } };
+        const char *text = option_text(cli, name);
+        char number[16] = "";
+        unsigned factor = 1;
+        uint32_t value;
+        size_t n;
+
+        if (!text)
+                return 0;
+        n = strlen(text);
+        for (size_t i = 0; n > 1 && i < ELEMENTSOF(units); i++)
+                if (text[n - 1] == units[i].letter) {
+                        factor = units[i].seconds;
+                        n--;
+                        break;
+                }
+        if (n < sizeof(number))
+                memcpy(number, text, n);
+        if (parse_uint32(number, &value) < 0 || value > UINT32_MAX / factor)
+                return cli_fail(cli, STATUS_USAGE, "'%s' is no time for --%s; wanted: seconds, or a number with s, m or h",
+                                text, name);
+        *ret = value * factor;
+        return 1;
+}
+
 /* Colours are for people: not for files and pipes, nor where NO_COLOR is set (https://no-color.org). */
 static bool terminal_has_colours(void) {
         const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");

@@ -100,6 +100,7 @@ static const Option show_options[] = {
 
 static const Option activate_options[] = {
         { "plan", 0, "TOKEN", NULL, "as this plan says, or not at all" },
+        { "confirm-within", 0, "TIME", NULL, "undo it after that time unless confirmed; 0: never" },
         { "override", 0, "DEVICE", "@devices", "use it in spite of what may be overridden" },
         { 0 },
 };
@@ -181,6 +182,8 @@ const Verb verbs[] = {
           verb_update, "replace its requests; acts at the next activation" },
         { "activate", "ALLOCATION", "@allocations", 1, 1, activate_options, verb_activate,
           "power on: choose, prepare and bind" },
+        { "confirm", "[JOB|ALLOCATION]", "@jobs @allocations", 0, 1, NULL, verb_confirm,
+          "keep what an activation took that is undone otherwise" },
         { "deactivate", "ALLOCATION", "@allocations", 1, 1, force_options, verb_deactivate,
           "power off: give the devices back" },
         { "release", "ALLOCATION", "@allocations", 1, 1, force_options, verb_release, "end the claim" },

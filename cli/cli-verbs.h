@@ -46,6 +46,8 @@ VERB(update);
 VERB(activate);
 VERB(deactivate);
 VERB(release);
+/* cli-confirm.c */
+VERB(confirm);
 /* cli-plan.c */
 VERB(plan);
 /* cli-jobs.c */

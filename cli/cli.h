@@ -94,6 +94,8 @@ const char *option_text(const Cli *cli, const char *name); /* the last one; NULL
 const char *option_next(const Cli *cli, const char *name, size_t *at);
 /* Numbers from `min` to `max`; `ret` is untouched when the option is not given. */
 int option_number(Cli *cli, const char *name, long min, long max, long *ret);
+/* A time such as 90, 90s or 2m, as whole seconds. 1: it was given. */
+int option_seconds(Cli *cli, const char *name, unsigned *ret);
 /* Yes, no and their relatives. 1: it was given. */
 int option_bool(Cli *cli, const char *name, bool *ret);
 

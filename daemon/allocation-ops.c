@@ -366,8 +366,8 @@ void manager_holder_vanished(Manager *m, Allocation *allocation) {
         if (allocation->lifetime == LIFETIME_PERSISTENT)
                 return;
         allocation->holder_gone = true;
-        if (allocation->job) { /* operation_finish() comes back to it */
-                if (allocation->job->state == JOB_WAITING && streq(allocation->job->operation, "activate"))
+        if (allocation->job && allocation->job->state != JOB_CONFIRMING) { /* operation_finish() comes back to it */
+                if (job_waits_for_device(allocation->job))
                         (void) manager_cancel_job(m, allocation->job, NULL);
                 return;
         }

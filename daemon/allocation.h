@@ -69,6 +69,8 @@ struct Allocation {
         struct Leftover *leftover; /* the same for a child of an earlier run of the service; owned */
         Plan applied;           /* the steps begun or to come of the activation, as recorded in the runtime database */
         char **observed;        /* what was observed before each of them; NULL entry: not begun */
+        uint64_t confirm_usec;  /* CLOCK_BOOTTIME: undone then unless confirmed; 0: nobody has to confirm */
+        uid_t confirm_uid;      /* whose activation that is */
         uint64_t created_usec;  /* CLOCK_REALTIME */
         UT_hash_handle hh;      /* in the manager, by id */
 };

@@ -137,24 +137,56 @@ static int method_wait(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 1;
 }
 
+/* Who started it, and holders of allocate-any. 1: yes; 0: asked again later. */
+static int auth_job(sd_bus_message *m, const BusObject *object, sd_bus_error *error) {
+        const Job *job = object->object;
+        Caller caller;
+        int r = auth_caller(object->bus, m, &caller, error);
+
+        if (r < 0)
+                return r;
+        return caller.uid == job->uid ? 1 : auth_check(object->bus, m, RIGHT_ALLOCATE_ANY, NULL, error);
+}
+
 static int method_cancel(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
         Job *job = object.object;
         _cleanup_fault_ Fault fault = { 0 };
-        Caller caller;
         int r = bus_no_options(m, "the options of Cancel", error);
 
         if (r >= 0)
-                r = auth_caller(object.bus, m, &caller, error);
-        if (r < 0)
-                return r;
-        if (caller.uid != job->uid) {
-                r = auth_check(object.bus, m, RIGHT_ALLOCATE_ANY, NULL, error);
-                if (r <= 0)
-                        return r < 0 ? r : 1;
-        }
+                r = auth_job(m, &object, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = manager_cancel_job(object.bus->manager, job, &fault);
         return r < 0 ? bus_error_from_fault(error, r, &fault) : sd_bus_reply_method_return(m, NULL);
+}
+
+static int get_deadline(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Job *job = ((BusObject *) userdata)->object;
+
+        return sd_bus_message_append(reply, "t", job->deadline_usec);
+}
+
+static int method_confirm(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusObject object = *(BusObject *) userdata;
+        Job *job = object.object;
+        _cleanup_fault_ Fault fault = { 0 };
+        BusCall *call = NULL;
+        int r = bus_no_options(m, "the options of Confirm", error);
+
+        if (r >= 0)
+                r = auth_job(m, &object, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = bus_call_new(object.bus, m, OBJECT_JOB, &call);
+        if (r >= 0)
+                r = manager_confirm_job(object.bus->manager, job, bus_call_done_empty, call, &fault);
+        if (r >= 0)
+                return 1;
+        bus_call_free(call);
+        return bus_error_from_fault(error, r, &fault);
 }
 
 static const sd_bus_vtable vtable[] = {
@@ -167,10 +199,13 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Result", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Error", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ErrorMessage", "s", get_message, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Deadline", "t", get_deadline, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("s", result, "s", error, "s", message), method_wait,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_cancel,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Confirm", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_confirm,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

@@ -115,6 +115,19 @@ static int parse_percent(const Key *key, const char *text, void *member) {
         return 0;
 }
 
+/* Zero is "not at all". */
+static int parse_seconds(const Key *key, const char *text, void *member) {
+        uint32_t number = 0;
+        int r = parse_uint32(text, &number);
+
+        if (r < 0)
+                return r;
+        if (number > key->maximum)
+                return -ERANGE;
+        *(unsigned *) member = number;
+        return 0;
+}
+
 static int parse_switch(const Key *key, const char *text, void *member) {
         return parse_bool(text, member);
 }
@@ -130,6 +143,8 @@ static const Key keys[] = {
         { "Service", "StepTimeoutFactor", parse_percent, offsetof(Config, step_timeout_percent), "1",
           STEP_TIMEOUT_FACTOR_MAX * 100, "a number from 0.01 to 120" },
         { "Service", "SpareWorker", parse_switch, offsetof(Config, spare_worker), "yes", 0, "yes or no" },
+        { "Service", "NetworkConfirmSec", parse_seconds, offsetof(Config, network_confirm_sec), "0", CONFIRM_MAX_SEC,
+          "a number of seconds up to 86400, or 0 for none" },
         { "Log", "Level", parse_log_level, offsetof(Config, log_level), "info", 0,
           "debug, info, notice, warning or err" },
 };

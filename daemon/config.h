@@ -17,6 +17,7 @@ typedef struct Config {
         int log_level;           /* [Log] Level=debug info notice warning err; default info */
         unsigned workers;        /* [Service] Workers=; most that run side by side, 1 … WORKERS_MAX */
         unsigned step_timeout_percent; /* [Service] StepTimeoutFactor=; of the kinds' own times, 0.01 … 120 */
+        unsigned network_confirm_sec; /* [Service] NetworkConfirmSec=; 0: none */
         bool spare_worker;       /* [Service] SpareWorker=; keep one warm */
         char **problems;         /* what was wrong, for the log and `passthroughctl status`; NULL-terminated */
 } Config;

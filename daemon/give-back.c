@@ -190,6 +190,7 @@ void operation_clear(Operation *op, OperationNext next) {
                 for (size_t i = 0; i < a->n_requests; i++)
                         request_clear_devices(&a->requests[i]);
         a->restart_required = false;
+        a->confirm_usec = 0;
         manager_changed(op->m, OBJECT_ALLOCATION, a->id, "Devices");
         manager_changed(op->m, OBJECT_ALLOCATION, a->id, "Requests");
         manager_changed(op->m, OBJECT_ALLOCATION, a->id, "RestartRequired");

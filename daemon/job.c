@@ -129,6 +129,7 @@ static const char *result_word(const Fault *fault) {
         case FAULT_CANCELLED:
                 return "cancelled";
         case FAULT_TIMED_OUT:
+        case FAULT_NOT_CONFIRMED:
                 return "timeout";
         case FAULT_DRIVER_STUCK:
                 return "stuck";

@@ -30,6 +30,7 @@ typedef struct Job {
         char *result;            /* "" while it runs, then done, failed, cancelled, timeout, stuck */
         Fault fault;             /* why it failed */
         uint64_t started_usec;   /* CLOCK_MONOTONIC */
+        uint64_t deadline_usec;  /* CLOCK_BOOTTIME: until then it has to be confirmed; 0: it has not */
         bool cancel;             /* asked to stop before the next step */
         bool stuck;              /* ended, but its child is still in the kernel */
         bool leaving;            /* finished, and gone before its time: room is short */

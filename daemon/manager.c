@@ -260,7 +260,7 @@ void manager_stop(Manager *m, void (*idle)(void *userdata), void *userdata) {
         for (Job *job = m->jobs, *next; job; job = next) {
                 next = job->hh.next;
                 /* What drains goes on draining after a restart. */
-                if (job->state == JOB_WAITING && streq(job->operation, "activate"))
+                if (job_waits_for_device(job))
                         manager_cancel_job(m, job, NULL);
         }
         worker_pool_drain(m->workers, idle, userdata);

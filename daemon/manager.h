@@ -141,6 +141,8 @@ int manager_clear_quarantine(Manager *m, const Caller *caller, Device *device, O
 /* The holder of a bus name, unit or pipe went: the wish ends, not the guest's use. */
 void manager_holder_vanished(Manager *m, Allocation *allocation);
 int manager_cancel_job(Manager *m, Job *job, Fault *fault);
+/* confirm.c: keeps what an activation changed; `done` once that is on disk. */
+int manager_confirm_job(Manager *m, Job *job, OpDone done, void *userdata, Fault *fault);
 int manager_rescan(Manager *m);
 /* An administrator has seen that the state was damaged and begun anew: devices may be touched again. */
 int manager_acknowledge(Manager *m, const Caller *caller, OpDone done, void *userdata, Fault *fault);

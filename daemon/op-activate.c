@@ -5,8 +5,10 @@
  *   begin → chosen, keys taken → stored (state.db) → recorded (runtime.db) → kernel modules → worker: before → recorded → go
  *   … → active, or: undo what was begun → cleared → claimed */
 
+#include <limits.h>
 #include <stdio.h>
 
+#include "confirm.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -42,7 +44,10 @@ static void undo_all(Operation *op) {
 
 static void finish_active(Operation *op) {
         allocation_advance(op->m, op->allocation, EVENT_ACTIVATED);
-        operation_finish(op);
+        if (op->allocation->confirm_usec > 0)
+                confirm_wait(op);
+        else
+                operation_finish(op);
 }
 
 static void on_active_recorded(void *userdata, int result, const Fault *fault) {
@@ -58,15 +63,15 @@ static void on_active_recorded(void *userdata, int result, const Fault *fault) {
 
 /* The consumer hears "active" only when a restart would find it so. */
 static void record_active(Operation *op) {
-        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s}", "state", "active");
-        StoreTxn *txn = store_begin(op->m->store, STORE_RUNTIME);
-        int r = txn && body ? 0 : -ENOMEM;
+        Allocation *a = op->allocation;
+        AllocationState state = a->state;
+        int r;
 
-        if (r == 0) {
-                store_put(txn, TABLE_PROGRESS, op->allocation->id, NULL, body);
-                r = store_commit(TAKE_PTR(txn), on_active_recorded, op);
-        }
-        store_abandon(txn);
+        a->confirm_usec = confirm_deadline(op->confirm_sec);
+        a->confirm_uid = op->uid;
+        a->state = ALLOCATION_ACTIVE;
+        r = record_progress(op->m, a, on_active_recorded, op);
+        a->state = state;
         if (r < 0) {
                 fault_set(&op->fault, r, FAULT_STORE_FAILED, "the progress could not be recorded: %s", strerror(-r));
                 undo_all(op);
@@ -317,6 +322,8 @@ static int choose_and_plan(Operation *op, AssignmentList *list) {
                 r = check_token(op, list);
         if (r >= 0)
                 r = keep_assignments(op, list);
+        if (r >= 0 && op->confirm_sec == UINT_MAX)
+                op->confirm_sec = confirm_default_sec(op->m, list);
         return r;
 }
 
@@ -365,13 +372,19 @@ static void on_cancel(Job *job) {
         }
 }
 
+bool job_waits_for_device(const Job *job) {
+        const Operation *op = job->userdata;
+
+        return job->state == JOB_WAITING && streq(job->operation, "activate") && !op->giving_back;
+}
+
 static int on_kick(sd_event_source *source, void *userdata) {
         Manager *m = userdata;
 
         sd_event_source_set_enabled(source, SD_EVENT_OFF);
         for (Job *job = m->jobs, *next; job; job = next) {
                 next = job->hh.next;
-                if (job->state == JOB_WAITING && streq(job->operation, "activate"))
+                if (job_waits_for_device(job))
                         activate_begin(job->userdata);
         }
         return 0;
@@ -388,8 +401,10 @@ void manager_kick(Manager *m) {
 int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, Job **ret, Fault *fault) {
         _cleanup_free_ char *token = NULL;
         _cleanup_(strv_freep) char **overrides = NULL;
+        unsigned confirm = UINT_MAX;
         const JsonKey keys[] = {
                 { "plan", JSON_KEY_STRING, &token, 64, false },
+                { "confirm-timeout", JSON_KEY_UINT, &confirm, CONFIRM_MAX_SEC, false },
                 { "override", JSON_KEY_STRV, &overrides, 0, false },
                 { 0 },
         };
@@ -413,6 +428,7 @@ int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *op
         if (r < 0)
                 return r;
         op->token = TAKE_PTR(token);
+        op->confirm_sec = confirm;
         op->overrides = TAKE_PTR(overrides);
         op->job->on_cancel = on_cancel;
         *ret = op->job;

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "confirm.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -56,7 +57,8 @@ static void remove_allocation(Operation *op) {
 static void on_cleared(Operation *op) {
         if (op->allocation->state == ALLOCATION_DEACTIVATING)
                 allocation_advance(op->m, op->allocation, EVENT_UNDONE);
-        if (op->release && op->fault.code == FAULT_NONE)
+        /* That nobody confirmed is why it is given back; a release that joined is still due. */
+        if (op->release && (op->fault.code == FAULT_NONE || op->giving_back))
                 remove_allocation(op);
         else
                 operation_finish(op);
@@ -198,6 +200,7 @@ static void on_drain_cancel(Job *job) {
                 return; /* what is asked right now decides */
         fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled while a device was still open");
         op->allocation->releasing = false;
+        op->allocation->confirm_usec = 0;
         if (op->allocation->state == ALLOCATION_DRAINING)
                 allocation_advance(op->m, op->allocation, EVENT_CANCEL);
         record_progress(op->m, op->allocation, NULL, NULL);
@@ -258,6 +261,13 @@ static void on_held(void *userdata, WorkerRun *run, json_t *holders) {
         op->holders = json_incref(holders);
 }
 
+static void end_search(Operation *op) {
+        if (op->giving_back)
+                confirm_undo_again(op);
+        else
+                operation_finish(op);
+}
+
 static void on_holders_done(void *userdata, int result, const Fault *fault) {
         Operation *op = userdata;
 
@@ -265,7 +275,7 @@ static void on_holders_done(void *userdata, int result, const Fault *fault) {
         if (result < 0) {
                 /* Not knowing who holds the device is no reason to hang in an unbind. */
                 operation_fail(op, fault);
-                operation_finish(op);
+                end_search(op);
                 return;
         }
         if (json_array_size(op->holders) > 0 && !op->force) {
@@ -297,7 +307,7 @@ static void ask_holders(Operation *op) {
         if (r < 0) {
                 fault_set(&op->fault, r, FAULT_WORKER_FAILED, "who has the device open could not be found out: %s",
                           strerror(-r));
-                operation_finish(op);
+                end_search(op);
         }
 }
 
@@ -336,6 +346,15 @@ static int on_begin(sd_event_source *source, void *userdata) {
         sd_event_source_disable_unref(source);
         begin(userdata);
         return 0;
+}
+
+void operation_give_back(Operation *op) {
+        if (!op->nodes && collect_nodes(op) < 0) {
+                op->nodes = strv_free(op->nodes);
+                confirm_undo_again(op);
+                return;
+        }
+        begin(op);
 }
 
 /* The job is announced before anything happens to it. */
@@ -410,9 +429,11 @@ int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *
         if (join_drain(allocation, force, release, ret))
                 return 0;
         /* An activation that still waits for a device ends with the wish for it. */
-        if (release && allocation->job && allocation->job->state == JOB_WAITING &&
-            streq(allocation->job->operation, "activate"))
+        if (release && allocation->job && job_waits_for_device(allocation->job))
                 (void) manager_cancel_job(m, allocation->job, NULL);
+        /* Whoever gives the devices back by himself does not need to confirm that he took them. */
+        if (allocation->job && allocation->job->state == JOB_CONFIRMING)
+                confirm_drop(allocation->job->userdata);
         r = start(m, allocation, uid, release ? "release" : "deactivate", force, release, false, ret, fault);
         if (r >= 0)
                 allocation->releasing = release;

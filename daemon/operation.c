@@ -56,6 +56,7 @@ int operation_may_touch(Manager *m, Fault *fault) {
 
 void operation_free(Operation *op) {
         node_watch_free(op->watch);
+        sd_event_source_disable_unref(op->confirm);
         plan_done(&op->plan);
         fault_done(&op->fault);
         strv_free(op->nodes);
@@ -233,8 +234,13 @@ int record_progress(Manager *m, const Allocation *allocation, StoreDone done, vo
         _cleanup_(json_decrefp) json_t *body =
                 json_pack("{s:s, s:b}", "state", allocation_state_to_string(allocation->state), "release",
                           allocation->releasing);
-        StoreTxn *txn = store_begin(m->store, STORE_RUNTIME);
 
+        if (body && allocation->confirm_usec > 0) {
+                json_object_set_new(body, "confirm", json_integer((json_int_t) allocation->confirm_usec));
+                json_object_set_new(body, "confirm-uid", json_integer((json_int_t) allocation->confirm_uid));
+        }
+
+        StoreTxn *txn = store_begin(m->store, STORE_RUNTIME);
         if (!txn || !body) {
                 store_abandon(txn);
                 return -ENOMEM;

@@ -23,8 +23,11 @@ struct Operation {
         Fault fault;              /* the first failure */
         bool force, release, internal, undo_failed;
         bool recording;           /* a step record or the progress is being written */
+        bool giving_back;         /* an activation that nobody confirmed: the devices go back */
         bool closed;              /* a node was closed while its holders were being looked for */
         json_t *holders;          /* who has nodes open, as last seen */
+        unsigned confirm_sec;     /* activate: undone after that time unless confirmed; UINT_MAX: not said */
+        sd_event_source *confirm; /* the time to confirm, or to try the give-back again */
         uid_t uid;
         char holder[ID_SIZE];     /* device operations: what its resource keys are held for */
         WorkerRun *run;
@@ -105,6 +108,10 @@ int kernel_module_load(Manager *m, const char *name, void (*done)(void *userdata
 int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, Job **ret, Fault *fault);
 int operation_deactivate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, bool release, Job **ret,
                          Fault *fault);
+/* Gives back what an activation took, as a deactivation does, and ends the operation. */
+void operation_give_back(Operation *op);
+/* Whether the job is an activation that has not begun: it waits for a device or for readiness. */
+bool job_waits_for_device(const Job *job);
 /* What a crash left: undo without asking who holds the device open, then claimed. Counted in m->reconciling. */
 int operation_recover(Manager *m, Allocation *allocation, Fault *fault);
 /* reconcile.c: the same, said in the log. */

@@ -3,6 +3,7 @@
 /* The start: stored allocations are loaded, their resource keys locked, and what the last run left is moved towards fewer
  * claims. Running it twice is the same as once: everything is decided from what is recorded and observed. */
 
+#include "confirm.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -64,6 +65,10 @@ static int load_progress(void *userdata, const char *key, const char *owner, jso
 
         if (a)
                 a->releasing = json_is_true(json_object_get(body, "release"));
+        if (a) {
+                a->confirm_usec = (uint64_t) json_integer_value(json_object_get(body, "confirm"));
+                a->confirm_uid = (uid_t) json_integer_value(json_object_get(body, "confirm-uid"));
+        }
         if (a && word && (int) allocation_state_from_string(word) >= 0)
                 a->state = allocation_state_from_string(word);
         return 0;
@@ -196,6 +201,8 @@ static void reconcile_one(Manager *m, Allocation *a) {
                         log_plain(LOG_ERR, "%s: %s", a->id, strempty(fault.message));
         } else if (a->state == ALLOCATION_ACTIVE && (why = what_is_amiss(m, a, &device)))
                 lose(m, a, device, why);
+        if (a->confirm_usec > 0 && (a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_LOST))
+                confirm_resume(m, a);
 }
 
 void reconcile_start(Manager *m) {

@@ -28,6 +28,7 @@ static const char *const fault_code_table[_FAULT_MAX] = {
         [FAULT_NO_IOMMU] = "NoIommu",
         [FAULT_NO_MEMORY] = "NoMemory",
         [FAULT_NOT_AUTHORIZED] = "NotAuthorized",
+        [FAULT_NOT_CONFIRMED] = "NotConfirmed",
         [FAULT_NOT_READY] = "NotReady",
         [FAULT_OUT_OF_SPACE] = "OutOfSpace",
         [FAULT_PLAN_CHANGED] = "PlanChanged",

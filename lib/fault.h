@@ -34,6 +34,7 @@ typedef enum FaultCode {
         FAULT_NO_IOMMU,
         FAULT_NO_MEMORY,
         FAULT_NOT_AUTHORIZED,
+        FAULT_NOT_CONFIRMED,
         FAULT_NOT_READY,
         FAULT_OUT_OF_SPACE,
         FAULT_PLAN_CHANGED,

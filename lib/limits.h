@@ -33,6 +33,7 @@
 #define CHECKS_WAITING_PER_UID_MAX 256u     /* behind them */
 #define JOBS_MAX 4096u
 #define JOBS_PER_UID_MAX 64u
+#define CONFIRM_MAX_SEC 86400u              /* that an activation may wait to be confirmed */
 #define JOB_LINGER_SEC 30u                  /* a finished job stays visible that long */
 #define WORKERS_MAX 16u                     /* running side by side */
 #define WORKER_MESSAGE_MAX (1024u * 1024u)

@@ -89,6 +89,7 @@ static void assert_defaults(const Config *config) {
         assert_int_equal(config->log_level, LOG_INFO);
         assert_int_equal(config->workers, 4);
         assert_int_equal(config->step_timeout_percent, 100);
+        assert_int_equal(config->network_confirm_sec, 0);
         assert_true(config->spare_worker);
 }
 
@@ -114,6 +115,7 @@ static void test_all_keys(void **state) {
                    "Worker=/opt/worker\r\n"
                    "Workers=16\n"
                    "StepTimeoutFactor=120\n"
+                   "NetworkConfirmSec=90\n"
                    "SpareWorker=no\n"
                    "\n"
                    "[Log]\n"
@@ -124,6 +126,7 @@ static void test_all_keys(void **state) {
         assert_string_equal(f->config.worker, "/opt/worker");
         assert_int_equal(f->config.workers, 16);
         assert_int_equal(f->config.step_timeout_percent, 12000);
+        assert_int_equal(f->config.network_confirm_sec, 90);
         assert_false(f->config.spare_worker);
         assert_int_equal(f->config.log_level, LOG_DEBUG);
 }
@@ -190,6 +193,9 @@ static void test_bad_values(void **state) {
                 { "[Service]\nWorkers=-1\n", "from 1 to 16" },
                 { "[Service]\nWorkers=4 workers\n", "from 1 to 16" },
                 { "[Service]\nWorkers=99999999999999999999\n", "from 1 to 16" },
+                { "[Service]\nNetworkConfirmSec=86401\n", "up to 86400" },
+                { "[Service]\nNetworkConfirmSec=-1\n", "up to 86400" },
+                { "[Service]\nNetworkConfirmSec=1m\n", "up to 86400" },
                 { "[Service]\nStepTimeoutFactor=121\n", "from 0.01 to 120" },
                 { "[Service]\nStepTimeoutFactor=120.01\n", "from 0.01 to 120" },
                 { "[Service]\nStepTimeoutFactor=0.00\n", "from 0.01 to 120" },
@@ -208,7 +214,7 @@ static void test_bad_values(void **state) {
                 { "[Log]\nLevel=INFO\n", "valid: debug" },
                 { "[Service]\nworkers=3\n",
                   "unknown key 'workers' in [Service] (valid: Node, ModuleDirectory, "
-                  "Worker, Workers, StepTimeoutFactor, SpareWorker)" },
+                  "Worker, Workers, StepTimeoutFactor, SpareWorker, NetworkConfirmSec)" },
                 { "[Log]\nWorkers=3\n", "unknown key 'Workers' in [Log] (valid: Level)" },
                 { "[Sevice]\nWorkers=3\n", "unknown section [Sevice] (valid: Service, Log)" },
                 { "\nWorkers=3\n", "'Workers' stands before any section (valid: Service, Log)" },

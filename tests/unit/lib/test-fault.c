@@ -10,7 +10,7 @@ static const char *const words[] = {
         "GroupInUse",    "Internal",          "InvalidArgument",
         "InvalidRegex",  "InvalidValue",      "LimitReached",
         "ModuleMissing", "NoDeviceAvailable", "NoIommu",
-        "NoMemory",      "NotAuthorized",     "NotReady",
+        "NoMemory",      "NotAuthorized",     "NotConfirmed", "NotReady",
         "OutOfSpace",    "PlanChanged",       "ReadOnlyState",
         "RegexLimit",    "RuleExists",        "StateDamaged",
         "StepFailed",    "StoreFailed",       "TimedOut",
