@@ -23,8 +23,9 @@ static void test_statuses(void **state) {
 static void test_every_fault_has_a_status(void **state) {
         static const char *const failures[] = {
                 "None",        "AllocationExists", "Cancelled",      "GroupExists",      "Internal",
-                "NoMemory",    "OutOfSpace",       "RuleExists",     "StateDamaged",     "StepFailed",
-                "StoreFailed", "TimedOut",         "TooManyObjects", "VolatileIdentity", "WorkerFailed",
+                "NoMemory",    "NotConfirmed",     "OutOfSpace",    "RuleExists",       "StateDamaged",
+                "StepFailed",  "StoreFailed",      "TimedOut",      "TooManyObjects",   "VolatileIdentity",
+                "WorkerFailed",
         };
 
         for (int code = 0; code < _FAULT_MAX; code++) {
