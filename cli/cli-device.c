@@ -75,6 +75,16 @@ int verb_device_reset(Cli *cli, char **arguments, int n) {
         return r < 0 ? r : finish_job(cli, json_string_value(json_array_get(reply, 0)), NULL, NULL);
 }
 
+int verb_device_quarantine(Cli *cli, char **arguments, int n) {
+        _cleanup_free_ char *path = NULL;
+        int r = find_object(cli, KIND_DEVICE, arguments[0], &path);
+
+        if (r >= 0)
+                r = bus_change(cli, path, INTERFACE("Device"), "Quarantine", "sa{sv}", json_pack("[s, {}]", arguments[1]),
+                               NULL);
+        return r < 0 ? r : show_done(cli);
+}
+
 int verb_device_clear_quarantine(Cli *cli, char **arguments, int n) {
         _cleanup_free_ char *path = NULL;
         int r = find_object(cli, KIND_DEVICE, arguments[0], &path);

@@ -20,6 +20,7 @@ VERB(devices);
 /* cli-device.c */
 VERB(device_show);
 VERB(device_reset);
+VERB(device_quarantine);
 VERB(device_clear_quarantine);
 VERB(explain);
 /* cli-groups.c */

@@ -49,6 +49,8 @@ void allocation_clear_steps(Allocation *allocation) {
         allocation->observed = NULL;
         plan_done(&allocation->applied);
         allocation->applied = (Plan) { 0 };
+        json_decref(allocation->notes);
+        allocation->notes = NULL;
 }
 
 Allocation *allocation_free(Allocation *allocation) {

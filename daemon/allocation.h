@@ -71,6 +71,7 @@ struct Allocation {
         char **observed;        /* what was observed before each of them; NULL entry: not begun */
         uint64_t confirm_usec;  /* CLOCK_BOOTTIME: undone then unless confirmed; 0: nobody has to confirm */
         uid_t confirm_uid;      /* whose activation that is */
+        json_t *notes;          /* {host device: text}: what modules noted before an activation, for the probe; NULL: nothing */
         uint64_t created_usec;  /* CLOCK_REALTIME */
         UT_hash_handle hh;      /* in the manager, by id */
 };

@@ -204,6 +204,35 @@ static int method_reset(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         return r < 0 ? bus_error_from_fault(error, r, &fault) : bus_reply_job(m, job);
 }
 
+static int method_quarantine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusObject object = *(BusObject *) userdata;
+        Device *device = object.object;
+        const char *details[] = { "device", device->id, "type", device->module->name, NULL };
+        _cleanup_fault_ Fault fault = { 0 };
+        const char *reason;
+        BusCall *call;
+        Caller caller;
+        int r = sd_bus_message_read(m, "s", &reason);
+
+        if (r >= 0)
+                r = bus_no_options(m, "the options of Quarantine", error);
+        if (r >= 0)
+                r = auth_check(object.bus, m, RIGHT_MANAGE_DEVICES, details, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = auth_caller(object.bus, m, &caller, error);
+        if (r < 0)
+                return r;
+        r = bus_call_new(object.bus, m, OBJECT_DEVICE, &call);
+        if (r >= 0)
+                r = manager_quarantine(object.bus->manager, &caller, device, reason, bus_call_done_empty, call, &fault);
+        if (r < 0) {
+                bus_call_free(call);
+                return bus_error_from_fault(error, r, &fault);
+        }
+        return 1;
+}
+
 static int method_clear_quarantine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
         Device *device = object.object;
@@ -252,6 +281,8 @@ static const sd_bus_vtable vtable[] = {
                                 method_explain, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_reset,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Quarantine", SD_BUS_ARGS("s", reason, "a{sv}", options), SD_BUS_NO_RESULT,
+                                method_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ClearQuarantine", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT,
                                 method_clear_quarantine, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,

@@ -145,6 +145,8 @@ static const Key keys[] = {
         { "Service", "SpareWorker", parse_switch, offsetof(Config, spare_worker), "yes", 0, "yes or no" },
         { "Service", "NetworkConfirmSec", parse_seconds, offsetof(Config, network_confirm_sec), "0", CONFIRM_MAX_SEC,
           "a number of seconds up to 86400, or 0 for none" },
+        { "Health", "QuarantineRetrySec", parse_seconds, offsetof(Config, quarantine_retry_sec), "0", QUARANTINE_RETRY_MAX_SEC,
+          "0 for never, or a number of seconds up to 2592000" },
         { "Log", "Level", parse_log_level, offsetof(Config, log_level), "info", 0,
           "debug, info, notice, warning or err" },
 };

@@ -19,6 +19,7 @@ typedef struct Config {
         unsigned step_timeout_percent; /* [Service] StepTimeoutFactor=; of the kinds' own times, 0.01 … 120 */
         unsigned network_confirm_sec; /* [Service] NetworkConfirmSec=; 0: none */
         bool spare_worker;       /* [Service] SpareWorker=; keep one warm */
+        unsigned quarantine_retry_sec; /* [Health] QuarantineRetrySec=; 0: never */
         char **problems;         /* what was wrong, for the log and `passthroughctl status`; NULL-terminated */
 } Config;
 

@@ -6,6 +6,7 @@
 
 #include "json-util.h"
 #include "operation.h"
+#include "quarantine.h"
 
 /* ---- devices ---- */
 
@@ -97,6 +98,7 @@ void manager_group_counts(Manager *m, const Group *group, unsigned *ret_total, u
 
 int manager_explain_device(Manager *m, Device *device, FindingList *ret, Fault *fault) {
         (void) device_eligible(m, device, "", NULL, ret);
+        quarantine_explain(m, device, ret);
         if (!device->groups || !device->groups[0])
                 finding_add(ret, PT_SEVERITY_NOTE, "no-group", device->id,
                             "passthroughctl make-resource, or a rule that matches it",

@@ -90,8 +90,19 @@ static void on_undo_after(void *userdata, WorkerRun *run, size_t step, int resul
                     "undo of \"%s\" failed: %s", a->applied.steps[step].sentence, strempty(error));
 }
 
+/* The records go after the probe: one that was cut off is made up for by the next start. */
+static void on_probed(Operation *op) {
+        if (!op->unprobed) {
+                remove_records(op);
+                return;
+        }
+        op->undo_failed = true;
+        op->after_undo(op);
+}
+
 static void on_undo_done(void *userdata, int result, const Fault *fault) {
         Operation *op = userdata;
+        _cleanup_(json_decrefp) json_t *records = allocation_records(op->allocation);
 
         op->run = NULL;
         if (op->undo_failed)
@@ -114,7 +125,7 @@ static void on_undo_done(void *userdata, int result, const Fault *fault) {
                 op->after_undo(op);
                 return;
         }
-        remove_records(op);
+        operation_probe(op, records, op->allocation->notes, on_probed);
 }
 
 static void on_stuck_gone(void *userdata) {

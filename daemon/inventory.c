@@ -79,6 +79,7 @@ static void device_free(Inventory *inventory, Device *device) {
         free(device->fields);
         free(device->groups);
         free(device->quarantine);
+        json_decref(device->health);
         free(device);
 }
 

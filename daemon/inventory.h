@@ -50,6 +50,7 @@ struct Device {
         Group **groups;            /* membership, maintained by membership.c; NULL-terminated or NULL */
         Allocation *allocation;    /* who claims it (directly or as a companion); maintained by the allocations */
         char *quarantine;          /* reason; NULL: none */
+        json_t *health;            /* what its last probe found, as in lib/protocol.h; NULL: nothing */
         bool failed;               /* a give-back failed: held until reconcile succeeds */
         Device *next_offer;        /* of the same host device */
         uint64_t serial;           /* order of appearance, for stable listing */

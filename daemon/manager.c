@@ -6,6 +6,8 @@
 #include "observe.h"
 #include "operation.h"
 #include "pending.h"
+#include "probe.h"
+#include "quarantine.h"
 #include "reconcile.h"
 
 static const char *const object_kind_table[_OBJECT_MAX] = {
@@ -49,6 +51,7 @@ static void on_device_added(void *userdata, Device *device) {
         Manager *m = userdata;
 
         find_claim(m, device);
+        quarantine_apply(m, device);
         if (m->events.added)
                 m->events.added(m->events.userdata, OBJECT_DEVICE, device->id);
         policy_device_added(m->policy, device);
@@ -62,6 +65,8 @@ static void on_device_changed(void *userdata, Device *device, uint64_t fields) {
                 m->events.device_fields(m->events.userdata, device, fields);
         policy_device_changed(m->policy, device, fields);
         operation_host_changed(m, device->host);
+        if (fields != 0)
+                quarantine_apply(m, device);
         observe_again(m, device);
         manager_kick(m);
 }
@@ -132,20 +137,13 @@ static int load_rule(void *userdata, const char *key, const char *owner, json_t 
         return 0;
 }
 
-static int load_quarantine(void *userdata, const char *key, const char *owner, json_t *body) {
-        Manager *m = userdata;
-        Device *device = inventory_find(m->inventory, key);
-
-        if (device)
-                device->quarantine = strdup(strempty(json_string_value(json_object_get(body, "reason"))));
-        return 0;
-}
-
 static int load_state(Manager *m, Fault *fault) {
         int r = store_load(m->store, TABLE_GROUPS, load_group, m, fault);
 
         if (r >= 0)
                 r = store_load(m->store, TABLE_RULES, load_rule, m, fault);
+        if (r >= 0)
+                r = quarantine_load(m, fault);
         if (r >= 0)
                 r = reconcile_load(m, fault);
         return r;
@@ -244,9 +242,6 @@ int manager_start(Manager *m, Fault *fault) {
         r = inventory_start(m->inventory, fault);
         if (r < 0)
                 return r;
-        r = store_load(m->store, TABLE_QUARANTINE, load_quarantine, m, fault);
-        if (r < 0)
-                return r;
         if (store_health(m->store) != STORE_OK)
                 log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "state: %s", strempty(store_health_reason(m->store)));
         if (store_health(m->store) == STORE_OK)
@@ -279,6 +274,8 @@ Manager *manager_free(Manager *m) {
                 return NULL;
         m->events = (ManagerEvents) { 0 };
         m->workers = worker_pool_free(m->workers);
+        probes_free(m);
+        quarantine_free(m);
         operations_free(m);
         m->store = store_close(m->store);
         pendings_free(m);

@@ -80,6 +80,8 @@ typedef struct Manager {
         sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
         struct Pending *pending; /* changes being written */
         struct Observation *observation; /* slow fields being read, observe.c */
+        struct QuarantineTable *quarantines; /* quarantine.c; NULL while there is none */
+        struct Probe *probes;    /* looks at devices under way, probe.c */
 } Manager;
 
 /* Opens everything and loads the stored records; blocks; no device is touched. */
@@ -137,6 +139,9 @@ int manager_deactivate(Manager *m, const Caller *caller, Allocation *allocation,
                        Fault *fault);
 int manager_release(Manager *m, const Caller *caller, Allocation *allocation, json_t *options, Job **ret, Fault *fault);
 int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job **ret, Fault *fault);
+/* `reason`: one line for people. */
+int manager_quarantine(Manager *m, const Caller *caller, Device *device, const char *reason, OpDone done, void *userdata,
+                       Fault *fault);
 int manager_clear_quarantine(Manager *m, const Caller *caller, Device *device, OpDone done, void *userdata, Fault *fault);
 /* The holder of a bus name, unit or pipe went: the wish ends, not the guest's use. */
 void manager_holder_vanished(Manager *m, Allocation *allocation);

@@ -143,6 +143,15 @@ static void on_after(void *userdata, WorkerRun *run, size_t step, int result, co
                             "%s: %s (goes on)", plan->steps[step].sentence, strempty(error));
 }
 
+static void on_noted(void *userdata, const char *device, const char *text) {
+        Operation *op = userdata;
+        Allocation *a = op->allocation;
+
+        if (!a->notes)
+                a->notes = json_object();
+        (void) json_object_set_new(a->notes, device, json_string(text));
+}
+
 static void on_stuck_gone(void *userdata);
 
 static void run_ended(Operation *op) {
@@ -175,6 +184,7 @@ static void on_done(void *userdata, int result, const Fault *fault) {
 static const WorkerEvents worker_events = {
         .before = on_before,
         .after = on_after,
+        .noted = on_noted,
         .done = on_done,
         .gone = on_stuck_gone,
 };
@@ -199,6 +209,7 @@ static void start_worker(Operation *op) {
                                         .devices_json = devices,
                                         .module_directory = loader_directory(op->m->loader),
                                         .plan = &op->allocation->applied,
+                                        .note = true,
                                 },
                                 &worker_events, op, &op->run, &op->fault);
         if (r < 0) {

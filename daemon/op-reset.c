@@ -28,6 +28,11 @@ static void on_before(void *userdata, WorkerRun *run, size_t step, const char *o
                 worker_run_go(run);
 }
 
+static void on_probed(Operation *op) {
+        operation_release_keys(op);
+        operation_finish(op);
+}
+
 static void on_done(void *userdata, int result, const Fault *fault) {
         Operation *op = userdata;
 
@@ -38,8 +43,19 @@ static void on_done(void *userdata, int result, const Fault *fault) {
                 operation_finish_stuck(op); /* keys stay until the child is gone */
                 return;
         }
-        operation_release_keys(op);
-        operation_finish(op);
+        Device *device = inventory_find(op->m->inventory, op->job->objects[0] + strlen("devices/"));
+        _cleanup_(json_decrefp) json_t *records = json_array();
+        if (device)
+                (void) json_array_append_new(records, host_device_to_json(device->host, device->module->file));
+        operation_probe(op, records, op->notes, on_probed);
+}
+
+static void on_noted(void *userdata, const char *device, const char *text) {
+        Operation *op = userdata;
+
+        if (!op->notes)
+                op->notes = json_object();
+        (void) json_object_set_new(op->notes, device, json_string(text));
 }
 
 static void on_gone(void *userdata) {
@@ -48,6 +64,7 @@ static void on_gone(void *userdata) {
 
 static const WorkerEvents reset_events = {
         .before = on_before,
+        .noted = on_noted,
         .done = on_done,
         .gone = on_gone,
 };
@@ -84,6 +101,7 @@ static int start_worker(Operation *op, Device *device, Fault *fault) {
                                        .module_directory = loader_directory(op->m->loader),
                                        .module_file = device->module->file,
                                        .plan = &op->plan,
+                                       .note = true,
                                },
                                &reset_events, op, &op->run, fault);
 }

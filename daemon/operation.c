@@ -62,6 +62,8 @@ void operation_free(Operation *op) {
         strv_free(op->nodes);
         strv_free(op->overrides);
         json_decref(op->holders);
+        json_decref(op->notes);
+        json_decref(op->unsound);
         free(op->token);
         free(op->bundle);
         free(op);
@@ -235,6 +237,8 @@ int record_progress(Manager *m, const Allocation *allocation, StoreDone done, vo
                 json_pack("{s:s, s:b}", "state", allocation_state_to_string(allocation->state), "release",
                           allocation->releasing);
 
+        if (body && allocation->notes)
+                json_object_set(body, "notes", allocation->notes);
         if (body && allocation->confirm_usec > 0) {
                 json_object_set_new(body, "confirm", json_integer((json_int_t) allocation->confirm_usec));
                 json_object_set_new(body, "confirm-uid", json_integer((json_int_t) allocation->confirm_uid));

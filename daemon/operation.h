@@ -21,7 +21,7 @@ struct Operation {
         char **overrides;         /* devices whose overridable blockers the caller accepts */
         size_t next_module;       /* kernel modules: index of the next LOAD_MODULE step */
         Fault fault;              /* the first failure */
-        bool force, release, internal, undo_failed;
+        bool force, release, internal, undo_failed, unprobed;
         bool recording;           /* a step record or the progress is being written */
         bool giving_back;         /* an activation that nobody confirmed: the devices go back */
         bool closed;              /* a node was closed while its holders were being looked for */
@@ -35,6 +35,9 @@ struct Operation {
         OperationNext after_store;
         OperationNext after_undo;
         OperationNext after_clear;
+        OperationNext after_probe;
+        json_t *notes;            /* device operations: what modules noted before */
+        json_t *unsound;          /* {device: reason} of the probe */
 };
 
 int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocation, const char *device, Operation **ret,
@@ -63,6 +66,11 @@ int record_progress(Manager *m, const Allocation *allocation, StoreDone done, vo
 /* give-back.c: undoes what is recorded of the allocation, from last to first, then calls op->after_undo. Failures are in
  * op->fault. */
 void operation_undo(Operation *op);
+/* op-probe.c: has the devices that come back looked at, puts those that are unsound in quarantine, then calls `next`; with
+ * op->unprobed when the service ends and nothing was looked at. */
+void operation_probe(Operation *op, json_t *devices, json_t *notes, OperationNext next);
+/* This one goes into quarantine then, whatever the probe finds. */
+void operation_distrust(Operation *op, const char *device, const char *reason);
 /* DEVICE members of everything the allocation holds, for a worker. */
 json_t *allocation_records(const Allocation *allocation);
 /* State, Allocation, Allocatable … of its devices differ. */

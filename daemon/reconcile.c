@@ -63,6 +63,8 @@ static int load_progress(void *userdata, const char *key, const char *owner, jso
         Allocation *a = manager_find_allocation(m, key);
         const char *word = json_string_value(json_object_get(body, "state"));
 
+        if (a && !a->notes)
+                a->notes = json_incref(json_object_get(body, "notes"));
         if (a)
                 a->releasing = json_is_true(json_object_get(body, "release"));
         if (a) {

@@ -19,6 +19,7 @@ typedef enum WorkerMode {
         WORKER_UNDO,
         WORKER_OBSERVE,
         WORKER_HOLDERS,
+        WORKER_PROBE,
 } WorkerMode;
 
 /* Everything is borrowed for the length of worker_pool_run(). */
@@ -32,7 +33,9 @@ typedef struct WorkerSpec {
         json_t *observed;            /* undo: [text or null…], one a step */
         json_t *devices_json;        /* instead of `devices`, for records of devices that are gone; NULL otherwise */
         const char *const *nodes;    /* holders */
-        unsigned timeout_msec;       /* observe, holders: of the whole request; 0: default */
+        bool note;                   /* execute: modules note first what a probe compares later */
+        json_t *notes;               /* probe: {device: text} as noted; NULL for none */
+        unsigned timeout_msec;       /* observe, holders, probe: of the whole request; 0: default */
 } WorkerSpec;
 
 typedef struct WorkerEvents {
@@ -45,6 +48,10 @@ typedef struct WorkerEvents {
         void (*fields)(void *userdata, WorkerRun *run, const char *device, json_t *fields, int result, const char *error);
         /* Holders: [{pid, comm, unit, node}…]. */
         void (*held)(void *userdata, WorkerRun *run, json_t *holders);
+        /* Execute with `note`: before the first step, what a device's module wants to be given when it is probed. */
+        void (*noted)(void *userdata, const char *device, const char *text);
+        /* Probe: one device; findings as in lib/protocol.h. */
+        void (*health)(void *userdata, const char *device, json_t *findings, int result, const char *error);
         /* The end, exactly once; the run is freed when it returns. `fault`: StepFailed, TimedOut,
          * WorkerFailed, Cancelled or DriverStuck, or what the worker says of the step that failed
          * (DeviceGone, DriverMissing …); never NULL. With DriverStuck the process is still in the kernel:

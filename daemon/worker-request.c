@@ -35,9 +35,9 @@ json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
 
         switch (spec->mode) {
         case WORKER_EXECUTE:
-                return json_pack("{s:s, s:s, s:s, s:s*, s:o, s:O}", "type", "job", "job",
+                return json_pack("{s:s, s:s, s:s, s:s*, s:o, s:O, s:b}", "type", "job", "job",
                                  strempty(spec->job), "mode", "execute", "module_dir", directory, "devices",
-                                 devices_of(spec), "steps", steps);
+                                 devices_of(spec), "steps", steps, "note", (int) spec->note);
         case WORKER_UNDO:
                 return json_pack("{s:s, s:s, s:s, s:s*, s:o, s:O, s:O}", "type", "job", "job",
                                  strempty(spec->job), "mode", "undo", "module_dir", directory, "devices",
@@ -47,6 +47,9 @@ json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
                                  devices_of(spec));
         case WORKER_HOLDERS:
                 return json_pack("{s:s, s:o}", "type", "holders", "nodes", nodes_of(spec));
+        case WORKER_PROBE:
+                return json_pack("{s:s, s:s*, s:o, s:O*}", "type", "probe", "module_dir", directory, "devices",
+                                 devices_of(spec), "notes", spec->notes);
         default:
                 return NULL;
         }

@@ -128,6 +128,8 @@ static void describe_place(const WorkerRun *run, char buffer[static PLACE_SIZE])
                 snprintf(buffer, PLACE_SIZE, "while it looked at devices");
         else if (run->mode == WORKER_HOLDERS)
                 snprintf(buffer, PLACE_SIZE, "while it looked for holders of devices");
+        else if (run->mode == WORKER_PROBE)
+                snprintf(buffer, PLACE_SIZE, "while it probed devices");
         else if (current_step(run, &step))
                 snprintf(buffer, PLACE_SIZE, "%s step %zu of %zu (%s)", run->begun ? "in" : "before",
                          step + 1, run->n_steps, strempty(step_text(run, step, "sentence")));
@@ -446,6 +448,34 @@ static void take_held(WorkerRun *run, json_t *message) {
                 run->events.held(run->userdata, run, holders);
 }
 
+static void take_noted(WorkerRun *run, json_t *message) {
+        const char *device = json_string_value(json_object_get(message, "device"));
+        const char *text = json_string_value(json_object_get(message, "text"));
+
+        if (run->mode != WORKER_EXECUTE || run->step > 0 || run->begun || !device || !text ||
+            strlen(text) > TEXT_MAX_BYTES) {
+                fail_protocol(run, "noted what nobody asked for, or not completely");
+                return;
+        }
+        if (run->events.noted)
+                run->events.noted(run->userdata, device, text);
+}
+
+static void take_health(WorkerRun *run, json_t *message) {
+        const char *device = json_string_value(json_object_get(message, "device"));
+        json_t *findings = json_object_get(message, "findings");
+        int64_t result;
+
+        if (run->mode != WORKER_PROBE || !device || !json_is_array(findings) ||
+            message_get_int(message, "result", &result) < 0 || result > 0 || result < INT32_MIN) {
+                fail_protocol(run, "spoke of a device's health that nobody asked for, or not completely");
+                return;
+        }
+        if (run->events.health)
+                run->events.health(run->userdata, device, findings, (int) result,
+                                   json_string_value(json_object_get(message, "error")));
+}
+
 static void take_log(WorkerRun *run, json_t *message) {
         int64_t level = LOG_INFO;
 
@@ -489,6 +519,7 @@ static const struct {
 } messages[] = {
         { "before", take_before }, { "after", take_after }, { "fields", take_fields },
         { "held", take_held },     { "log", take_log },     { "done", take_done },
+        { "noted", take_noted },   { "health", take_health },
 };
 
 static void on_message(void *userdata, json_t *message) {

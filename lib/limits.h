@@ -45,6 +45,7 @@
 #define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */
 #define STRINGS_MAX 1024u                   /* in a list that a caller gives */
 #define MODULE_CRASHES_MAX 2u
+#define QUARANTINE_RETRY_MAX_SEC 2592000u   /* between two probes of a device in quarantine: 30 days */
 #define MONITOR_BUFFER_BYTES (32 * 1024 * 1024) /* device events that wait in the kernel */
 #define MONITOR_BATCH_MAX 64u               /* device events taken in one turn of the loop */
 #define SETTLE_LATEST_USEC 20000u           /* while more device events come in, those before wait no longer */

@@ -7,9 +7,11 @@
  *   worker                              service
  *   hello {pid, version}                (as soon as it runs; a warm spare waits here)
  *                                       job {job, mode: execute|undo, module_dir, devices: [DEVICE…],
- *                                            steps: [STEP…], observed: [TEXT|null…] (undo only)}
+ *                                            steps: [STEP…], observed: [TEXT|null…] (undo only),
+ *                                            note: true (execute; else left out)}
  *                                       observe {devices: [DEVICE…], module_dir}
  *                                       holders {nodes: ["/dev/vfio/17"…]}
+ *                                       probe {devices: [DEVICE…], module_dir, notes: {device: TEXT}}
  *   before {step, observed}             recorded durably, then
  *                                       go {step}   or   stop {}
  *   after {step, result, error, code, text}
@@ -17,6 +19,10 @@
  *                                       the FaultCode's word or null; text: what was found then, or null
  *   fields {device, fields: {name: value}, result, error}            one for each observed device
  *   held {holders: [{pid, comm, unit, node}…]}
+ *   noted {device, text}                            before the first step, where `note` asks for it: what the
+ *                                                   module's health() will compare with
+ *   health {device, findings: [{severity, code, text, culprit, remedy}…], result, error}
+ *                                                   one for each probed device; severity as PtSeverity
  *   log {level, text}
  *   done {result, error}                after every request; error: text for people where nothing else said
  *                                       why, else null. The worker waits for the next request

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ailment.h"
 #include "bind.h"
 #include "control-fs.h"
 #include "hotplug.h"
@@ -64,6 +65,11 @@ ORDER(unplug_any)
 ORDER(plug_any)
 ORDER(storm_write)
 ORDER(sriov_order_write)
+ORDER(dead_write)
+ORDER(alive_write)
+ORDER(errors_write)
+ORDER(link_write)
+ORDER(exchange_write)
 
 const ControlFile control_files[] = {
         { "device", "driver_override", 0644, driver_override_read, driver_override_write },
@@ -102,6 +108,11 @@ const ControlFile control_files[] = {
         { "control", "unplug", 0200, NULL, control_unplug_any },
         { "control", "plug", 0200, NULL, control_plug_any },
         { "control", "vfs", 0200, NULL, control_sriov_order_write },
+        { "control", "dead", 0200, NULL, control_dead_write },
+        { "control", "alive", 0200, NULL, control_alive_write },
+        { "control", "errors", 0200, NULL, control_errors_write },
+        { "control", "link", 0200, NULL, control_link_write },
+        { "control", "exchange", 0200, NULL, control_exchange_write },
         { "control", "storm", 0200, NULL, control_storm_write },
         { "control", "control", 0200, NULL, control_more_write },
         { "control", "waiting", 0444, control_waiting, NULL },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "hotplug.h"
 
+#include "ailment.h"
 #include "bind.h"
 #include "config-space.h"
 #include "inject.h"
@@ -294,6 +295,8 @@ int reset_write(Kernel *k, const char *bdf, const char *text) {
         if (r >= 0 &&
             (tree_read(k->tree, path.s, "reset_method", methods, sizeof(methods)) < 0 || !methods[0]))
                 r = -ENOTTY;
+        if (r >= 0)
+                ailment_reset(k, bdf, path.s);
         device_unlock(k, bdf);
         return r;
 }

@@ -2,6 +2,7 @@
 #include "context.h"
 
 #include "host-fact.h"
+#include "lib/parse.h"
 #include "lib/schema.h"
 #include "lib/value-util.h"
 #include "udev-property.h"
@@ -166,7 +167,25 @@ static int service_put_identity(PtContext *base, const PtIdentity *identity) {
 }
 
 static int service_put_finding(PtContext *base, const PtFinding *finding) {
-        return -EPERM;
+        WorkerContext *context = from_base(base);
+        json_t *item;
+
+        if (context->phase != CONTEXT_HEALTH || context->describing)
+                return -EPERM;
+        if (!finding || finding->severity >= _PT_SEVERITY_MAX || isempty(finding->code) || isempty(finding->text))
+                return -EINVAL;
+        if (!context->findings)
+                context->findings = json_array();
+        if (!context->findings)
+                return -ENOMEM;
+        if (json_array_size(context->findings) >= FINDINGS_MAX)
+                return -E2BIG;
+        /* jansson takes no text that is not UTF-8. */
+        item = json_pack("{s:i, s:s, s:s, s:s?, s:s?}", "severity", (int) finding->severity, "code", finding->code,
+                         "text", finding->text, "culprit", finding->culprit, "remedy", finding->remedy);
+        if (!item)
+                return -EINVAL;
+        return json_array_append_new(context->findings, item) < 0 ? -ENOMEM : 0;
 }
 
 static int service_put_step(PtContext *base, const PtStep *step) {
@@ -191,6 +210,10 @@ static int replace_text(char **slot, const char *text) {
 static int service_put_observed(PtContext *base, const char *text) {
         WorkerContext *context = from_base(base);
 
+        if (context->phase == CONTEXT_HEALTH)
+                return utf8_is_valid(strempty(text)) && strlen(strempty(text)) <= TEXT_MAX_BYTES
+                               ? replace_text(&context->observed, text)
+                               : -EINVAL;
         return context->phase == CONTEXT_RECORD ? replace_text(&context->observed, text) : -EPERM;
 }
 
@@ -221,6 +244,10 @@ static void service_set_error(PtContext *base, const char *text) {
         (void) replace_text(&from_base(base)->error, text);
 }
 
+static const char *service_get_noted(PtContext *base) {
+        return from_base(base)->phase == CONTEXT_HEALTH ? from_base(base)->noted : NULL;
+}
+
 static const PtServices worker_services = {
         .struct_size = sizeof(PtServices),
         .abi_minor = PT_ABI_MINOR,
@@ -244,6 +271,7 @@ static const PtServices worker_services = {
         .read_slow = service_read_slow,
         .write_attribute = service_write_attribute,
         .set_error = service_set_error,
+        .get_noted = service_get_noted,
 };
 
 int context_init(WorkerContext *ret, Worker *worker, const DeviceList *devices, const PtModule *module,
@@ -273,6 +301,7 @@ void context_done(WorkerContext *context) {
         }
         free(context->observed);
         free(context->error);
+        json_decref(context->findings);
         json_decref(context->properties);
         json_decref(context->facts);
         *context = (WorkerContext){};

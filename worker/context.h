@@ -15,6 +15,7 @@ typedef enum ContextPhase {
         CONTEXT_READ,   /* observe(): reads and fields */
         CONTEXT_RECORD, /* a custom step's observe(): reads and put_observed() */
         CONTEXT_WRITE,  /* a custom step's run() and undo(): reads and writes */
+        CONTEXT_HEALTH, /* health(): reads, findings and put_observed() */
 } ContextPhase;
 
 typedef struct WorkerContext {
@@ -29,6 +30,8 @@ typedef struct WorkerContext {
         PtValue described_fields
                 [FIELDS_MAX]; /* by describe(), which is called when an op asks for one of them */
         char *observed, *error;
+        const char *noted; /* health(): by the call before; borrowed, NULL for none */
+        json_t *findings;  /* by health(); NULL for none */
         json_t *properties; /* {id: {key: value}}, read when first asked for */
         json_t *facts;      /* {name: value} */
 } WorkerContext;

@@ -3,6 +3,7 @@
 
 #include "device-lock.h"
 #include "lib/protocol.h"
+#include "probe.h"
 #include "step.h"
 
 static int observe_nothing(StepCall *call, json_t **ret) {
@@ -255,6 +256,12 @@ int executor_run(Worker *worker, const Job *job, int *ret_result, Fault *fault) 
         if (r < 0) {
                 *ret_result = r;
                 return 0;
+        }
+
+        if (job->mode == JOB_EXECUTE && job->note) {
+                r = probe_note(worker, &job->devices);
+                if (r < 0)
+                        return r;
         }
 
         return job->mode == JOB_UNDO ? undo(worker, job, ret_result, fault)

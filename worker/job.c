@@ -168,6 +168,7 @@ int job_from_message(json_t *message, Job *ret, Fault *fault) {
                 return fault_set(fault, r, FAULT_INVALID_ARGUMENT,
                                  "\"%s\" is no mode: \"execute\" or \"undo\"", mode);
         job.mode = (JobMode) r;
+        job.note = json_is_true(json_object_get(message, "note"));
 
         r = device_list_from_message(message, &job.devices, fault);
         if (r < 0)

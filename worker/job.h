@@ -33,6 +33,7 @@ typedef struct Job {
         JobMode mode;
         DeviceList devices;
         Plan plan;
+        bool note;             /* execute: modules note first what health() compares later */
         const char **observed; /* undo: as many as steps, NULL for what was never begun; execute: NULL */
 } Job;
 

@@ -6,6 +6,7 @@
 #include "job.h"
 #include "lib/protocol.h"
 #include "observer.h"
+#include "probe.h"
 
 /* Handlers return a negative errno only when the service cannot be talked to any more. What became of the
  * request goes to `ret_result`, and to `fault` where there is more to say than was said already. */
@@ -32,6 +33,7 @@ static const RequestHandler request_handler_table[] = {
         { "job", handle_job },
         { "observe", handle_observe },
         { "holders", holders_run },
+        { "probe", probe_run },
 };
 
 static int handle(Worker *worker, json_t *message, int *ret_result, Fault *fault) {

@@ -140,7 +140,8 @@ typedef struct PtServices {
         int (*put_finding)(PtContext *ctx, const PtFinding *finding);
         int (*put_step)(PtContext *ctx, const PtStep *step);
         int (*put_attachment)(PtContext *ctx, const PtAttachment *attachment);
-        /* custom steps: what was observed before, as text for undo; recorded before the step goes on. */
+        /* custom steps: what was observed before, as text for undo; recorded before the step goes on. health: what is to be
+         * compared later, at most 4096 bytes. */
         int (*put_observed)(PtContext *ctx, const char *text);
 
         /* The rest is set in the worker only, NULL in the service. */
@@ -164,6 +165,11 @@ typedef struct PtServices {
         int (*put_capacity)(PtContext *ctx, const char *profile, uint32_t remaining);
         /* describe of a device that a provider made: id of the provider's host device ("pci-0000-08-00-0"). */
         int (*put_provider)(PtContext *ctx, const char *provider);
+
+        /* Since minor 1, in the worker. */
+
+        /* health: what the call before noted with put_observed(); NULL for none, as in that call itself. */
+        const char *(*get_noted)(PtContext *ctx);
 } PtServices;
 
 struct PtContext {
@@ -254,7 +260,9 @@ typedef struct PtModule {
         int (*layout)(PtContext *ctx, const PtDevice *provider, const PtDemand *const *demands);
         int (*capacity)(PtContext *ctx, const PtDevice *provider);
         /* In the worker, after a device was given back or reset: puts a blocker for a device that must not be given to the next
-         * owner ("does not answer"). NULL: nothing is looked at. */
+         * owner ("does not answer"); warnings and notes are told. Called before the device is made ready or reset too, to note
+         * with put_observed() what the call after compares with get_noted(); what that call finds is not used. Only reads.
+         * NULL: nothing is looked at. */
         int (*health)(PtContext *ctx, const PtDevice *device);
 } PtModule;
 

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdio.h>
-
-#include "lib/parse.h"
+#include "pci-link.h"
 #include "pci-vpd.h"
 #include "pci.h"
 
 /* What no device needs more of: the read-only part of real cards has a few hundred bytes. */
 #define VPD_SECTION_MAX 2048
 #define VPD_SECTIONS_MAX 8
-#define LINK_SPEED_MAX 1000 /* GT/s; PCI Express 7 has 128 */
-#define LINK_WIDTH_MAX 32
 
 /* Reading VPD takes a device up to 125 ms for each four bytes: go from section to section and read only the
  * one wanted. */
@@ -50,44 +46,9 @@ static int observe_config_serial(PtContext *ctx, const PtDevice *device,
         return n < 0 ? (int) n : pci_config_serial(config, (size_t) n, ret);
 }
 
-static ssize_t read_text(PtContext *ctx, const PtDevice *device, const char *name, char *buffer,
-                         size_t size) {
-        ssize_t n;
-
-        n = ctx->services->read_slow(ctx, device, name, buffer, size - 1, 0);
-        if (n < 0)
-                return n;
-        buffer[n] = '\0';
-        return n;
-}
-
-/* "16.0 GT/s PCIe", "2.5 GT/s PCIe", "Unknown" */
-static uint32_t parse_link_speed(const char *text) {
-        char whole[16];
-        const char *rest = strchr(text, '.');
-        uint32_t value;
-
-        if (!rest || (size_t) (rest - text) >= sizeof(whole))
-                return 0;
-        memcpy(whole, text, (size_t) (rest - text));
-        whole[rest - text] = '\0';
-        if (parse_uint32(whole, &value) < 0 || value > LINK_SPEED_MAX || rest[1] < '0' || rest[1] > '9' ||
-            !startswith(rest + 2, " GT/s"))
-                return 0;
-        return value * 1000 + (uint32_t) (rest[1] - '0') * 100;
-}
-
-static uint32_t parse_link_width(char *text) {
-        uint32_t width;
-
-        text[strcspn(text, "\n")] = '\0';
-        /* 63 is what the kernel reads from a link that is gone (all ones). */
-        return parse_uint32(text, &width) < 0 || width > LINK_WIDTH_MAX ? 0 : width;
-}
-
 int pci_observe(PtContext *ctx, const PtDevice *device) {
-        char config_serial[PCI_CONFIG_SERIAL_SIZE] = "", text[PCI_ATTRIBUTE_SIZE];
-        uint32_t speed = 0, width = 0;
+        char config_serial[PCI_CONFIG_SERIAL_SIZE] = "";
+        uint32_t speed, width;
         PciVpd vpd = { 0 };
         const char *serial;
         int r;
@@ -100,10 +61,7 @@ int pci_observe(PtContext *ctx, const PtDevice *device) {
         if (isempty(serial) && observe_config_serial(ctx, device, config_serial) >= 0)
                 serial = config_serial;
 
-        if (read_text(ctx, device, "current_link_speed", text, sizeof(text)) >= 0)
-                speed = parse_link_speed(text);
-        if (read_text(ctx, device, "current_link_width", text, sizeof(text)) >= 0)
-                width = parse_link_width(text);
+        pci_read_link(ctx, device, &speed, &width);
 
         r = ctx->services->put_field(ctx, PCI_FIELD_SERIAL, &PT_VALUE_STRING(serial));
         if (r >= 0)

@@ -125,6 +125,7 @@ static const PtModule MODULE = {
         .check = pci_check,
         .plan = pci_plan,
         .guest = pci_guest,
+        .health = pci_health,
 };
 
 PT_MODULE_DEFINE(MODULE)

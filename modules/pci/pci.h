@@ -107,6 +107,7 @@ int pci_describe(PtContext *ctx, const PtDevice *device);
 int pci_observe(PtContext *ctx, const PtDevice *device);
 int pci_uses(PtContext *ctx, const PtDevice *device);
 int pci_identity(PtContext *ctx, const PtDevice *device);
+int pci_health(PtContext *ctx, const PtDevice *device);
 int pci_check(PtContext *ctx, const PtDevice *device, const PtRequest *request);
 int pci_plan(PtContext *ctx, const PtRequest *request);
 int pci_guest(PtContext *ctx, const PtRequest *request);

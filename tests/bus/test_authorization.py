@@ -40,6 +40,7 @@ def everything_that_changes(service, nics):
         ('Rule.Update', lambda c: c.Rule(rule).Update({'enabled': False}, {})),
         ('Rule.Remove', lambda c: c.Rule(rule).Remove({})),
         ('Reset', lambda c: c.Device(device_path(NIC)).Reset({})),
+        ('Quarantine', lambda c: c.Device(device_path(NIC)).Quarantine('smells', {})),
         ('ClearQuarantine', lambda c: c.Device(device_path(NIC)).ClearQuarantine({})),
     ]
 

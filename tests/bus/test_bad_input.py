@@ -91,6 +91,7 @@ def unknown_options_everywhere():
             'Apply': (root.Manager.Export({}),), 'AddRule': ('r', [('slot', 'eq', NIC)]), 'PreviewRule': ([],),
             'Group.Allocate': ('vm',), 'Group.Update': ({},), 'Rule.Update': ({},), 'Allocation.Update': ([{'group': 'nics'}],),
             'GuestConfig': ('qemu',), 'Hold': ('test',),
+            'Quarantine': ('smells',),
         }
         paths = {'Manager': ROOT, 'Device': device_path(NIC), 'Group': group, 'Rule': rule, 'Allocation': allocation}
         job = root.start(allocation, f'{NAME}.Allocation', 'Activate', GLib.Variant('(a{sv})', ({},)))

@@ -587,8 +587,8 @@ def explain_finds_what_is_meant(s):
 
 @test()
 def usage_errors(s):
-    for arguments, part in ((['frobnicate'], "no verb 'frobnicate'"), (['device'], 'show, reset, clear-quarantine'),
-                            (['device', 'frobnicate'], 'show, reset, clear-quarantine'), (['devices', 'x'], 'no arguments'),
+    for arguments, part in ((['frobnicate'], "no verb 'frobnicate'"), (['device'], 'show, reset, quarantine, clear-quarantine'),
+                            (['device', 'frobnicate'], 'show, reset, quarantine, clear-quarantine'), (['devices', 'x'], 'no arguments'),
                             (['device', 'show'], 'more arguments'), (['devices', '--colour'], 'unrecognized option'),
                             (['devices', '--where'], 'requires an argument'), (['wait', '--timeout=soon'], 'is no time'),
                             (['allocate', b'vm\xff', 'gpus'], 'not valid UTF-8'), ([], 'passthroughctl [OPTION')):
@@ -757,6 +757,7 @@ def reset_and_rescan(s):
         write('/sys/bus/pci/drivers_probe', DISK)
     s.ctl('rescan')
     contains(s.ctl('device', 'clear-quarantine', '0000:0f:00.0', status=NOT_FOUND), 'UnknownDevice')
+    contains(s.ctl('device', 'quarantine', '0000:0f:00.0', 'smells', status=NOT_FOUND), 'UnknownDevice')
     contains(s.ctl('device', 'reset', '0000:00:01.0', status=UNAVAILABLE), ': ')
 
 

@@ -300,6 +300,36 @@ def in_the_worker(service):
     undo_crashes(service)
 
 
+def probe_crashes(service):
+    """Nobody knows how the device is: it is given back, and nobody else gets it. Before an activation it is the end of that."""
+    folder = Folder(service)
+    folder.add("unstable")
+    service.config = configured(f"[Service]\nModuleDirectory={folder.path}\nStepTimeoutFactor=0.05\n")
+    for how in ("segfault", "exit", "hang"):
+        client = start_with(service, f"health:{how}")
+        if how == "segfault":
+            client.add_rule(client.create_group("disks", "unstable"), [("slot", "eq", NVME)])
+        allocation, job = client.allocate("vm", "disks", activate=True)
+        equal(client.wait_job(job)[0], "done", how)
+        client.must(allocation, "Release")
+        equal((driver(NVME), override(NVME)), ("nvme", None), f"{how}: {NVME}")
+        for name in (NVME, "unstable-0000-03-00-0"):
+            equal(client.device_state(name), "quarantined", f"{how}: {name}, whichever module looks")
+        texts = [f["text"] for f in client.explain(client.device(NVME), "Device") if f["code"] == "quarantined"]
+        check("could not be probed" in texts[0], f"{how}: {texts}")
+        client.call(client.device(NVME), "Device", "ClearQuarantine", "a{sv}", {})
+        equal(client.device_state(NVME), "free", how)
+        service.stop()
+    client = start_with(service, "note:segfault")
+    allocation, job = client.allocate("vm", "disks", activate=True)
+    equal(client.wait_job(job)[:2], ("failed", "WorkerFailed"), "a crash before the first step")
+    equal((driver(NVME), override(NVME)), ("nvme", None), NVME)
+    equal(client.state(allocation), "claimed", "its allocation")
+    client.must(allocation, "Release")
+    service.stop()
+    snapshot.nothing_recorded()
+
+
 def undo_crashes(service):
     """In the undo of its step: the give-back failed, the device is locked, and asked again it works."""
     client = start_with(service, "step-undo:abort")
@@ -328,4 +358,4 @@ def slow_field_crashes(service):
 
 
 main([wrong, not_to_be_trusted, cut_off, folder_of_others, at_the_start, once_is_forgiven, killed_is_no_crash, when_asked,
-      in_the_worker, slow_field_crashes], may_crash=True)
+      in_the_worker, probe_crashes, slow_field_crashes], may_crash=True)

@@ -44,7 +44,8 @@ typedef struct Harness {
         const char *indent;
         uint32_t last_strength;
         bool named;
-        char *observed;                  /* of a custom step */
+        char *observed;                  /* of a custom step, and of health() */
+        const char *noted;               /* what health() is given */
         Plan plan;                       /* the steps of the last plan() */
         char property[4096], fact[4096]; /* what the last call returned */
         PtValue setting;

@@ -204,6 +204,23 @@ static void request(Harness *h, HarnessDevice *d, uint32_t flags, const PtDevice
                 print_error(h, "guest", result);
 }
 
+static void look_after(Harness *h, HarnessDevice *d, const char *noted) {
+        int r;
+
+        (void) fprintf(h->out, "%shealth%s%s\n", h->indent, noted ? ", noted before: " : "", strempty(noted));
+        h->indent = "      ";
+        h->noted = noted;
+        free(h->observed);
+        h->observed = NULL;
+        harness_enter(h, HARNESS_WORKER, "health", d);
+        r = h->module->health(&h->ctx, &d->device);
+        if (r < 0)
+                print_error(h, "health", r);
+        (void) fprintf(h->out, "%snotes %s\n", h->indent, h->observed ? h->observed : "nothing");
+        h->noted = NULL;
+        h->indent = "    ";
+}
+
 static int run(Harness *h) {
         _cleanup_free_ const PtDevice **bundle = NULL;
 
@@ -230,6 +247,10 @@ static int run(Harness *h) {
                 n = make_bundle(h, d, bundle);
                 (void) fprintf(h->out, "%s\n", d->id);
                 request(h, d, 0, bundle);
+                if (h->module->health && tree_pair(h->tree->noted, d->id)) {
+                        look_after(h, d, NULL);
+                        look_after(h, d, tree_pair(h->tree->noted, d->id));
+                }
                 if (n > 1)
                         request(h, d, PT_REQUEST_PARK_COMPANIONS, bundle);
         }

@@ -370,6 +370,10 @@ static void svc_set_error(PtContext *ctx, const char *text) {
         (void) fprintf(harness_of(ctx)->out, "%s  error: %s\n", harness_of(ctx)->indent, text);
 }
 
+static const char *svc_get_noted(PtContext *ctx) {
+        return harness_of(ctx)->noted;
+}
+
 void harness_fill_services(Harness *harness) {
         harness->services = (PtServices){
                 .struct_size = sizeof(PtServices),
@@ -405,4 +409,5 @@ void harness_enter(Harness *harness, HarnessMode mode, const char *op, HarnessDe
         harness->services.read_slow = worker ? svc_read_slow : NULL;
         harness->services.write_attribute = worker ? svc_write_attribute : NULL;
         harness->services.set_error = worker ? svc_set_error : NULL;
+        harness->services.get_noted = worker ? svc_get_noted : NULL;
 }

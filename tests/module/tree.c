@@ -294,6 +294,8 @@ static int read_line(Reader *reader, char *line) {
                 return add_pair(&reader->tree->facts, rest, value);
         if (kind == '=' && (rest = (char *) startswith(line, "setting ")))
                 return add_pair(&reader->tree->settings, rest, value);
+        if (kind == '=' && (rest = (char *) startswith(line, "noted ")))
+                return add_pair(&reader->tree->noted, rest, value);
         if (kind == '=' && (rest = (char *) startswith(line, "udev "))) {
                 if (unescape(value) < 0)
                         return complain(reader, -EINVAL, "an escape that is none of \\n, \\\\ and \\xNN");
@@ -373,5 +375,6 @@ void tree_done(Tree *tree) {
         free(tree->root);
         free_pairs(tree->facts);
         free_pairs(tree->settings);
+        free_pairs(tree->noted);
         *tree = (Tree){ 0 };
 }

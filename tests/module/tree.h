@@ -7,6 +7,7 @@
  *   # a comment
  *   fact NAME = VALUE            what PtServices.host_fact() answers
  *   setting NAME = VALUE         what PtServices.get_setting() answers, in text form
+ *   noted ID = TEXT              the device is looked after, as before an activation and as after one that noted TEXT
  *   path /sys/… = VALUE          a file outside of devices
  *   path /sys/… -> TARGET        a link outside of devices
  *   device SUBSYSTEM /devices/…  begins a device; its links in /sys/bus and its `subsystem` link are made
@@ -28,7 +29,7 @@ typedef struct TreePair {
 typedef struct Tree {
         char *root;    /* absolute */
         bool borrowed; /* a directory that was there before: never written to, never removed */
-        TreePair *facts, *settings;
+        TreePair *facts, *settings, *noted;
 } Tree;
 
 /* Complaints go to standard error with file and line. A directory in the place of a file is taken as it is: "/"

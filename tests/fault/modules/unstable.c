@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A module that is in order until PT_UNSTABLE says otherwise: "OP:HOW" with OP one of its ops and HOW one of segfault, abort,
- * exit, recursion. It offers the NVMe disks of the host, which only its own core step, or its custom step, touches. */
+ * exit, recursion, hang. It offers the NVMe disks of the host, which only its own core step, or its custom step, touches. */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <passthroughd/module.h>
 
@@ -34,6 +35,9 @@ static void misbehave(const char *op) {
                 abort();
         else if (strcmp(how, "exit") == 0)
                 exit(0);
+        else if (strcmp(how, "hang") == 0)
+                for (;;)
+                        (void) pause();
         else
                 (void) recurse(&bottom);
 }
@@ -112,6 +116,12 @@ static int touch_undo(PtContext *ctx, const PtDevice *device, const PtStep *step
         return strcmp(observed, "untouched") == 0 ? 0 : -EBADMSG;
 }
 
+/* "note" is the call before an activation, "health" the one after the give-back. */
+static int health(PtContext *ctx, const PtDevice *device) {
+        misbehave(ctx->services->get_noted(ctx) ? "health" : "note");
+        return ctx->services->put_observed(ctx, "seen");
+}
+
 static const PtFilter filters[] = {
         { .subsystem = "pci", .vendor = -1, .class_code = 0x010802, .class_mask = 0xffffff },
         { 0 },
@@ -146,6 +156,7 @@ static const PtModule module = {
         .check = check,
         .plan = plan,
         .guest = guest,
+        .health = health,
 };
 
 PT_MODULE_DEFINE(module)

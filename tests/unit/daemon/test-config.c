@@ -205,6 +205,8 @@ static void test_bad_values(void **state) {
                 { "[Service]\nStepTimeoutFactor=1.-5\n", "from 0.01 to 120" },
                 { "[Service]\nStepTimeoutFactor=4294967297\n", "from 0.01 to 120" },
                 { "[Service]\nSpareWorker=perhaps\n", "valid: yes or no" },
+                { "[Health]\nQuarantineRetrySec=never\n", "valid: 0 for never" },
+                { "[Health]\nQuarantineRetrySec=2592001\n", "valid: 0 for never" },
                 { "[Service]\nWorker=bin/worker\n", "valid: an absolute path without \"..\"" },
                 { "[Service]\nWorker=/opt/../bin/worker\n", "absolute path" },
                 { "[Service]\nModuleDirectory=/opt/..\n", "absolute path" },
@@ -216,8 +218,8 @@ static void test_bad_values(void **state) {
                   "unknown key 'workers' in [Service] (valid: Node, ModuleDirectory, "
                   "Worker, Workers, StepTimeoutFactor, SpareWorker, NetworkConfirmSec)" },
                 { "[Log]\nWorkers=3\n", "unknown key 'Workers' in [Log] (valid: Level)" },
-                { "[Sevice]\nWorkers=3\n", "unknown section [Sevice] (valid: Service, Log)" },
-                { "\nWorkers=3\n", "'Workers' stands before any section (valid: Service, Log)" },
+                { "[Sevice]\nWorkers=3\n", "unknown section [Sevice] (valid: Service, Health, Log)" },
+                { "\nWorkers=3\n", "'Workers' stands before any section (valid: Service, Health, Log)" },
                 { "[Service]\nWorkers\n", "neither [Section], Key=value nor a comment" },
                 { "\n[Service\n", "neither [Section]" },
         };

@@ -101,7 +101,7 @@ static void test_device(void **state) {
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 200);
+        assert_size(PtServices, 208);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -128,6 +128,7 @@ static void test_services(void **state) {
         assert_member(PtServices, put_layout, 176, 8);
         assert_member(PtServices, put_capacity, 184, 8);
         assert_member(PtServices, put_provider, 192, 8);
+        assert_member(PtServices, get_noted, 200, 8);
 
         assert_size(PtDemand, 24);
         assert_member(PtDemand, struct_size, 0, 4);
