@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <systemd/sd-id128.h>
 
+#include "guard.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -236,6 +237,65 @@ static int submit(Manager *m, const Caller *caller, const AllocateOptions *o, Al
         return pending_commit(p, TAKE_PTR(txn), on_allocated, fault);
 }
 
+/* Devices are reserved by what the host needs now. */
+typedef struct Reserving {
+        Manager *m;
+        Caller caller;
+        AllocateOptions options;
+        Allocation *allocation; /* owned */
+        OpDone done;
+        void *userdata;
+} Reserving;
+
+static void reserving_free(Reserving *reserving) {
+        allocate_options_done(&reserving->options);
+        allocation_free(reserving->allocation);
+        free(reserving);
+}
+
+static int submit_late(Reserving *reserving, int result, Fault *fault) {
+        Manager *m = reserving->m;
+        int r;
+
+        if (result == -ESHUTDOWN)
+                return fault_set(fault, result, FAULT_CANCELLED, "the service is about to end");
+        /* Somebody else may have had the same wish meanwhile. */
+        r = check_existing(m, &reserving->caller, reserving->allocation, fault);
+        if (r == 1 && reserving->done)
+                reserving->done(reserving->userdata, 0, NULL, reserving->allocation->id);
+        return r != 0 ? r
+                      : submit(m, &reserving->caller, &reserving->options, TAKE_PTR(reserving->allocation),
+                               reserving->done, reserving->userdata, fault);
+}
+
+static void on_evidence(void *userdata, int result) {
+        Reserving *reserving = userdata;
+        _cleanup_fault_ Fault fault = { 0 };
+
+        int r = submit_late(reserving, result, &fault);
+
+        if (r < 0 && reserving->done)
+                reserving->done(reserving->userdata, r, &fault, NULL);
+        reserving_free(reserving);
+}
+
+static int submit_reserving(Manager *m, const Caller *caller, AllocateOptions *o, Allocation *a, OpDone done,
+                            void *userdata, Fault *fault) {
+        Reserving *reserving = calloc(1, sizeof(*reserving));
+
+        if (!reserving) {
+                allocation_free(a);
+                return fault_oom(fault);
+        }
+        *reserving = (Reserving) {
+                .m = m, .caller = *caller, .options = *o, .allocation = a, .done = done, .userdata = userdata,
+        };
+        reserving->caller.sender = NULL; /* borrowed; what it stands for is in the allocation */
+        *o = (AllocateOptions) { 0 };
+        guard_refresh(m->guard, on_evidence, reserving);
+        return 0;
+}
+
 int manager_allocate(Manager *m, const Caller *caller, const char *consumer, json_t *requests, json_t *options,
                      OpDone done, void *userdata, Fault *fault) {
         _cleanup_(allocate_options_done) AllocateOptions o = { 0 };
@@ -269,6 +329,8 @@ int manager_allocate(Manager *m, const Caller *caller, const char *consumer, jso
                         done(userdata, 0, NULL, id);
                 return 0;
         }
+        if (a->thick)
+                return submit_reserving(m, caller, &o, TAKE_PTR(a), done, userdata, fault);
         return submit(m, caller, &o, TAKE_PTR(a), done, userdata, fault);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "choice.h"
+#include "guard.h"
 #include "json-util.h"
 #include "operation.h"
 
@@ -79,6 +80,33 @@ static void check_companion(Manager *m, const Device *device, Device *offer, con
                             offer->host->sysname, offer->quarantine);
 }
 
+/* Whoever offers it, or nobody: the IOMMU group moves as one, and the host would lose it too. */
+static void check_companion_need(Manager *m, const Device *device, const HostDevice *companion, FindingList *findings) {
+        Verdict verdict = guard_verdict(m->guard, companion);
+        _cleanup_free_ char *reason = NULL;
+
+        if (verdict < VERDICT_CRITICAL)
+                return;
+        reason = guard_reason(m->guard, companion);
+        (void) finding_add(findings, PT_SEVERITY_BLOCKER,
+                           verdict == VERDICT_FORBIDDEN ? "companion-forbidden" : "companion-critical", companion->id,
+                           "move the card to a slot with an IOMMU group of its own",
+                           "the host needs %s, which is in the same IOMMU group %d: %s", companion->sysname,
+                           (int) device->host->iommu_group, strempty(reason));
+        if (verdict == VERDICT_CRITICAL)
+                finding_set_overridable(findings);
+}
+
+void device_need(Manager *m, Device *device, FindingList *findings) {
+        _cleanup_free_ HostDevice **bundle = NULL;
+
+        (void) guard_explain(m->guard, device->host, findings);
+        if (inventory_bundle(m->inventory, device, &bundle) < 0)
+                return;
+        for (size_t i = 1; bundle[i]; i++)
+                check_companion_need(m, device, bundle[i], findings);
+}
+
 static void check_companions(Manager *m, Device *device, const PlanRequest *request, FindingList *findings) {
         _cleanup_free_ HostDevice **bundle = NULL;
 
@@ -100,6 +128,7 @@ bool device_eligible(Manager *m, Device *device, const char *holder, const PlanR
                 finding_add(findings, PT_SEVERITY_BLOCKER, "module-error", device->module->name, NULL, "%s",
                             strempty(fault.message));
         check_role(device, findings);
+        device_need(m, device, findings);
         check_companions(m, device, request, findings);
         if (device->role == PT_ROLE_OFFER)
                 check_keys(m, device, holder, findings);
@@ -127,14 +156,14 @@ int plan_request_for(Manager *m, const Allocation *allocation, const Request *re
         return 0;
 }
 
-/* What an administrator may decide otherwise; everything else is a fact that no right changes. */
+/* What an administrator may decide otherwise beside the findings that say so themselves; everything else is a fact that no
+ * right changes. */
 static const char *const overridable[] = { "quarantined", "companion-quarantined", "no-reset", NULL };
 
-/* The blockers of a device that the caller named become warnings. True when nothing stands against it any more. */
-static bool accept_overridden(const Device *device, const char *const *overrides, FindingList *findings) {
+bool device_accept_overridden(const Device *device, const char *const *overrides, FindingList *findings) {
         if (strv_contains(overrides, device->id))
                 for (size_t i = 0; i < findings->n_items; i++)
-                        if (strv_contains(overridable, findings->items[i].code))
+                        if (findings->overridable[i] || strv_contains(overridable, findings->items[i].code))
                                 findings->items[i].severity = PT_SEVERITY_WARNING;
         return finding_first_blocker(findings) == NULL;
 }
@@ -158,7 +187,7 @@ static bool chooser_eligible(void *userdata, Device *device, FindingList *why_no
                         return false;
         }
         (void) device_eligible(chooser->m, device, chooser->holder, chooser->request, why_not);
-        return accept_overridden(device, chooser->overrides, why_not);
+        return device_accept_overridden(device, chooser->overrides, why_not);
 }
 
 static int add_assignment(Manager *m, size_t request, Device *device, const char *holder, AssignmentList *list,
@@ -277,7 +306,7 @@ static int reuse_request(Manager *m, Allocation *a, size_t index, const char *ho
                         return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, request->devices[i].device,
                                                 "the reserved device %s is not there", request->devices[i].device);
                 (void) device_eligible(m, device, holder, &plan, &findings);
-                if (!accept_overridden(device, list->overrides, &findings))
+                if (!device_accept_overridden(device, list->overrides, &findings))
                         return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BLOCKED, device->id, "%s: %s",
                                                 device->host->sysname, finding_first_blocker(&findings)->text);
                 r = add_assignment(m, index, device, holder, list, fault);

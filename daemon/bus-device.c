@@ -171,8 +171,11 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
         BusObject object = *(BusObject *) userdata;
         Device *device = object.object;
         ExplainCall *call;
-        int r = bus_no_options(m, "the options of Explain", error);
+        int r = bus_await_evidence(object.bus, m);
 
+        if (r <= 0)
+                return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
+        r = bus_no_options(m, "the options of Explain", error);
         if (r < 0)
                 return r;
         call = calloc(1, sizeof(ExplainCall));

@@ -272,8 +272,11 @@ static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error
         BusObject object = *(BusObject *) userdata;
         _cleanup_findings_ FindingList findings = { 0 };
         _cleanup_fault_ Fault fault = { 0 };
-        int r = bus_no_options(m, "the options of Explain", error);
+        int r = bus_await_evidence(object.bus, m);
 
+        if (r <= 0)
+                return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
+        r = bus_no_options(m, "the options of Explain", error);
         if (r < 0)
                 return r;
         r = manager_explain_group(object.bus->manager, object.object, &findings, &fault);

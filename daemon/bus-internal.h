@@ -19,6 +19,7 @@ typedef struct Sender Sender;
 typedef struct Holder Holder;
 typedef struct TypeInterface TypeInterface;
 typedef struct ModuleLoadCall ModuleLoadCall;
+typedef struct EvidenceCall EvidenceCall;
 
 /* What sd-bus hands to property getters and method handlers: found anew for each path. */
 typedef struct BusObject {
@@ -40,6 +41,7 @@ struct Bus {
         Holder *holders;             /* lifetimes that end with a name, unit or pipe */
         ModuleLoadCall *loads;
         struct Waiter *waiters;      /* Job.Wait() */
+        EvidenceCall *evidence_calls; /* wait until it is known what the host needs */
         bool named;
 };
 
@@ -101,6 +103,11 @@ int bus_reply_job(sd_bus_message *m, const Job *job);
 /* Findings as the answer of an Explain. */
 int bus_reply_findings(sd_bus_message *m, int result, const FindingList *list, const Fault *fault, sd_bus_error *error);
 int bus_append_findings(sd_bus_message *m, const FindingList *list);
+
+/* bus-evidence.c: 1 when what the host needs is known as of now, or nobody can find it out; 0: the call is dispatched again
+ * (return 1 from the handler). Before the message is read, and for methods without a right. */
+int bus_await_evidence(Bus *b, sd_bus_message *m);
+void bus_evidence_free(Bus *b);
 
 /* (ao, aa{sv}) of policy_preview()'s result. */
 int bus_reply_preview(sd_bus_message *m, json_t *result, sd_bus_error *error);

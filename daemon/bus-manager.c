@@ -373,7 +373,11 @@ static int method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(json_decrefp) json_t *paths = NULL, *ids = NULL, *requests = NULL, *options = NULL, *plan = NULL;
         _cleanup_fault_ Fault fault = { 0 };
         const char *verb;
-        int r = sd_bus_message_read(m, "s", &verb);
+        int r = bus_await_evidence(b, m);
+
+        if (r <= 0)
+                return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
+        r = sd_bus_message_read(m, "s", &verb);
 
         if (r >= 0)
                 r = bus_read_path_list(m, &paths);

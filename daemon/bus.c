@@ -142,6 +142,7 @@ Bus *bus_free(Bus *b) {
         bus_signals_free(b);
         bus_jobs_free(b);
         auth_free(b);
+        bus_evidence_free(b);
         bus_lifetime_free(b);
         bus_systemd_free(b);
         sd_bus_flush_close_unref(b->bus);

@@ -4,11 +4,37 @@
 
 #include <stdio.h>
 
+#include "guard.h"
 #include "json-util.h"
 #include "operation.h"
 #include "quarantine.h"
 
 /* ---- devices ---- */
+
+/* The gravest of the device and those that would have to move with it. */
+static Verdict bundle_verdict(Manager *m, const Device *device) {
+        Verdict verdict = guard_verdict(m->guard, device->host), worst = VERDICT_FREE;
+        _cleanup_free_ HostDevice **bundle = NULL;
+
+        if (verdict >= VERDICT_CRITICAL || inventory_bundle(m->inventory, device, &bundle) < 0)
+                return verdict;
+        for (size_t i = 1; bundle[i]; i++) {
+                Verdict other = guard_verdict(m->guard, bundle[i]);
+                worst = MAX_OF(worst, other);
+        }
+        return worst >= VERDICT_CRITICAL ? VERDICT_CRITICAL : verdict;
+}
+
+static const char *unclaimed_state(Manager *m, const Device *device) {
+        static const char *const words[_VERDICT_MAX] = {
+                [VERDICT_FREE] = "free",
+                [VERDICT_IN_USE] = "in-use-by-host",
+                [VERDICT_CRITICAL] = "critical",
+                [VERDICT_FORBIDDEN] = "forbidden",
+        };
+
+        return words[bundle_verdict(m, device)];
+}
 
 const char *manager_device_state(Manager *m, const Device *device) {
         if (device->role != PT_ROLE_OFFER)
@@ -16,7 +42,7 @@ const char *manager_device_state(Manager *m, const Device *device) {
         if (device->quarantine)
                 return "quarantined";
         if (!device->allocation)
-                return "free";
+                return unclaimed_state(m, device);
         switch (device->allocation->state) {
         case ALLOCATION_FAILED:
                 return "failed";
@@ -36,6 +62,22 @@ const char *manager_device_state(Manager *m, const Device *device) {
         return "claimed";
 }
 
+static size_t need_codes(Manager *m, const Device *device, const char **ret, size_t max) {
+        _cleanup_free_ HostDevice **bundle = NULL;
+        Verdict worst = VERDICT_FREE;
+        size_t n = guard_codes(m->guard, device->host, ret, max);
+
+        if (inventory_bundle(m->inventory, device, &bundle) < 0)
+                return n;
+        for (size_t i = 1; bundle[i]; i++) {
+                Verdict other = guard_verdict(m->guard, bundle[i]);
+                worst = MAX_OF(worst, other);
+        }
+        if (worst >= VERDICT_CRITICAL && n < max)
+                ret[n++] = worst == VERDICT_FORBIDDEN ? "companion-forbidden" : "companion-critical";
+        return n;
+}
+
 size_t manager_device_blockers(Manager *m, const Device *device, const char **ret, size_t max) {
         size_t n = 0;
 
@@ -49,6 +91,9 @@ size_t manager_device_blockers(Manager *m, const Device *device, const char **re
                 ret[n++] = "claimed";
         if ((device->module->descriptor->flags & PT_TYPE_NEEDS_IOMMU) && device->host->iommu_group < 0 && n < max)
                 ret[n++] = "no-iommu-group";
+        /* Who has it had it in spite of that. */
+        if (device->role == PT_ROLE_OFFER && !device->allocation)
+                n += need_codes(m, device, ret + n, max - n);
         return n;
 }
 

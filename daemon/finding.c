@@ -29,6 +29,7 @@ static bool copy_text(const char *text, const char **ret) {
 
 int finding_append(FindingList *list, const PtFinding *finding) {
         PtFinding copy = { .severity = finding->severity }, *items;
+        bool *overridable;
 
         if (!severity_to_string((PtSeverity) finding->severity) || isempty(finding->code) ||
             isempty(finding->text))
@@ -40,6 +41,10 @@ int finding_append(FindingList *list, const PtFinding *finding) {
         if (!items)
                 return -ENOMEM;
         list->items = items;
+        overridable = reallocarray(list->overridable, list->n_items + 1, sizeof(*overridable));
+        if (!overridable)
+                return -ENOMEM;
+        list->overridable = overridable;
 
         if (!copy_text(finding->code, &copy.code) || !copy_text(finding->text, &copy.text) ||
             !copy_text(finding->culprit, &copy.culprit) || !copy_text(finding->remedy, &copy.remedy)) {
@@ -47,8 +52,14 @@ int finding_append(FindingList *list, const PtFinding *finding) {
                 return -ENOMEM;
         }
 
+        overridable[list->n_items] = false;
         items[list->n_items++] = copy;
         return 0;
+}
+
+void finding_set_overridable(FindingList *list) {
+        if (list->n_items > 0)
+                list->overridable[list->n_items - 1] = true;
 }
 
 int finding_add(FindingList *list, PtSeverity severity, const char *code, const char *culprit,
@@ -92,6 +103,7 @@ void finding_list_done(FindingList *list) {
         for (size_t i = 0; i < list->n_items; i++)
                 finding_done(list->items + i);
         free(list->items);
+        free(list->overridable);
         *list = (FindingList){ 0 };
 }
 

@@ -10,6 +10,7 @@
 
 typedef struct FindingList {
         PtFinding *items; /* strings owned */
+        bool *overridable; /* for each: an administrator who names the device may decide otherwise */
         size_t n_items;
 } FindingList;
 
@@ -18,6 +19,8 @@ DECLARE_STRING_TABLE(severity, PtSeverity); /* "note", "warning", "blocker" */
 int finding_add(FindingList *list, PtSeverity severity, const char *code, const char *culprit, const char *remedy,
                 const char *format, ...) __attribute__((__format__(__printf__, 6, 7)));
 int finding_append(FindingList *list, const PtFinding *finding);
+/* Marks the one that was added last. */
+void finding_set_overridable(FindingList *list);
 bool finding_has(const FindingList *list, const char *code);
 const PtFinding *finding_first_blocker(const FindingList *list);
 void finding_list_done(FindingList *list);

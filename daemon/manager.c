@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "manager.h"
 
+#include "guard.h"
 #include "json-util.h"
 #include "log.h"
 #include "observe.h"
@@ -104,6 +105,22 @@ static bool on_reserved(void *userdata, const char *id) {
         return pending_reserves(userdata, id);
 }
 
+/* Everything in its IOMMU group may be had now, or no longer. */
+static void on_need_changed(void *userdata, HostDevice *host) {
+        Manager *m = userdata;
+        HostDevice *member = source_iommu_group(inventory_source(m->inventory), host->iommu_group);
+
+        for (member = member ? member : host; member; member = host->iommu_group < 0 ? NULL : member->next_in_iommu_group)
+                for (Device *device = member->offers; device; device = device->next_offer) {
+                        manager_changed(m, OBJECT_DEVICE, device->id, "State");
+                        manager_changed(m, OBJECT_DEVICE, device->id, "Allocatable");
+                        manager_changed(m, OBJECT_DEVICE, device->id, "Blockers");
+                        for (size_t i = 0; device->groups && device->groups[i]; i++)
+                                manager_changed(m, OBJECT_GROUP, device->groups[i]->id, "Available");
+                }
+        manager_kick(m);
+}
+
 /* ---- loading ---- */
 
 static int load_group(void *userdata, const char *key, const char *owner, json_t *body) {
@@ -179,7 +196,9 @@ static int open_parts(Manager *m, Fault *fault) {
                                &m->policy);
         if (r >= 0)
                 r = worker_pool_new(m->event, c->worker, c->workers, c->spare_worker, c->step_timeout_percent, &m->workers);
-        return r < 0 ? fault_set(fault, r, FAULT_INTERNAL, "the parts of the service could not be set up: %s", strerror(-r)) : 0;
+        if (r >= 0)
+                return guard_new(m, &(GuardEvents) { m, on_need_changed }, &m->guard, fault);
+        return fault_set(fault, r, FAULT_INTERNAL, "the parts of the service could not be set up: %s", strerror(-r));
 }
 
 int manager_new(sd_event *event, const Config *config, const ManagerEvents *events, Manager **ret, Fault *fault) {
@@ -222,11 +241,19 @@ static void set_readiness(Manager *m, Readiness readiness) {
 
 /* Rules may name what is slow to read: until that is known their groups look empty to whoever activates. */
 void manager_settle(Manager *m) {
-        if (m->reconciling > 0 || (m->readiness == READINESS_STARTING && observe_is_busy(m)))
+        if (m->reconciling > 0 || (m->readiness == READINESS_STARTING && (observe_is_busy(m) || !m->evidence_known)))
                 return;
         set_readiness(m, store_health(m->store) == STORE_DAMAGED     ? READINESS_DEGRADED
                          : store_health(m->store) == STORE_READ_ONLY ? READINESS_LIMITED
                                                                      : READINESS_READY);
+}
+
+/* With or without an answer: without one, more counts as critical. */
+static void on_first_evidence(void *userdata, int result) {
+        Manager *m = userdata;
+
+        m->evidence_known = true;
+        manager_settle(m);
 }
 
 void manager_recovered(Manager *m) {
@@ -246,6 +273,7 @@ int manager_start(Manager *m, Fault *fault) {
                 log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "state: %s", strempty(store_health_reason(m->store)));
         if (store_health(m->store) == STORE_OK)
                 reconcile_start(m);
+        guard_refresh(m->guard, on_first_evidence, m);
         manager_settle(m);
         return 0;
 }
@@ -263,6 +291,7 @@ void manager_stop(Manager *m, void (*idle)(void *userdata), void *userdata) {
 
 void manager_answer_waiting(Manager *m) {
         m->stopping = true;
+        guard_stop(m->guard);
         observe_free(m);
         pendings_answer(m);
 }
@@ -281,6 +310,7 @@ Manager *manager_free(Manager *m) {
         pendings_free(m);
         observe_free(m);
         jobs_free(m);
+        m->guard = guard_free(m->guard);
         m->policy = policy_free(m->policy);
         HASH_ITER(hh, m->allocations, a, next) {
                 HASH_DEL(m->allocations, a);

@@ -72,10 +72,12 @@ typedef struct Manager {
         KernelModuleLoader kernel_modules;
         Readiness readiness;
         bool stopping;
+        bool evidence_known;     /* the guard has looked at the host, or tried to */
         Allocation *allocations; /* uthash by id */
         Job *jobs;               /* uthash by id */
         uint64_t next_job;
         size_t reconciling;      /* give-backs of the start that still run */
+        struct Guard *guard;     /* what the host needs */
         NodeWatcher *nodes;      /* device nodes that somebody has open */
         sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
         struct Pending *pending; /* changes being written */
@@ -167,7 +169,7 @@ Job *manager_find_job(Manager *m, const char *id);
 /* State of a device as a word: free claimed active in-use-by-host critical forbidden unprovisioned quarantined failed gone. */
 const char *manager_device_state(Manager *m, const Device *device);
 bool manager_device_allocatable(Manager *m, const Device *device);
-/* Codes of the blockers that are known without asking anybody: NULL-terminated string constants, at most `max`. */
+/* Codes of the blockers that are known without asking anybody: how many were put; valid until the next turn of the loop. */
 size_t manager_device_blockers(Manager *m, const Device *device, const char **ret, size_t max);
 /* Bundles of a group: all, free now, taken. */
 void manager_group_counts(Manager *m, const Group *group, unsigned *ret_total, unsigned *ret_available,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "confirm.h"
+#include "guard.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -16,6 +17,7 @@
 static void activate_begin(Operation *op);
 static void load_next_module(Operation *op);
 static void start_worker(Operation *op);
+static void on_evidence_again(void *userdata, int result);
 
 static void on_cleared(Operation *op) {
         allocation_advance(op->m, op->allocation, EVENT_UNDONE);
@@ -193,11 +195,30 @@ static void on_stuck_gone(void *userdata) {
         operation_stuck_gone(userdata);
 }
 
+/* What was free when it was chosen: is it still? */
+static void check_need(Operation *op) {
+        const Allocation *a = op->allocation;
+
+        for (size_t i = 0; i < a->n_requests; i++)
+                for (size_t k = 0; k < a->requests[i].n_devices && op->fault.code == FAULT_NONE; k++) {
+                        _cleanup_findings_ FindingList findings = { 0 };
+                        Device *device = inventory_find(op->m->inventory, a->requests[i].devices[k].device);
+
+                        if (device)
+                                device_need(op->m, device, &findings);
+                        if (device && !device_accept_overridden(device, (const char *const *) op->overrides, &findings))
+                                fault_set_object(&op->fault, -EBUSY, FAULT_DEVICE_BLOCKED, device->id, "%s: %s",
+                                                 device->host->sysname, finding_first_blocker(&findings)->text);
+                }
+}
+
 static void start_worker(Operation *op) {
         _cleanup_(json_decrefp) json_t *devices = allocation_records(op->allocation);
 
         if (op->job->cancel)
                 fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled before the first step");
+        if (op->fault.code == FAULT_NONE)
+                check_need(op);
         if (op->fault.code != FAULT_NONE) {
                 undo_all(op);
                 return;
@@ -216,6 +237,14 @@ static void start_worker(Operation *op) {
                 fault_set(&op->fault, r, FAULT_WORKER_FAILED, "no worker could be started: %s", strerror(-r));
                 undo_all(op);
         }
+}
+
+static void on_evidence_again(void *userdata, int result) {
+        Operation *op = userdata;
+
+        /* Its records are on disk; the next start undoes what was begun. */
+        if (result != -ESHUTDOWN)
+                start_worker(op);
 }
 
 /* ---- kernel modules ---- */
@@ -244,7 +273,11 @@ static void load_next_module(Operation *op) {
                         fault_set(&op->fault, r, FAULT_DRIVER_MISSING, "the kernel module %s could not be loaded: %s",
                                   step->name, strerror(-r));
         }
-        start_worker(op);
+        /* Something was mounted, or an address came, while the choice was being recorded: look again. */
+        if (op->fault.code == FAULT_NONE && guard_generation(op->m->guard) != op->evidence)
+                guard_refresh(op->m->guard, on_evidence_again, op);
+        else
+                start_worker(op);
 }
 
 /* ---- choosing and recording ---- */
@@ -338,12 +371,30 @@ static int choose_and_plan(Operation *op, AssignmentList *list) {
         return r;
 }
 
+static void choose(Operation *op);
+
+/* Without an answer the guard counts more as critical, and says so where that stops anybody. */
+static void on_evidence(void *userdata, int result) {
+        Operation *op = userdata;
+
+        op->evidence_asked = false;
+        if (!op->m->stopping && op->job->state == JOB_WAITING)
+                choose(op);
+}
+
+/* Devices are chosen by what the host needs now. */
 static void activate_begin(Operation *op) {
+        if (op->m->readiness == READINESS_STARTING || op->evidence_asked)
+                return; /* stays waiting; manager_kick() comes again, or the evidence */
+        op->evidence_asked = true;
+        guard_refresh(op->m->guard, on_evidence, op);
+}
+
+static void choose(Operation *op) {
         _cleanup_assignments_ AssignmentList list = { 0 };
         Allocation *a = op->allocation;
 
-        if (op->m->readiness == READINESS_STARTING)
-                return; /* stays waiting; manager_kick() comes again */
+        op->evidence = guard_generation(op->m->guard);
         plan_done(&op->plan);
         op->plan = (Plan) { 0 };
         if (choose_and_plan(op, &list) < 0) {

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "guard.h"
 #include "operation.h"
 
 static void holder_name(const Operation *op, char ret[static ID_SIZE]) {
@@ -80,7 +81,7 @@ static int take_keys(Operation *op, Device *device, Fault *fault) {
         return key_table_take(op->m->keys, &keys, holder, fault);
 }
 
-static int start_worker(Operation *op, Device *device, Fault *fault) {
+static int plan_reset(Operation *op, Device *device, Fault *fault) {
         const PlanRequest request = { .verb = PT_VERB_RESET, .gid = (gid_t) -1 };
         int r = inventory_plan(op->m->inventory, device, &request, &op->plan, fault);
 
@@ -89,7 +90,12 @@ static int start_worker(Operation *op, Device *device, Fault *fault) {
         if (op->plan.n_steps == 0)
                 return fault_set_object(fault, -ENOTSUP, FAULT_WRONG_STATE, device->id, "%s has no reset of its own",
                                         device->host->sysname);
-        r = inventory_bundle(op->m->inventory, device, &op->bundle);
+        return 0;
+}
+
+static int start_worker(Operation *op, Device *device, Fault *fault) {
+        int r = inventory_bundle(op->m->inventory, device, &op->bundle);
+
         if (r < 0)
                 return fault_oom(fault);
         job_set_state(op->m, op->job, JOB_RUNNING);
@@ -155,6 +161,35 @@ static int ask_holders(Operation *op, const Device *device, Fault *fault) {
                                &holders_events, op, &op->run, fault);
 }
 
+/* ---- whether the host needs it ---- */
+
+static int begin(Operation *op, Device *device, Fault *fault) {
+        _cleanup_findings_ FindingList findings = { 0 };
+        const PtFinding *blocker;
+
+        /* Siblings too: a reset of the slot or bus takes them along. */
+        device_need(op->m, device, &findings);
+        blocker = finding_first_blocker(&findings);
+        if (blocker)
+                return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BLOCKED, device->id, "%s: %s", device->host->sysname,
+                                        blocker->text);
+        return device->host->driver ? ask_holders(op, device, fault) : start_worker(op, device, fault);
+}
+
+static void on_evidence(void *userdata, int result) {
+        Operation *op = userdata;
+        Device *device = inventory_find(op->m->inventory, op->job->objects[0] + strlen("devices/"));
+
+        if (result == -ESHUTDOWN)
+                return;
+        if (op->job->cancel)
+                fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled before the first step");
+        else if (!device)
+                fault_set(&op->fault, -ENODEV, FAULT_DEVICE_GONE, "the device is gone");
+        if (op->fault.code != FAULT_NONE || begin(op, device, &op->fault) < 0)
+                give_up(op);
+}
+
 int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job **ret, Fault *fault) {
         Operation *op;
         int r;
@@ -172,7 +207,14 @@ int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job *
         snprintf(op->holder, sizeof(op->holder), "%s", op->job->id);
         r = take_keys(op, device, fault);
         if (r >= 0)
-                r = device->host->driver ? ask_holders(op, device, fault) : start_worker(op, device, fault);
+                r = plan_reset(op, device, fault);
+        if (r >= 0 && !guard_stale(m->guard))
+                r = begin(op, device, fault);
+        else if (r >= 0) {
+                *ret = op->job; /* kept for a while, even when the answer comes at once */
+                guard_refresh(m->guard, on_evidence, op);
+                return 0;
+        }
         if (r < 0) {
                 fault_copy(&op->fault, fault);
                 give_up(op);

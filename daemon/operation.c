@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "guard.h"
 #include "json-util.h"
 #include "log.h"
 #include "pending.h"
@@ -55,6 +56,7 @@ int operation_may_touch(Manager *m, Fault *fault) {
 }
 
 void operation_free(Operation *op) {
+        guard_cancel(op->m->guard, op);
         node_watch_free(op->watch);
         sd_event_source_disable_unref(op->confirm);
         plan_done(&op->plan);

@@ -19,6 +19,8 @@ struct Operation {
         char **nodes;             /* device nodes of the allocation; owned */
         char *token;              /* of the plan the caller agreed to; NULL for none */
         char **overrides;         /* devices whose overridable blockers the caller accepts */
+        bool evidence_asked;      /* what the host needs was asked for before devices are chosen */
+        uint64_t evidence;        /* the guard's generation that the choice rests on */
         size_t next_module;       /* kernel modules: index of the next LOAD_MODULE step */
         Fault fault;              /* the first failure */
         bool force, release, internal, undo_failed, unprobed;
@@ -101,6 +103,10 @@ int assign_devices(Manager *m, Allocation *allocation, const char *holder, const
 void restore_reserved(Manager *m, const Allocation *allocation);
 /* Why the device can't be had by `holder` now. True when nothing stands against it. */
 bool device_eligible(Manager *m, Device *device, const char *holder, const PlanRequest *request, FindingList *findings);
+/* What the host needs of the device and of those that move with it, alone. */
+void device_need(Manager *m, Device *device, FindingList *findings);
+/* The overridable blockers of a device that the caller named become warnings. True when nothing stands against it then. */
+bool device_accept_overridden(const Device *device, const char *const *overrides, FindingList *findings);
 /* Effective settings and consumer of one request, for the module. */
 int plan_request_for(Manager *m, const Allocation *allocation, const Request *request, PtVerb verb,
                      SettingValues *settings, PlanRequest *ret, Fault *fault);

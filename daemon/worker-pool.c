@@ -283,7 +283,7 @@ int worker_pool_run(WorkerPool *pool, const WorkerSpec *spec, const WorkerEvents
         r = worker_run_new(pool, spec, events, userdata, &run, fault);
         if (r < 0)
                 return r;
-        if (pool->n_running < pool->limit && !pool->waiting) {
+        if (spec->urgent || (pool->n_running < pool->limit && !pool->waiting)) {
                 r = start_run(pool, run, fault);
                 if (r < 0)
                         return r;

@@ -20,6 +20,7 @@ typedef enum WorkerMode {
         WORKER_OBSERVE,
         WORKER_HOLDERS,
         WORKER_PROBE,
+        WORKER_GUARD,
 } WorkerMode;
 
 /* Everything is borrowed for the length of worker_pool_run(). */
@@ -35,7 +36,8 @@ typedef struct WorkerSpec {
         const char *const *nodes;    /* holders */
         bool note;                   /* execute: modules note first what a probe compares later */
         json_t *notes;               /* probe: {device: text} as noted; NULL for none */
-        unsigned timeout_msec;       /* observe, holders, probe: of the whole request; 0: default */
+        unsigned timeout_msec;       /* observe, holders, probe, guard: of the whole request; 0: default */
+        bool urgent;                 /* does not wait for a place: others wait for what it finds out */
 } WorkerSpec;
 
 typedef struct WorkerEvents {
@@ -52,6 +54,8 @@ typedef struct WorkerEvents {
         void (*noted)(void *userdata, const char *device, const char *text);
         /* Probe: one device; findings as in lib/protocol.h. */
         void (*health)(void *userdata, const char *device, json_t *findings, int result, const char *error);
+        /* Guard: one message of evidence, several come. */
+        void (*evidence)(void *userdata, WorkerRun *run, json_t *items, json_t *unresolved);
         /* The end, exactly once; the run is freed when it returns. `fault`: StepFailed, TimedOut,
          * WorkerFailed, Cancelled or DriverStuck, or what the worker says of the step that failed
          * (DeviceGone, DriverMissing …); never NULL. With DriverStuck the process is still in the kernel:

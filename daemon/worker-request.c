@@ -50,6 +50,8 @@ json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
         case WORKER_PROBE:
                 return json_pack("{s:s, s:s*, s:o, s:O*}", "type", "probe", "module_dir", directory, "devices",
                                  devices_of(spec), "notes", spec->notes);
+        case WORKER_GUARD:
+                return json_pack("{s:s}", "type", "guard");
         default:
                 return NULL;
         }

@@ -130,6 +130,8 @@ static void describe_place(const WorkerRun *run, char buffer[static PLACE_SIZE])
                 snprintf(buffer, PLACE_SIZE, "while it looked for holders of devices");
         else if (run->mode == WORKER_PROBE)
                 snprintf(buffer, PLACE_SIZE, "while it probed devices");
+        else if (run->mode == WORKER_GUARD)
+                snprintf(buffer, PLACE_SIZE, "while it looked at what the host needs");
         else if (current_step(run, &step))
                 snprintf(buffer, PLACE_SIZE, "%s step %zu of %zu (%s)", run->begun ? "in" : "before",
                          step + 1, run->n_steps, strempty(step_text(run, step, "sentence")));
@@ -476,6 +478,17 @@ static void take_health(WorkerRun *run, json_t *message) {
                                    json_string_value(json_object_get(message, "error")));
 }
 
+static void take_evidence(WorkerRun *run, json_t *message) {
+        json_t *items = json_object_get(message, "items"), *unresolved = json_object_get(message, "unresolved");
+
+        if (run->mode != WORKER_GUARD || !json_is_array(items) || !json_is_array(unresolved)) {
+                fail_protocol(run, "spoke of evidence that nobody asked for, or not completely");
+                return;
+        }
+        if (run->events.evidence)
+                run->events.evidence(run->userdata, run, items, unresolved);
+}
+
 static void take_log(WorkerRun *run, json_t *message) {
         int64_t level = LOG_INFO;
 
@@ -520,6 +533,7 @@ static const struct {
         { "before", take_before }, { "after", take_after }, { "fields", take_fields },
         { "held", take_held },     { "log", take_log },     { "done", take_done },
         { "noted", take_noted },   { "health", take_health },
+        { "evidence", take_evidence },
 };
 
 static void on_message(void *userdata, json_t *message) {

@@ -28,7 +28,7 @@ struct WorkerRun {
         json_t *observed;        /* undo */
         uint32_t *timeouts_msec; /* of the steps */
         size_t n_steps;
-        unsigned timeout_msec; /* observe, holders */
+        unsigned timeout_msec; /* observe, holders, guard */
 
         RunState state;
         WorkerProcess *process;

@@ -40,6 +40,10 @@
 #define STEP_TIMEOUT_MSEC 30000u
 #define STEP_KILL_GRACE_MSEC 2000u          /* after SIGKILL; a child that stays is stuck in the kernel */
 #define OBSERVE_TIMEOUT_MSEC 10000u
+#define GUARD_TIMEOUT_MSEC 5000u            /* to find out what the host needs; then more counts as critical */
+#define GUARD_MAX_AGE_MSEC 1000u            /* of that, for what leaves no sign when it changes */
+#define GUARD_LATER_MSEC 300u               /* after a sign of change nobody asks about, it is looked at again */
+#define GUARD_STUCK_PAUSE_MSEC 60000u       /* between tries while the kernel holds a worker that looked */
 #define MODULE_LOAD_TIMEOUT_SEC 60u         /* of one kernel module */
 #define IDENTITY_READS_MAX 1024u            /* devices whose slow fields are read for the rules of MakeResource */
 #define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */

@@ -12,6 +12,7 @@
  *                                       observe {devices: [DEVICE…], module_dir}
  *                                       holders {nodes: ["/dev/vfio/17"…]}
  *                                       probe {devices: [DEVICE…], module_dir, notes: {device: TEXT}}
+ *                                       guard {}
  *   before {step, observed}             recorded durably, then
  *                                       go {step}   or   stop {}
  *   after {step, result, error, code, text}
@@ -23,6 +24,8 @@
  *                                                   module's health() will compare with
  *   health {device, findings: [{severity, code, text, culprit, remedy}…], result, error}
  *                                                   one for each probed device; severity as PtSeverity
+ *   evidence {items: [{verdict, path, code, chain: [text…]}…], unresolved: [{kind, text}…]}
+ *                                       as many as it takes for what the host needs; worker/evidence.h has the words
  *   log {level, text}
  *   done {result, error}                after every request; error: text for people where nothing else said
  *                                       why, else null. The worker waits for the next request

@@ -321,3 +321,48 @@ int sysfs_list(const Sysfs *sysfs, const char *path, void (*each)(void *userdata
 bool sysfs_exists(const Sysfs *sysfs, const char *path) {
         return sysfs_exists_at(sysfs->root_fd, below_root(path));
 }
+
+/* What an open directory or file is called: the kernel knows. */
+static int name_of(int fd, char ret[static PATH_MAX]) {
+        char link[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
+        ssize_t n;
+
+        (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, ret, PATH_MAX);
+        if (n < 0)
+                return -errno;
+        if (n >= PATH_MAX)
+                return -ENAMETOOLONG;
+        ret[n] = '\0';
+        return 0;
+}
+
+int sysfs_resolve(const Sysfs *sysfs, const char *path, char **ret) {
+        static const char deleted[] = " (deleted)";
+        char root[PATH_MAX], name[PATH_MAX], *copy;
+        _cleanup_close_ int fd = -EBADF;
+        const char *below;
+        size_t length;
+        int r;
+
+        fd = open_beneath(sysfs->root_fd, below_root(path), O_PATH);
+        if (fd < 0)
+                return fd;
+        r = name_of(sysfs->root_fd, root);
+        if (r >= 0)
+                r = name_of(fd, name);
+        if (r < 0)
+                return r;
+
+        length = strlen(name);
+        if (length > strlen(deleted) && streq(name + length - strlen(deleted), deleted))
+                return -ENOENT;
+        below = streq(root, "/") ? name : startswith(name, root);
+        if (!below || below[0] != '/')
+                return -EXDEV;
+        copy = strdup(below);
+        if (!copy)
+                return -ENOMEM;
+        *ret = copy;
+        return 0;
+}

@@ -45,3 +45,6 @@ ssize_t sysfs_link(const Sysfs *sysfs, const char *path, char *buffer, size_t si
 int sysfs_list(const Sysfs *sysfs, const char *path, void (*each)(void *userdata, const char *entry),
                void *userdata);
 bool sysfs_exists(const Sysfs *sysfs, const char *path);
+/* Follows all symbolic links of the path, without leaving the root directory: the canonical path below the root, new memory.
+ * -ENOENT where nothing is, -ELOOP for links that go in circles, -EXDEV for one that leads out. */
+int sysfs_resolve(const Sysfs *sysfs, const char *path, char **ret);

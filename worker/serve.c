@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "serve.h"
 
+#include "evidence.h"
 #include "executor.h"
 #include "holders.h"
 #include "job.h"
@@ -34,6 +35,7 @@ static const RequestHandler request_handler_table[] = {
         { "observe", handle_observe },
         { "holders", holders_run },
         { "probe", probe_run },
+        { "guard", evidence_run },
 };
 
 static int handle(Worker *worker, json_t *message, int *ret_result, Fault *fault) {
