@@ -23,10 +23,17 @@ typedef struct VgpuProfile {
         unsigned per_instance;      /* MIG-backed: how many share one */
 } VgpuProfile;
 
+#define VGPU_INSTANCE_PROFILES_MAX 32u
+
+/* Points into itself once a driver has reported: not to be copied. */
 typedef struct VgpuCatalogue {
         const VgpuBoard *board; /* NULL: a GPU that no table knows; only what its driver reports */
         VgpuProfile profiles[VGPU_PROFILES_MAX];
         size_t n_profiles;
+        VgpuBoard reported;     /* the board, with the GPU instances that the driver reports */
+        MigProfile instances[VGPU_INSTANCE_PROFILES_MAX + 1];
+        char instance_names[VGPU_INSTANCE_PROFILES_MAX][VGPU_NAME_SIZE];
+        size_t n_instances;
 } VgpuCatalogue;
 
 /* Everything published about the board. */

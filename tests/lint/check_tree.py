@@ -24,7 +24,7 @@ MAY_INCLUDE = {
 ONLY_IN = {
     r"systemd/sd-bus\.h": r"daemon/(bus[-\w]*|auth)\.[ch]|cli/.*|benchmarks/.*|tests/.*",
     r"libudev\.h": r"daemon/source[-\w]*\.[ch]|daemon/host-facts\.[ch]|benchmarks/.*|tests/.*|simhost/.*",
-    r"dlfcn\.h": r"daemon/loader\.c|worker/module-load\.c|tests/.*",
+    r"dlfcn\.h": r"daemon/loader\.c|worker/module-load\.c|modules/vgpu/nvml\.c|tests/.*",
     r"sqlite3\.h": r"daemon/store[-\w]*\.[ch]|tests/.*",
 }
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a GPU's driver says about it, as one JSON object: read in the worker, kept by the service, and recorded as a fixture
+ * by tests/tools/record-nvml. Only reads; a function that is missing or fails leaves its member out, and says so in
+ * "unread".
+ *
+ *   {version: 1, driver, name, uuid, virtualization: none|passthrough|guest|host-vgpu|host-vsga,
+ *    host-vgpu: sriov|no-sriov, mig: {current, pending}, mixed-sizes: bool (set now), capabilities: {NUMBER: VALUE},
+ *    instance-profiles: [{id, name, compute, count, memory-mib, placements: [{start, size}]}],
+ *    instances: [{id, profile, start, size}],
+ *    types: [{id, name, class, licence, framebuffer-mib, heads, width, height, frame-rate-limit, max, max-per-vm,
+ *             instance-profile, creatable, placement-size, placements: [N], creatable-placements: [N]}],
+ *    scheduler: {policies: [N], arr, frequency: [MIN, MAX], average: [MIN, MAX], timeslice: [MIN, MAX]},
+ *    unread: [{what, why}]} */
+
+#include <jansson.h>
+
+#include "nvml.h"
+
+#define NVML_GPU_VERSION 1
+
+/* `address`: "0000:3b:00.0". -ENODEV and the like when the driver does not know the GPU; new reference. */
+int nvml_read_gpu(const Nvml *nvml, const char *address, json_t **ret, char **ret_why);
+/* Use now: {gpu, memory (percent), encoder (percent), framebuffer-used, framebuffer-total (MiB), temperature (°C), power (mW)};
+ * what can't be read is left out. */
+int nvml_read_use(const Nvml *nvml, const char *address, json_t **ret, char **ret_why);
