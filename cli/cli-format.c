@@ -23,7 +23,9 @@ static const struct {
         { "refused", "red", "\033[31m" },        { "invalid", "red", "\033[31m" },
         { "critical", "magenta", "\033[35m" },   { "in-use-by-host", "magenta", "\033[35m" },
         { "forbidden", "darkgray", "\033[90m" }, { "gone", "darkgray", "\033[90m" },
-        { "note", "blue", "\033[34m" },
+        { "note", "blue", "\033[34m" },          { "pass", "green", "\033[32m" },
+        { "warn", "yellow", "\033[33m" },        { "unknown", "yellow", "\033[33m" },
+        { "fail", "red", "\033[31m" },
 };
 
 static const char *colour_of(const char *word, bool sequence) {

@@ -115,6 +115,16 @@ static const Option plan_options[] = {
         { 0 },
 };
 
+#define CHECK_WORDS                                                                                     \
+        "cpu-virtualisation kvm firmware-tables iommu interrupt-remapping unsafe-modes kernel vfio-modules " \
+        "lockdown static-binding iommu-groups reserved-memory integrated-graphics sriov memory-regions " \
+        "memory-lock udev modules state configuration polkit"
+
+static const Option check_options[] = {
+        { "verbose", 'v', NULL, NULL, "show what was read where for all checks, not only for those that did not pass" },
+        { 0 },
+};
+
 static const Option history_options[] = {
         { "object", 0, "ID", NULL, "of one allocation or device" },
         { "consumer", 0, "NAME", "@consumers", "of one consumer" },
@@ -197,6 +207,8 @@ const Verb verbs[] = {
 
         { "modules", "", "", 0, 0, NULL, verb_modules, "list the modules of the device types" },
         { "module show", "TYPE", "@modules", 1, 1, NULL, verb_module_show, "fields and settings of a type" },
+        { "check", "[CHECK…]", CHECK_WORDS, 0, -1, check_options, verb_check,
+          "whether the host is ready for passthrough, and what helps" },
         { "monitor", "", "", 0, 0, NULL, verb_monitor, "show what happens, one line each" },
         { "history", "", "", 0, 0, history_options, verb_history, "who took what and when" },
         { "export", "", "", 0, 0, NULL, verb_export, "groups and rules as one document" },

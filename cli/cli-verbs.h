@@ -47,6 +47,8 @@ VERB(update);
 VERB(activate);
 VERB(deactivate);
 VERB(release);
+/* cli-check.c */
+VERB(check);
 /* cli-confirm.c */
 VERB(confirm);
 /* cli-plan.c */

@@ -31,6 +31,8 @@ enum {
         STATUS_UNAVAILABLE = 5, /* blocked, busy, or nothing free */
         STATUS_NO_SERVICE = 6,
         STATUS_STILL_RUNNING = 7, /* the time to wait is over, the job is not */
+        STATUS_WARNINGS = 8,      /* check: something is not as it should be, or not known */
+        STATUS_PROBLEMS = 9,      /* check: devices can't be handed out, or not safely */
         STATUS_INTERRUPTED = 130,
 };
 

@@ -40,6 +40,7 @@ struct Bus {
         Sender *senders;             /* uthash by unique name */
         Holder *holders;             /* lifetimes that end with a name, unit or pipe */
         ModuleLoadCall *loads;
+        struct CheckCall *checks;    /* CheckHost() under way */
         struct Waiter *waiters;      /* Job.Wait() */
         EvidenceCall *evidence_calls; /* wait until it is known what the host needs */
         bool named;
@@ -78,6 +79,11 @@ int bus_no_options(sd_bus_message *m, const char *what, sd_bus_error *error);
 bool bus_asks_below(ObjectKind kind, const char *path);
 /* Node enumerators: paths of `n` ids. */
 int bus_nodes(ObjectKind kind, const char *const *ids, size_t n, char ***ret);
+/* bus-check.c: Manager.CheckHost(), RebootReasons */
+int bus_method_check_host(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_get_reboot_reasons(sd_bus *bus, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error);
+void bus_checks_free(Bus *b);
 /* bus-device-type.c */
 int bus_register_types(Bus *b);
 void bus_types_free(Bus *b);

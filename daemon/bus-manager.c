@@ -36,7 +36,7 @@ static int get_types(sd_bus *bus, const char *path, const char *interface, const
 
 static int get_features(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        static const char *const features[] = { "allocate", "apply", "explain", "hold", "make-resource", "plan", NULL };
+        static const char *const features[] = { "allocate", "apply", "check", "explain", "hold", "make-resource", "plan", NULL };
 
         return sd_bus_message_append_strv(reply, (char **) features);
 }
@@ -644,6 +644,9 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_RESULT("o", allocation, "o", job), method_allocate, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows), method_history,
                                 ANYBODY),
+        SD_BUS_PROPERTY("RebootReasons", "as", bus_get_reboot_reasons, 0, CHANGES),
+        SD_BUS_METHOD_WITH_ARGS("CheckHost", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", checks),
+                                bus_method_check_host, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_rescan, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("AcknowledgeDamage", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_acknowledge,
                                 ANYBODY),

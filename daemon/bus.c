@@ -141,6 +141,7 @@ Bus *bus_free(Bus *b) {
                 b->manager->events = (ManagerEvents) { 0 };
         bus_signals_free(b);
         bus_jobs_free(b);
+        bus_checks_free(b);
         auth_free(b);
         bus_evidence_free(b);
         bus_lifetime_free(b);

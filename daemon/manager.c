@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include "guard.h"
+#include "doctor.h"
 #include "json-util.h"
 #include "log.h"
 #include "observe.h"
@@ -293,6 +294,7 @@ void manager_answer_waiting(Manager *m) {
         m->stopping = true;
         guard_stop(m->guard);
         observe_free(m);
+        doctor_answer(m);
         pendings_answer(m);
 }
 
@@ -309,6 +311,7 @@ Manager *manager_free(Manager *m) {
         m->store = store_close(m->store);
         pendings_free(m);
         observe_free(m);
+        doctor_free(m);
         jobs_free(m);
         m->guard = guard_free(m->guard);
         m->policy = policy_free(m->policy);

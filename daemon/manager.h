@@ -81,6 +81,7 @@ typedef struct Manager {
         NodeWatcher *nodes;      /* device nodes that somebody has open */
         sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
         struct Pending *pending; /* changes being written */
+        struct Doctor *doctor;           /* what the last check of the host found, doctor.c */
         struct Observation *observation; /* slow fields being read, observe.c */
         struct QuarantineTable *quarantines; /* quarantine.c; NULL while there is none */
         struct Probe *probes;    /* looks at devices under way, probe.c */
@@ -153,6 +154,17 @@ int manager_confirm_job(Manager *m, Job *job, OpDone done, void *userdata, Fault
 int manager_rescan(Manager *m);
 /* An administrator has seen that the state was damaged and begun anew: devices may be touched again. */
 int manager_acknowledge(Manager *m, const Caller *caller, OpDone done, void *userdata, Fault *fault);
+
+/* doctor.c. Checks the host in a worker; who asks while that is under way gets the same answer. Options: {cached: take what
+ * the last one found, if there was one; only: [id…]}. `done`: [{id, title, status, text, evidence, remedy, reboot,
+ * pending}…]; NULL with a fault. */
+typedef void (*CheckDone)(void *userdata, int result, const Fault *fault, json_t *checks);
+int manager_check_host(Manager *m, json_t *options, CheckDone done, void *userdata, Fault *fault);
+/* [text…]: what waits for a restart of the host, as the last check found it; borrowed, NULL for nothing. */
+json_t *manager_reboot_reasons(const Manager *m);
+/* A check that only its caller can make, in the form of the others. */
+json_t *doctor_row(const char *id, const char *title, const char *status, const char *text, const char *evidence,
+                   const char *remedy);
 
 /* explain.c, plan-request.c: nothing is changed. */
 /* {choices: [{request, device, companions, candidates: […]}…], steps: […], findings: […], token} */

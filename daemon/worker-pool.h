@@ -21,6 +21,7 @@ typedef enum WorkerMode {
         WORKER_HOLDERS,
         WORKER_PROBE,
         WORKER_GUARD,
+        WORKER_CHECK,
 } WorkerMode;
 
 /* Everything is borrowed for the length of worker_pool_run(). */
@@ -56,6 +57,8 @@ typedef struct WorkerEvents {
         void (*health)(void *userdata, const char *device, json_t *findings, int result, const char *error);
         /* Guard: one message of evidence, several come. */
         void (*evidence)(void *userdata, WorkerRun *run, json_t *items, json_t *unresolved);
+        /* Check: [{id, title, status, …}…] as lib/protocol.h has them. */
+        void (*checked)(void *userdata, WorkerRun *run, json_t *checks);
         /* The end, exactly once; the run is freed when it returns. `fault`: StepFailed, TimedOut,
          * WorkerFailed, Cancelled or DriverStuck, or what the worker says of the step that failed
          * (DeviceGone, DriverMissing …); never NULL. With DriverStuck the process is still in the kernel:

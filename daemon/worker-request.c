@@ -52,6 +52,8 @@ json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
                                  devices_of(spec), "notes", spec->notes);
         case WORKER_GUARD:
                 return json_pack("{s:s}", "type", "guard");
+        case WORKER_CHECK:
+                return json_pack("{s:s}", "type", "check");
         default:
                 return NULL;
         }

@@ -126,6 +126,8 @@ static void describe_place(const WorkerRun *run, char buffer[static PLACE_SIZE])
                 snprintf(buffer, PLACE_SIZE, "before it was ready");
         else if (run->mode == WORKER_OBSERVE)
                 snprintf(buffer, PLACE_SIZE, "while it looked at devices");
+        else if (run->mode == WORKER_CHECK)
+                snprintf(buffer, PLACE_SIZE, "while it checked the host");
         else if (run->mode == WORKER_HOLDERS)
                 snprintf(buffer, PLACE_SIZE, "while it looked for holders of devices");
         else if (run->mode == WORKER_PROBE)
@@ -489,6 +491,17 @@ static void take_evidence(WorkerRun *run, json_t *message) {
                 run->events.evidence(run->userdata, run, items, unresolved);
 }
 
+static void take_checked(WorkerRun *run, json_t *message) {
+        json_t *checks = json_object_get(message, "checks");
+
+        if (run->mode != WORKER_CHECK || !json_is_array(checks)) {
+                fail_protocol(run, "spoke of checks that nobody asked for");
+                return;
+        }
+        if (run->events.checked)
+                run->events.checked(run->userdata, run, checks);
+}
+
 static void take_log(WorkerRun *run, json_t *message) {
         int64_t level = LOG_INFO;
 
@@ -534,6 +547,7 @@ static const struct {
         { "held", take_held },     { "log", take_log },     { "done", take_done },
         { "noted", take_noted },   { "health", take_health },
         { "evidence", take_evidence },
+        { "checked", take_checked },
 };
 
 static void on_message(void *userdata, json_t *message) {

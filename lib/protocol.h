@@ -13,12 +13,14 @@
  *                                       holders {nodes: ["/dev/vfio/17"…]}
  *                                       probe {devices: [DEVICE…], module_dir, notes: {device: TEXT}}
  *                                       guard {}
+ *                                       check {}
  *   before {step, observed}             recorded durably, then
  *                                       go {step}   or   stop {}
  *   after {step, result, error, code, text}
  *                                       result 0 or a negative errno; error: text for people or null; code:
  *                                       the FaultCode's word or null; text: what was found then, or null
  *   fields {device, fields: {name: value}, result, error}            one for each observed device
+ *   checked {checks: [{id, title, status, text, evidence: [TEXT…], remedy, reboot, pending}…]}
  *   held {holders: [{pid, comm, unit, node}…]}
  *   noted {device, text}                            before the first step, where `note` asks for it: what the
  *                                                   module's health() will compare with

@@ -2,6 +2,7 @@
 #include "host-build.h"
 
 #include <stddef.h>
+#include <sys/random.h>
 
 #include "iommu-group.h"
 #include "kobject.h"
@@ -45,7 +46,7 @@ static const char *const directories[] = {
         "sys/module",
         "sys/firmware/acpi/tables",
         "dev/bus/usb",
-        "proc",
+        "proc/sys/kernel/random",
         "run/udev/data",
         "run/udev/tags",
         "kernel/parked",
@@ -159,6 +160,19 @@ static void build_skeleton(Tree *t) {
         tree_put(t, "proc", "swaps", 0444, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
 }
 
+/* Each host that is built was started just now. */
+static void build_boot_id(Tree *t) {
+        unsigned char id[16];
+
+        if (getrandom(id, sizeof(id), 0) != sizeof(id))
+                memset(id, 0x5a, sizeof(id));
+        id[6] = (unsigned char) ((id[6] & 0x0f) | 0x40);
+        id[8] = (unsigned char) ((id[8] & 0x3f) | 0x80);
+        tree_put(t, "proc/sys/kernel/random", "boot_id", 0644,
+                 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", id[0], id[1], id[2], id[3], id[4],
+                 id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
+}
+
 static void build_platform(Tree *t, const Description *d) {
         const char *flags = string_equal(d->cpu, "amd")     ? " svm"
                             : string_equal(d->cpu, "intel") ? " vmx"
@@ -172,6 +186,11 @@ static void build_platform(Tree *t, const Description *d) {
                  "processor\t: 0\nvendor_id\t: %s\nmodel name\t: simulated processor\nflags\t\t: fpu msr "
                  "pae lm%s\n\n",
                  string_equal(d->cpu, "amd") ? "AuthenticAMD" : "GenuineIntel", flags);
+        /* The names of the controllers tell whether interrupts are remapped. */
+        tree_put(t, "proc", "interrupts", 0444,
+                 "            CPU0\n   1:          9  %sIO-APIC    1-edge      i8042\n  24:          0  %sPCI-MSI 16384-edge\n",
+                 on ? "IR-" : "", on ? "IR-" : "");
+        build_boot_id(t);
         tree_put(t, "kernel", "iommu-type", 0644, "%s\n",
                  strstr(d->cmdline, "iommu=pt") ? "identity" : "DMA-FQ");
         /* The firmware has the table whether the kernel uses it or not. */

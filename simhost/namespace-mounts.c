@@ -19,7 +19,7 @@ static const char *const sysfs_parts[] = {
         "bus", "class", "dev", "devices", "block", "module", "firmware", "kernel/iommu_groups",
 };
 
-static const char *const proc_files[] = { "cmdline", "cpuinfo", "swaps" };
+static const char *const proc_files[] = { "cmdline", "cpuinfo", "interrupts", "swaps", "sys/kernel/random/boot_id" };
 
 /* Nodes of the machine that the host keeps, where the machine has them. */
 static const char *const device_nodes[] = {

@@ -2,6 +2,7 @@
 #include "serve.h"
 
 #include "evidence.h"
+#include "check.h"
 #include "executor.h"
 #include "holders.h"
 #include "job.h"
@@ -36,6 +37,7 @@ static const RequestHandler request_handler_table[] = {
         { "holders", holders_run },
         { "probe", probe_run },
         { "guard", evidence_run },
+        { "check", check_run },
 };
 
 static int handle(Worker *worker, json_t *message, int *ret_result, Fault *fault) {
