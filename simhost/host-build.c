@@ -2,7 +2,6 @@
 #include "host-build.h"
 
 #include <stddef.h>
-#include <sys/random.h>
 
 #include "iommu-group.h"
 #include "kobject.h"
@@ -160,19 +159,6 @@ static void build_skeleton(Tree *t) {
         tree_put(t, "proc", "swaps", 0444, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
 }
 
-/* Each host that is built was started just now. */
-static void build_boot_id(Tree *t) {
-        unsigned char id[16];
-
-        if (getrandom(id, sizeof(id), 0) != sizeof(id))
-                memset(id, 0x5a, sizeof(id));
-        id[6] = (unsigned char) ((id[6] & 0x0f) | 0x40);
-        id[8] = (unsigned char) ((id[8] & 0x3f) | 0x80);
-        tree_put(t, "proc/sys/kernel/random", "boot_id", 0644,
-                 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", id[0], id[1], id[2], id[3], id[4],
-                 id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
-}
-
 static void build_platform(Tree *t, const Description *d) {
         const char *flags = string_equal(d->cpu, "amd")     ? " svm"
                             : string_equal(d->cpu, "intel") ? " vmx"
@@ -190,7 +176,8 @@ static void build_platform(Tree *t, const Description *d) {
         tree_put(t, "proc", "interrupts", 0444,
                  "            CPU0\n   1:          9  %sIO-APIC    1-edge      i8042\n  24:          0  %sPCI-MSI 16384-edge\n",
                  on ? "IR-" : "", on ? "IR-" : "");
-        build_boot_id(t);
+        /* Whoever wants the host to have been started anew writes another one. */
+        tree_put(t, "proc/sys/kernel/random", "boot_id", 0644, "5e1f0b0a-7d43-4c51-9d0e-2a6c8f1b3d77\n");
         tree_put(t, "kernel", "iommu-type", 0644, "%s\n",
                  strstr(d->cmdline, "iommu=pt") ? "identity" : "DMA-FQ");
         /* The firmware has the table whether the kernel uses it or not. */
