@@ -211,6 +211,16 @@ static void retire(WorkerPool *pool, WorkerProcess *process, const WorkerRun *ru
                 worker_process_kill(process);
 }
 
+/* Most operations are followed by another soon: starting a process costs more than what is done in it. */
+static bool keep(WorkerPool *pool, WorkerRun *run) {
+        if (!run->sound || !pool->spare_wanted || pool->spare || pool->draining ||
+            worker_process_runs(run->process) >= WORKER_RUNS_MAX || !worker_process_is_usable(run->process))
+                return false;
+        pool->spare = TAKE_PTR(run->process);
+        worker_process_set_owner(pool->spare, &spare_events, pool);
+        return true;
+}
+
 /* ---- runs ---- */
 
 static void do_later(WorkerPool *pool) {
@@ -234,6 +244,7 @@ static int start_run(WorkerPool *pool, WorkerRun *run, Fault *fault) {
                 return r;
         }
 
+        worker_process_count_run(process);
         DL_APPEND(pool->running, run);
         pool->n_running++;
         return 0;
@@ -261,7 +272,7 @@ static void start_waiting(WorkerPool *pool) {
 void worker_pool_finish(WorkerPool *pool, WorkerRun *run, bool stuck) {
         DL_DELETE(pool->running, run);
         pool->n_running--;
-        if (run->process)
+        if (run->process && (stuck || !keep(pool, run)))
                 retire(pool, TAKE_PTR(run->process), run, stuck);
         call_done(run);
 

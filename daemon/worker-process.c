@@ -27,6 +27,7 @@ struct WorkerProcess {
         int pidfd;
         int socket; /* -EBADF once it is silent or was hung up */
         bool ready;
+        unsigned n_runs;
         sd_event_source *exit_source, *socket_source;
         Outgoing *outgoing; /* what the socket had no room for */
 };
@@ -334,6 +335,14 @@ WorkerProcess *worker_process_free(WorkerProcess *process) {
 void worker_process_set_owner(WorkerProcess *process, const WorkerProcessEvents *events, void *userdata) {
         process->events = events;
         process->userdata = userdata;
+}
+
+void worker_process_count_run(WorkerProcess *process) {
+        process->n_runs++;
+}
+
+unsigned worker_process_runs(const WorkerProcess *process) {
+        return process->n_runs;
 }
 
 bool worker_process_is_ready(const WorkerProcess *process) {

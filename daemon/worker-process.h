@@ -33,6 +33,9 @@ WorkerProcess *worker_process_free(WorkerProcess *process);
 DEFINE_CLEANUP(WorkerProcess *, worker_process_free)
 
 void worker_process_set_owner(WorkerProcess *process, const WorkerProcessEvents *events, void *userdata);
+/* Runs that it served. */
+unsigned worker_process_runs(const WorkerProcess *process);
+void worker_process_count_run(WorkerProcess *process);
 bool worker_process_is_ready(const WorkerProcess *process);
 /* Whether it still listens, as far as that can be known now. */
 bool worker_process_is_usable(const WorkerProcess *process);

@@ -536,6 +536,7 @@ static void take_done(WorkerRun *run, json_t *message) {
                 (void) fault_set(&run->fault, run->result, FAULT_WORKER_FAILED, "%s",
                                  isempty(error) ? strempty(strerrordesc_np((int) -result)) : error);
         }
+        run->sound = run->result == 0 || run->stopped;
         worker_pool_finish(run->pool, run, false);
 }
 

@@ -38,6 +38,7 @@ struct WorkerRun {
         bool stopping; /* ends before the next step */
         bool stopped;  /* the worker was told so */
         bool killed;
+        bool sound; /* it came to its end as the protocol says: its process can be asked again */
         int result;
         Fault fault; /* the first that went wrong, or empty */
 };

@@ -51,7 +51,7 @@
 
 #define WORKER_FD 3
 
-/* Below the root directory. A worker that carries out steps holds, for as long as it lives, a lock (flock) on the file named as
+/* Below the root directory. A worker that carries out steps holds, until they are done or it ends, a lock (flock) on the file named as
  * each of its devices, and has written its process id into it. Who started it may be gone by then. */
 #define DEVICE_LOCK_DIRECTORY "run/passthroughd/devices"
 

@@ -25,7 +25,7 @@ typedef struct RunRecord {
 struct PoolRig {
         sd_event *event;
         WorkerPool *pool;
-        RunRecord records[64];
+        RunRecord records[96];
         size_t n_records;
         unsigned idle;
         Plan plan;        /* three steps; see pool_rig_step() */

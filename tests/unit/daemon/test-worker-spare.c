@@ -3,6 +3,8 @@
 
 #include <signal.h>
 
+#include "lib/limits.h"
+
 #define ALL_STEPS "before0 after0 before1 after1 before2 after2 "
 
 static void on_idle(void *userdata) {
@@ -89,10 +91,27 @@ static void test_spare(void **state) {
         assert_int_equal(worker_pool_running(rig->pool), 0);
         spare = only_child();
 
-        /* It is used, and replaced. */
-        record = pool_rig_run(rig, WORKER_EXECUTE, "good");
+        /* It is used, and used again, as long as all goes well. */
+        for (size_t i = 0; i < 3; i++) {
+                record = pool_rig_run(rig, WORKER_EXECUTE, "good");
+                assert_int_equal(worker_run_pid(record->run), spare);
+                assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
+                pool_rig_turn(rig, 20);
+                assert_int_equal(pool_rig_children(), 1);
+        }
+        record = pool_rig_run(rig, WORKER_EXECUTE, "fail");
         assert_int_equal(worker_run_pid(record->run), spare);
-        assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
+        pool_rig_wait(record);
+        assert_true(record->result < 0);
+        wait_for_spare(rig, spare);
+
+        /* Not for ever. */
+        spare = only_child();
+        for (size_t i = 0; i < WORKER_RUNS_MAX; i++) {
+                record = pool_rig_run(rig, WORKER_EXECUTE, "good");
+                assert_int_equal(worker_run_pid(record->run), spare);
+                assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
+        }
         wait_for_spare(rig, spare);
 
         /* One that died is not used. */
