@@ -7,6 +7,7 @@
 
 #define ITEMS_MAX 65536u
 #define NAME_SIZE 300u
+#define CODE_HUB "hub" /* worker/evidence-input.c */
 
 struct GuardIndex {
         GuardItem *items;
@@ -202,6 +203,12 @@ static int put_item(GuardIndex *index, Verdict verdict, const char *path, const 
         index->items = item;
         index->n_items++;
 
+        if (streq(code, CODE_HUB)) {
+                /* A root hub goes with its controller. */
+                while (walk_next(&walk))
+                        ;
+                return walk.name[0] ? put_on_node(index, walk.name, item) : 0;
+        }
         while (r >= 0 && walk_next(&walk))
                 r = put_on_node(index, walk.name, item);
         return r;

@@ -266,6 +266,10 @@ static const struct {
         const char *name;
         int (*collect)(Evidence *evidence);
 } collector_table[] = {
+        { "network", evidence_network },
+        { "consoles", evidence_console },
+        { "platform", evidence_platform },
+        { "input", evidence_input },
         { NULL, NULL },
 };
 

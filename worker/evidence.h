@@ -37,9 +37,10 @@ DECLARE_STRING_TABLE(evidence_kind, EvidenceKind); /* storage, network, display,
 typedef struct Evidence Evidence;
 
 /* `syspath` as sysfs names it, without "/sys": "/devices/pci0000:00/…/block/sda/sda3"; everything above it up to the PCI root
- * is needed too. `code`: stable word, "mount", "swap", "address", "route", "console-gpu" …. `chain`: links from what people
- * know to the device, NULL-terminated, "/", "dm-0 (LVM vg0-root)", "nvme0n1p3": shown joined by " ← ", the PCI address is
- * appended by the service. Text that is no UTF-8 is made so. The same path, code and chain twice is one evidence. */
+ * is needed too, but for the code "hub": a hub stays one when the controller above it is handed out. `code`: stable word,
+ * "mount", "swap", "address", "route", "console-gpu" …. `chain`: links from what people know to the device, NULL-terminated, "/",
+ * "dm-0 (LVM vg0-root)", "nvme0n1p3": shown joined by " ← ", the PCI address is appended by the service. Text that is no UTF-8
+ * is made so. The same path, code and chain twice is one evidence. */
 int evidence_add(Evidence *evidence, EvidenceVerdict verdict, const char *syspath, const char *code,
                  const char *const *chain);
 /* `text`: what could not be read or resolved, one sentence. */
