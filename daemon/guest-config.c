@@ -24,11 +24,13 @@ static void write_qemu(FILE *f, json_t *attachments) {
         size_t index, i;
 
         json_array_foreach(attachments, index, attachment) {
-                const char *address = str(attachment, "address");
-                bool pci = streq(str(attachment, "libvirt-type"), "pci");
+                const char *type = str(attachment, "libvirt-type");
 
-                fprintf(f, "-device %s,%s=%s,id=hostdev%zu", str(attachment, "driver"), pci ? "host" : "sysfsdev",
-                        address, index);
+                fprintf(f, "-device %s", str(attachment, "driver"));
+                /* What leads to a USB device is among its properties: the port, which stays when the address changes. */
+                if (!streq(type, "usb"))
+                        fprintf(f, ",%s=%s", streq(type, "pci") ? "host" : "sysfsdev", str(attachment, "address"));
+                fprintf(f, ",id=hostdev%zu", index);
                 json_array_foreach(json_object_get(attachment, "properties"), i, property)
                         fprintf(f, ",%s", strempty(json_string_value(property)));
                 fputc('\n', f);
@@ -52,6 +54,35 @@ static void write_xml_text(FILE *f, const char *text) {
                 }
 }
 
+/* The value of "key=value" in a list; "" for none. */
+static const char *entry_of(json_t *list, const char *key) {
+        size_t index, length = strlen(key);
+        json_t *entry;
+
+        json_array_foreach(list, index, entry) {
+                const char *text = strempty(json_string_value(entry));
+
+                if (strncmp(text, key, length) == 0 && text[length] == '=')
+                        return text + length + 1;
+        }
+        return "";
+}
+
+/* libvirt knows no ports: ids and the address of now. A guest starts also when the device is away. */
+static void write_libvirt_usb(FILE *f, json_t *attachment) {
+        json_t *more = json_object_get(attachment, "libvirt");
+        unsigned bus = 0, device = 0;
+
+        (void) sscanf(str(attachment, "address"), "%u:%u", &bus, &device);
+        fputs("<hostdev mode='subsystem' type='usb' managed='no'>\n  <source startupPolicy='optional' guestReset='", f);
+        write_xml_text(f, entry_of(more, "guestReset"));
+        fputs("'>\n    <vendor id='", f);
+        write_xml_text(f, entry_of(more, "vendor"));
+        fputs("'/>\n    <product id='", f);
+        write_xml_text(f, entry_of(more, "product"));
+        fprintf(f, "'/>\n    <address bus='%u' device='%u'/>\n  </source>\n</hostdev>\n", bus, device);
+}
+
 /* managed='no': the service binds and gives back; libvirt must not do it a second time. */
 static void write_libvirt(FILE *f, json_t *attachments) {
         json_t *attachment;
@@ -71,7 +102,9 @@ static void write_libvirt(FILE *f, json_t *attachments) {
                                 "  </source>\n"
                                 "</hostdev>\n",
                                 domain, bus, slot, function);
-                } else {
+                } else if (streq(type, "usb"))
+                        write_libvirt_usb(f, attachment);
+                else {
                         fputs("<hostdev mode='subsystem' type='", f);
                         write_xml_text(f, type);
                         fputs("' managed='no'>\n  <source>\n    <address uuid='", f);

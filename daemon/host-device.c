@@ -11,12 +11,14 @@ void host_device_view(const HostDevice *host, PtDevice *ret) {
                 .devtype = host->devtype,
                 .driver = host->driver,
                 .iommu_group = host->iommu_group,
+                .place = host->place,
         };
 }
 
 json_t *host_device_to_json(const HostDevice *host, const char *module_file) {
-        return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i, s:i, s:s*}", "id", host->id, "subsystem",
+        return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i, s:i, s:s*, s:s*, s:I}", "id", host->id, "subsystem",
                          host->subsystem, "sysname", host->sysname, "devtype", host->devtype, "driver",
                          host->driver, "iommu_group", (int) host->iommu_group, "numa_node",
-                         (int) host->numa_node, "module", module_file);
+                         (int) host->numa_node, "module", module_file, "place", host->place, "instance",
+                         (json_int_t) host->instance);
 }

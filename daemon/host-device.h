@@ -14,9 +14,10 @@
 typedef struct Device Device;
 
 typedef struct HostDevice {
-        char id[ID_SIZE];      /* of subsystem and sysname: "pci-0000-3b-00-0" */
+        char id[ID_SIZE];      /* of subsystem and place: "pci-0000-3b-00-0" */
         const char *subsystem; /* interned, like the next but syspath */
         const char *sysname;
+        const char *place;     /* PtDevice.place; interned, may be the sysname */
         char *syspath;         /* owned, as none is like another: "/devices/pci0000:3a/0000:3a:00.0/0000:3b:00.0" */
         const char *devtype;   /* NULL for none */
         const char *driver;    /* NULL for none */
@@ -24,13 +25,15 @@ typedef struct HostDevice {
         int32_t iommu_group;   /* -1 for none */
         int32_t numa_node;     /* -1 for none */
         uint32_t class_code;   /* PCI: 24 bits; 0 elsewhere */
-        uint32_t vendor, product; /* PCI */
+        uint32_t vendor, product; /* PCI, USB */
+        uint32_t instance;     /* USB: bus and address, which differ each time it is enumerated; 0 elsewhere */
         bool bridge;           /* PCI bridge or host bridge: no member of a bundle */
         bool differs;          /* in a `changed` event: something above is not what it was */
         uint32_t scan;         /* the last scan that saw it */
         struct HostDevice *next_in_iommu_group;
         Device *offers;        /* the devices that modules made of it, linked by next_offer; maintained by the inventory */
         UT_hash_handle hh;     /* in the source, by id */
+        UT_hash_handle hh_name; /* the same by sysname, where the id is not made of it */
 } HostDevice;
 
 /* Fills the module interface's view; it borrows from `host`. */

@@ -337,7 +337,7 @@ static void offer(Inventory *inventory, HostDevice *host, Module *module) {
         bool differs;
         int r;
 
-        r = id_from_place(module->name, host->sysname, id);
+        r = id_from_place(module->name, host->place, id);
         if (r >= 0 && inventory_find(inventory, id))
                 r = -EEXIST;
         if (r < 0) {

@@ -336,6 +336,10 @@ static json_t *list_to_json(const char *const *list) {
 
 static int service_put_attachment(PtContext *ctx, const PtAttachment *attachment) {
         ModuleCall *call = call_of(ctx);
+        const char *const *libvirt =
+                attachment->struct_size >= offsetof(PtAttachment, libvirt) + sizeof(attachment->libvirt)
+                        ? attachment->libvirt
+                        : NULL;
 
         if (call->op != MODULE_OP_GUEST)
                 return -EPERM;
@@ -343,12 +347,13 @@ static int service_put_attachment(PtContext *ctx, const PtAttachment *attachment
             isempty(attachment->libvirt_type) || isempty(attachment->address))
                 return -EINVAL;
         /* These texts go to a VM manager: they are taken as they are or not at all. */
-        return append_item(call, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "device",
+        return append_item(call, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "device",
                                            attachment->device, "driver", attachment->driver, "libvirt-type",
                                            attachment->libvirt_type, "address", attachment->address, "nodes",
                                            list_to_json(attachment->nodes), "properties",
                                            list_to_json(attachment->properties), "environment",
-                                           list_to_json(attachment->environment)));
+                                           list_to_json(attachment->environment), "libvirt",
+                                           list_to_json(libvirt)));
 }
 
 static int service_put_observed(PtContext *ctx, const char *text) {

@@ -49,7 +49,8 @@ static const AllowEntry pci_list[] = {
 };
 
 /* `manufacturer`, `product`, `serial`, `bNumInterfaces` and the like take the device's lock: udev's
- * database has the texts, the worker reads the rest. */
+ * database has the texts, the worker reads the rest. Numbers of an interface are copied from its descriptor
+ * without one, and so is `authorized`. */
 static const AllowEntry usb_list[] = {
         { ALLOW_ATTRIBUTE, "idVendor" },
         { ALLOW_ATTRIBUTE, "idProduct" },
@@ -69,8 +70,15 @@ static const AllowEntry usb_list[] = {
         { ALLOW_LINK, "driver" },
         { ALLOW_LINK, "driver/module" },
         { ALLOW_LINK, "subsystem" },
+        { ALLOW_ATTRIBUTE, "authorized" },
         { ALLOW_LINK, "port" },
+        { ALLOW_ATTRIBUTE, "port/connect_type" },
+        { ALLOW_ATTRIBUTE, "@/bInterfaceClass" },
+        { ALLOW_ATTRIBUTE, "@/bInterfaceSubClass" },
+        { ALLOW_ATTRIBUTE, "@/bInterfaceProtocol" },
+        { ALLOW_LINK, "@/driver" },
         { ALLOW_DIRECTORY, "." },
+        { ALLOW_DIRECTORY, ".." }, /* what hangs on the same hub */
         { 0 },
 };
 
@@ -100,10 +108,25 @@ const AllowEntry *allow_list(const char *subsystem) {
         return general_list;
 }
 
+/* "1-2.3:1.0" */
+static size_t interface_length(const char *name) {
+        size_t n = strspn(name, "0123456789-.");
+
+        return n > 0 && name[0] != '.' && name[n] == ':' ? n + 1 + strspn(name + n + 1, "0123456789.") : 0;
+}
+
 static bool pattern_matches(const char *pattern, const char *name) {
         for (; *pattern; pattern++) {
                 size_t digits;
 
+                if (*pattern == '@') {
+                        size_t length = interface_length(name);
+
+                        if (length == 0)
+                                return false;
+                        name += length;
+                        continue;
+                }
                 if (*pattern != '#') {
                         if (*name++ != *pattern)
                                 return false;
@@ -123,7 +146,7 @@ int allow_find(const AllowEntry *list, AllowKind kind, const char *name, bool *r
 
                 if (list[i].kind != kind)
                         continue;
-                pattern = strchr(list[i].name, '#');
+                pattern = strpbrk(list[i].name, "#@");
                 if (pattern ? !pattern_matches(list[i].name, name) : !streq(list[i].name, name))
                         continue;
                 if (ret_pattern)

@@ -22,7 +22,7 @@ typedef enum AllowKind {
 
 typedef struct AllowEntry {
         AllowKind kind;
-        const char *name; /* '#' stands for digits, one or more */
+        const char *name; /* '#' stands for digits, one or more, '@' for an interface of a USB device */
 } AllowEntry;
 
 /* A list ended by name NULL; never NULL itself: subsystems without one of their own get the general one. */

@@ -82,6 +82,7 @@ struct Source {
         SourceEvents events;
         Subsystem *subsystems;
         HostDevice *hosts;         /* uthash by id */
+        HostDevice *by_name;       /* uthash by sysname: USB devices */
         HostDevice **iommu_groups; /* by number: the first member */
         size_t n_iommu_groups;
         Slot *slots;            /* uthash by address */

@@ -20,6 +20,7 @@ struct ModelNames {
 };
 
 #define MODALIAS_SIZE 256
+#define NO_DEVICE_NUMBER "0:0" /* of a simulated host's nodes, which are plain files */
 
 /* ---- udev's record of a device ---- */
 
@@ -28,7 +29,7 @@ static bool record_name(Source *source, const HostDevice *host, char *ret, size_
         int n;
 
         text = round_attribute(source, "dev");
-        if (text)
+        if (text && !streq(text, NO_DEVICE_NUMBER))
                 n = snprintf(ret, size, "run/udev/data/%c%s", streq(host->subsystem, "block") ? 'b' : 'c',
                              text);
         else if (streq(host->subsystem, "net") && (text = round_attribute(source, "ifindex")))

@@ -233,6 +233,17 @@ ssize_t source_read_link(Source *source, const HostDevice *host, const char *nam
         return read_entry(source, host, ALLOW_LINK, name, buffer, size);
 }
 
+/* ".." is allowed for some devices, and what is above lies outside of the folder. */
+static int list_entries(int directory_fd, const char *name, void (*each)(void *userdata, const char *entry),
+                        void *userdata) {
+        _cleanup_close_ int above_fd = -EBADF;
+
+        if (!streq(name, ".."))
+                return sysfs_list_at(directory_fd, name, each, userdata);
+        above_fd = openat(directory_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return above_fd < 0 ? -errno : sysfs_list_at(above_fd, ".", each, userdata);
+}
+
 int source_list(Source *source, const HostDevice *host, const char *name,
                 void (*each)(void *userdata, const char *entry), void *userdata) {
         _cleanup_close_ int fd = -EBADF;
@@ -243,10 +254,10 @@ int source_list(Source *source, const HostDevice *host, const char *name,
         if (r < 0)
                 return r;
         if (source->round.host == host)
-                return sysfs_list_at(source->round.directory_fd, name, each, userdata);
+                return list_entries(source->round.directory_fd, name, each, userdata);
 
         fd = open_device(source, host, &subsystem);
         if (fd < 0)
                 return fd;
-        return sysfs_list_at(fd, name, each, userdata);
+        return list_entries(fd, name, each, userdata);
 }

@@ -6,12 +6,14 @@
 #include <time.h>
 
 #include "lib/parse.h"
+#include "lib/usb-place.h"
 #include "log.h"
 #include "source-internal.h"
 
 #define PCI_CLASS_HOST_BRIDGE 0x0600
 #define PCI_CLASS_PCI_BRIDGE 0x0604
 #define PCI_CLASS_SEMI_TRANSPARENT_BRIDGE 0x0609
+#define USB_SUPER_SPEED 5000 /* Mbit/s */
 
 uint64_t source_now_usec(void) {
         struct timespec t;
@@ -50,33 +52,58 @@ static int set_path(HostDevice *host, const char *path) {
         return 0;
 }
 
-typedef struct PciIds {
-        uint32_t vendor, product, class_code;
-} PciIds;
+/* What makes it this device and no other one at the same place. */
+typedef struct Ids {
+        uint32_t vendor, product, class_code, instance;
+} Ids;
+
+/* Bus and address as one number: both are small, and none of them is 0. */
+static uint32_t read_instance(Source *source, uint32_t known) {
+        const char *text = round_attribute(source, "busnum");
+        uint32_t bus, address;
+
+        if (!text || parse_uint32(text, &bus) < 0)
+                return known;
+        text = round_attribute(source, "devnum");
+        if (!text || parse_uint32(text, &address) < 0)
+                return known;
+        return bus << 8 | (address & 0xff);
+}
 
 /* What cannot be read (the device is going) stays as it was. */
-static PciIds read_pci_ids(Source *source, const HostDevice *host) {
-        PciIds ids = { .vendor = host->vendor, .product = host->product, .class_code = host->class_code };
+static Ids read_ids(Source *source, const HostDevice *host) {
+        Ids ids = { host->vendor, host->product, host->class_code, host->instance };
+        bool usb = streq(host->subsystem, "usb");
         const struct {
                 const char *name;
                 uint32_t *value;
         } attributes[] = {
-                { "vendor", &ids.vendor },
-                { "device", &ids.product },
-                { "class", &ids.class_code },
+                { usb ? "idVendor" : "vendor", &ids.vendor },
+                { usb ? "idProduct" : "device", &ids.product },
+                { usb ? NULL : "class", &ids.class_code },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(attributes); i++) {
-                const char *text = round_attribute(source, attributes[i].name);
+                const char *text = attributes[i].name ? round_attribute(source, attributes[i].name) : NULL;
 
                 if (text)
                         (void) parse_hex32(text, attributes[i].value);
         }
+        if (usb)
+                ids.instance = read_instance(source, host->instance);
         return ids;
 }
 
+static void fill_usb(Source *source, HostDevice *host) {
+        Ids ids = read_ids(source, host);
+
+        host->vendor = ids.vendor;
+        host->product = ids.product;
+        host->instance = ids.instance;
+}
+
 static int fill_pci(Source *source, HostDevice *host) {
-        PciIds ids = read_pci_ids(source, host);
+        Ids ids = read_ids(source, host);
         const char *text = round_attribute(source, "numa_node");
         int32_t node = -1;
         uint32_t class;
@@ -118,6 +145,8 @@ static int fill(Source *source, HostDevice *host, const char *path) {
         if (r < 0)
                 return r;
 
+        if (streq(host->subsystem, "usb"))
+                fill_usb(source, host);
         return streq(host->subsystem, "pci") ? fill_pci(source, host) : 0;
 }
 
@@ -127,7 +156,35 @@ static bool is_part(const Subsystem *subsystem, const char *sysname) {
         return streq(subsystem->name, "usb") && strchr(sysname, ':');
 }
 
-static HostDevice *host_device_new(Source *source, const Subsystem *subsystem, const char *sysname) {
+/* The place of a USB device. Read through its directory, once: it does not change while the device is there. */
+static int read_usb_place(const char *path, int directory_fd, char ret[static USB_PLACE_SIZE]) {
+        char text[SOURCE_NAME_MAX], link[SOURCE_NAME_MAX], target[PATH_MAX];
+        const char *peer = NULL;
+        bool super_speed, hub;
+        uint32_t number;
+        ssize_t n;
+
+        super_speed = attribute_read(directory_fd, "speed", text, sizeof(text)) > 0 &&
+                      parse_uint32(text, &number) >= 0 && number >= USB_SUPER_SPEED;
+        hub = attribute_read(directory_fd, "bDeviceClass", text, sizeof(text)) > 0 && streq(text, "09");
+        if (super_speed && !hub && usb_place_peer_link(path, link, sizeof(link)) >= 0) {
+                n = readlinkat(directory_fd, link, target, sizeof(target) - 1);
+                if (n > 0) {
+                        target[n] = '\0';
+                        const char *slash = strrchr(target, '/');
+
+                        peer = slash ? slash + 1 : target;
+                }
+        }
+        return usb_place_make(path, super_speed, hub, peer, ret);
+}
+
+static bool still_there(const Subsystem *subsystem, const HostDevice *host) {
+        return faccessat(subsystem->directory_fd, host->sysname, F_OK, 0) >= 0;
+}
+
+static HostDevice *host_device_new(Source *source, const Subsystem *subsystem, const char *sysname,
+                                   const char *place) {
         HostDevice *host;
 
         host = calloc(1, sizeof(*host));
@@ -136,36 +193,51 @@ static HostDevice *host_device_new(Source *source, const Subsystem *subsystem, c
         host->iommu_group = host->numa_node = -1;
         host->subsystem = intern(source->interner, subsystem->name);
         host->sysname = intern(source->interner, sysname);
+        host->place = intern(source->interner, place);
         if (streq(subsystem->name, "usb"))
                 host->devtype = intern(source->interner, "usb_device");
-        if (!host->subsystem || !host->sysname) {
+        if (!host->subsystem || !host->sysname || !host->place) {
                 host_device_free(source, host);
                 return NULL;
         }
         return host;
 }
 
+void source_drop(Source *source, HostDevice *host) {
+        source->events.removed(source->events.userdata, host);
+        source_unlink(source, host);
+        host_device_free(source, host);
+}
+
 /* Takes `directory_fd`. */
 static int add(Source *source, Subsystem *subsystem, const char *sysname, const char *path,
                int directory_fd) {
-        char id[ID_SIZE];
+        char id[ID_SIZE], usb_place[USB_PLACE_SIZE];
+        const char *place = sysname;
         HostDevice *host;
         int r;
 
-        if (id_from_place(subsystem->name, sysname, id) < 0) {
+        if (streq(subsystem->name, "usb") && read_usb_place(path, directory_fd, usb_place) >= 0)
+                place = usb_place;
+        if (id_from_place(subsystem->name, place, id) < 0) {
                 (void) close_fd(directory_fd);
                 log_plain(LOG_DEBUG, "%s device %s is left out: its name makes no id", subsystem->name,
                           sysname);
                 return 0;
         }
         host = source_find(source, id);
+        if (host && !still_there(subsystem, host)) {
+                /* It moved to the other root hub of its connector, and the event of its going is yet to come. */
+                source_drop(source, host);
+                host = NULL;
+        }
         if (host) {
                 (void) close_fd(directory_fd);
                 log_plain(LOG_DEBUG, "%s device %s is left out: %s has the id %s already", subsystem->name,
                           sysname, host->sysname, id);
                 return 0;
         }
-        host = host_device_new(source, subsystem, sysname);
+        host = host_device_new(source, subsystem, sysname, place);
         if (!host) {
                 (void) close_fd(directory_fd);
                 return -ENOMEM;
@@ -187,23 +259,17 @@ static int add(Source *source, Subsystem *subsystem, const char *sysname, const 
         return r;
 }
 
-void source_drop(Source *source, HostDevice *host) {
-        source->events.removed(source->events.userdata, host);
-        source_unlink(source, host);
-        host_device_free(source, host);
-}
-
 /* Takes `directory_fd`. */
 static int refresh(Source *source, Subsystem *subsystem, HostDevice *host, const char *path,
                    int directory_fd, const char *action) {
         bool replaced;
-        PciIds ids;
+        Ids ids;
         int r;
 
         round_begin(source, subsystem, host, directory_fd);
-        ids = read_pci_ids(source, host);
+        ids = read_ids(source, host);
         replaced = ids.vendor != host->vendor || ids.product != host->product ||
-                   ids.class_code != host->class_code;
+                   ids.class_code != host->class_code || ids.instance != host->instance;
         if (replaced) {
                 /* Another device at the same place, whose events got lost. */
                 char sysname[SOURCE_NAME_MAX];

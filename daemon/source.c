@@ -41,6 +41,7 @@ HostDevice *host_device_free(Source *source, HostDevice *host) {
 
         intern_unref(source->interner, host->subsystem);
         intern_unref(source->interner, host->sysname);
+        intern_unref(source->interner, host->place);
         intern_unref(source->interner, host->devtype);
         intern_unref(source->interner, host->driver);
         intern_unref(source->interner, host->slot);
@@ -68,6 +69,7 @@ Source *source_free(Source *source) {
 
         source_close_monitor(source);
         source_stop_scan(source);
+        HASH_CLEAR(hh_name, source->by_name);
         HASH_ITER(hh, source->hosts, host, next_host) {
                 HASH_DEL(source->hosts, host);
                 host_device_free(source, host);
@@ -146,6 +148,10 @@ HostDevice *source_find_by_name(Source *source, const char *subsystem, const cha
         char id[ID_SIZE];
         HostDevice *host;
 
+        if (streq(subsystem, "usb")) {
+                HASH_FIND(hh_name, source->by_name, sysname, strlen(sysname), host);
+                return host;
+        }
         if (id_from_place(subsystem, sysname, id) < 0)
                 return NULL;
         host = source_find(source, id);
@@ -212,11 +218,15 @@ int source_join_iommu_group(Source *source, HostDevice *host, int32_t number) {
 
 void source_link(Source *source, HostDevice *host) {
         HASH_ADD_STR(source->hosts, id, host);
+        if (streq(host->subsystem, "usb"))
+                HASH_ADD_KEYPTR(hh_name, source->by_name, host->sysname, strlen(host->sysname), host);
 }
 
 void source_unlink(Source *source, HostDevice *host) {
         assert(source->round.host != host);
         leave_iommu_group(source, host);
+        if (streq(host->subsystem, "usb"))
+                HASH_DELETE(hh_name, source->by_name, host);
         HASH_DEL(source->hosts, host);
 }
 

@@ -40,6 +40,7 @@ typedef enum NameForm {
         NAME_ENTRY,  /* one entry of the device's directory */
         NAME_NODE,   /* a path below /dev */
         NAME_MODULE, /* a kernel module */
+        NAME_PART,   /* a part of the device, an interface: may be missing */
 } NameForm;
 
 /* What each kind needs beside the sentence. */
@@ -50,7 +51,7 @@ static const struct {
         bool value_empty; /* and may be empty */
 } needs[_PT_STEP_MAX] = {
         [PT_STEP_WRITE_ATTRIBUTE] = { .device = true, .name = NAME_ENTRY, .value = true },
-        [PT_STEP_SET_DRIVER] = { .device = true, .value = true, .value_empty = true },
+        [PT_STEP_SET_DRIVER] = { .device = true, .name = NAME_PART, .value = true, .value_empty = true },
         [PT_STEP_RESET] = { .device = true },
         [PT_STEP_NODE_OWNER] = { .device = true, .name = NAME_NODE },
         [PT_STEP_LOAD_MODULE] = { .name = NAME_MODULE },
@@ -94,6 +95,8 @@ static bool name_is_valid(NameForm form, const char *name) {
                 return is_node_path(name);
         case NAME_MODULE:
                 return is_module_name(name);
+        case NAME_PART:
+                return is_component(name, strlen(name)) && strchr(name, ':');
         case NAME_UNUSED:
         default:
                 return true;
@@ -147,7 +150,8 @@ int step_check(const PtStep *step, Fault *fault) {
                 return REFUSE(fault, "A step %s names no device", kind);
         if (step->device && !id_is_valid(step->device))
                 return REFUSE(fault, "The device of a step %s is not an id", kind);
-        if (isempty(step->name) && needs[step->kind].name != NAME_UNUSED)
+        if (isempty(step->name) && needs[step->kind].name != NAME_UNUSED &&
+            (step->name || needs[step->kind].name != NAME_PART))
                 return REFUSE(fault, "A step %s has no name", kind);
         if (step->name && !name_is_valid(needs[step->kind].name, step->name))
                 return REFUSE(fault, "The name of a step %s is not one that may be used", kind);

@@ -70,6 +70,7 @@ ORDER(alive_write)
 ORDER(errors_write)
 ORDER(link_write)
 ORDER(exchange_write)
+ORDER(usb_order_ids)
 
 const ControlFile control_files[] = {
         { "device", "driver_override", 0644, driver_override_read, driver_override_write },
@@ -107,6 +108,7 @@ const ControlFile control_files[] = {
         { "control", "lose-uevents", 0200, NULL, control_lose },
         { "control", "unplug", 0200, NULL, control_unplug_any },
         { "control", "plug", 0200, NULL, control_plug_any },
+        { "control", "usb-ids", 0200, NULL, control_usb_order_ids },
         { "control", "vfs", 0200, NULL, control_sriov_order_write },
         { "control", "dead", 0200, NULL, control_dead_write },
         { "control", "alive", 0200, NULL, control_alive_write },

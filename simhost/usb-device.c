@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "usb-device.h"
 
+#include <stdlib.h>
+
 #include "kobject.h"
 
 #define CLASS_HUB 9
 #define DEVICE_DESCRIPTOR_SIZE 18
-#define DESCRIPTORS_SIZE (DEVICE_DESCRIPTOR_SIZE + 9 + 9 + 7)
+#define INTERFACES_MAX 4
+#define DESCRIPTORS_SIZE (DEVICE_DESCRIPTOR_SIZE + 9 + INTERFACES_MAX * (9 + 7))
+#define SUPER_SPEED 5000
 
 typedef struct UsbSpec {
         const char *port; /* "0": the root hub */
@@ -13,25 +17,56 @@ typedef struct UsbSpec {
         int vendor, product_id, class, protocol;
         int bus, number;
         const char *speed;
+        int peer_bus; /* of the controller's other root hub; 0 for none */
+        json_t *interfaces; /* NULL: one, of the class, protocol and driver above */
 } UsbSpec;
 
-static void build_descriptors(const UsbSpec *u, uint8_t ret[static DESCRIPTORS_SIZE]) {
+static size_t interface_count(const UsbSpec *u) {
+        size_t n = json_array_size(u->interfaces);
+
+        return n == 0 ? 1 : n > INTERFACES_MAX ? INTERFACES_MAX : n;
+}
+
+/* The spec of one interface: as the whole, with what its own entry says. */
+static UsbSpec interface_spec(const UsbSpec *u, size_t index) {
+        json_t *entry = json_array_get(u->interfaces, index);
+        UsbSpec one = *u;
+
+        if (entry) {
+                one.class = json_number(entry, "class", 0xff);
+                one.protocol = json_number(entry, "protocol", 0);
+                one.driver = json_text(entry, "driver", NULL);
+        }
+        return one;
+}
+
+/* Returns how many bytes there are. */
+static size_t build_descriptors(const UsbSpec *u, uint8_t ret[static DESCRIPTORS_SIZE]) {
         int device_class = u->class == CLASS_HUB ? CLASS_HUB : 0;
+        size_t n = interface_count(u), total = 9 + n * 16, at = DEVICE_DESCRIPTOR_SIZE + 9;
         /* clang-format off */
-        const uint8_t bytes[DESCRIPTORS_SIZE] = {
+        const uint8_t bytes[DEVICE_DESCRIPTOR_SIZE + 9] = {
                 /* device: USB 2.10, one configuration, strings 1 to 3 */
                 18, 1, 0x10, 0x02, (uint8_t) device_class, 0, device_class ? 1 : 0, 64,
                 (uint8_t) u->vendor, (uint8_t) (u->vendor >> 8),
                 (uint8_t) u->product_id, (uint8_t) (u->product_id >> 8),
-                0x10, 0x01, 1, 2, 3, 1,
-                /* configuration 1: one interface, remote wakeup, 100 mA */
-                9, 2, 25, 0, 1, 1, 0, 0xe0, 50,
-                9, 4, 0, 0, 1, (uint8_t) u->class, 0, (uint8_t) u->protocol, 0,
-                7, 5, 0x81, 3, 8, 0, 10,
+                0x10, 0x01, 1, 2, (uint8_t) (u->serial ? 3 : 0), 1,
+                /* configuration 1: remote wakeup, 100 mA */
+                9, 2, (uint8_t) total, 0, (uint8_t) n, 1, 0, 0xe0, 50,
         };
         /* clang-format on */
 
         memcpy(ret, bytes, sizeof(bytes));
+        for (size_t i = 0; i < n; i++, at += 16) {
+                UsbSpec one = interface_spec(u, i);
+                const uint8_t interface[16] = {
+                        9, 4, (uint8_t) i, 0, 1, (uint8_t) one.class, 0, (uint8_t) one.protocol, 0,
+                        7, 5, (uint8_t) (0x81 + i), 3, 8, 0, 10,
+                };
+
+                memcpy(ret + at, interface, sizeof(interface));
+        }
+        return at;
 }
 
 static void write_strings(Tree *t, const char *path, const UsbSpec *u) {
@@ -44,7 +79,7 @@ static void write_strings(Tree *t, const char *path, const UsbSpec *u) {
         tree_attribute(t, path, "bDeviceSubClass", "00\n");
         tree_attribute(t, path, "bDeviceProtocol", "%02x\n", device_class ? 1 : 0);
         tree_attribute(t, path, "bNumConfigurations", "1\n");
-        tree_attribute(t, path, "bNumInterfaces", " 1\n");
+        tree_attribute(t, path, "bNumInterfaces", "%2zu\n", interface_count(u));
         tree_attribute(t, path, "bMaxPacketSize0", "64\n");
         tree_attribute(t, path, "bmAttributes", "e0\n");
         tree_attribute(t, path, "bMaxPower", "100mA\n");
@@ -75,7 +110,7 @@ static void link_driver(Tree *t, const char *path, const char *driver) {
         tree_symlink(t, path, p.s, path_name(path));
 }
 
-static void write_interface(Tree *t, const char *device, const UsbSpec *u) {
+static void write_interface(Tree *t, const char *device, const UsbSpec *u, int index) {
         int device_class = u->class == CLASS_HUB ? CLASS_HUB : 0;
         char modalias[128], driver[64] = "";
         Path p;
@@ -83,15 +118,15 @@ static void write_interface(Tree *t, const char *device, const UsbSpec *u) {
         if (string_equal(u->port, "0"))
                 path_make(&p, "%s/%d-0:1.0", device, u->bus);
         else
-                path_make(&p, "%s/%s:1.0", device, path_name(device));
+                path_make(&p, "%s/%s:1.%d", device, path_name(device), index);
         (void) snprintf(modalias, sizeof(modalias),
-                        "usb:v%04Xp%04Xd0110dc%02Xdsc00dp%02Xic%02Xisc00ip%02Xin00", u->vendor,
-                        u->product_id, device_class, device_class ? 1 : 0, u->class, u->protocol);
+                        "usb:v%04Xp%04Xd0110dc%02Xdsc00dp%02Xic%02Xisc00ip%02Xin%02X", u->vendor,
+                        u->product_id, device_class, device_class ? 1 : 0, u->class, u->protocol, index);
         if (u->driver)
                 (void) snprintf(driver, sizeof(driver), "DRIVER=%s\n", u->driver);
 
         tree_make_directory(t, p.s);
-        tree_attribute(t, p.s, "bInterfaceNumber", "00\n");
+        tree_attribute(t, p.s, "bInterfaceNumber", "%02x\n", index);
         tree_attribute(t, p.s, "bAlternateSetting", " 0\n");
         tree_attribute(t, p.s, "bNumEndpoints", "01\n");
         tree_attribute(t, p.s, "bInterfaceClass", "%02x\n", u->class);
@@ -112,16 +147,57 @@ static void write_interface(Tree *t, const char *device, const UsbSpec *u) {
         }
 }
 
+/* "1-5:1.0/1-5-port2" below the hub 1-5, "1-0:1.0/usb1-port5" below the root hub usb1. */
+static void port_path(Path *p, const char *hub, int bus, const char *number) {
+        const char *name = path_name(hub);
+
+        if (string_starts(name, "usb"))
+                path_make(p, "%s/%d-0:1.0/usb%d-port%s", hub, bus, bus, number);
+        else
+                path_make(p, "%s/%s:1.0/%s-port%s", hub, name, name, number);
+}
+
+static void make_port(Tree *t, const char *port, const char *number) {
+        if (tree_has(t, port, "connect_type"))
+                return;
+        tree_make_directory(t, port);
+        tree_attribute(t, port, "connect_type", "hotplug\n");
+        tree_attribute(t, port, "disable", "0\n");
+        tree_attribute(t, port, "location", "0x%08x\n", (unsigned) (number[0] - '0'));
+}
+
+/* Ports exist for where devices are described. Those of the two root hubs of a controller are peers. */
+static void write_port(Tree *t, const char *path, const UsbSpec *u) {
+        const char *dot = strrchr(u->port, '.'), *number = dot ? dot + 1 : u->port;
+        Path hub, port, peer_hub, peer;
+
+        path_parent(&hub, path);
+        port_path(&port, hub.s, u->bus, number);
+        make_port(t, port.s, number);
+        tree_symlink(t, port.s, path, "port");
+        if (dot || u->peer_bus == 0)
+                return;
+        path_parent(&peer_hub, hub.s);
+        path_make(&hub, "%s/usb%d", peer_hub.s, u->peer_bus);
+        port_path(&peer, hub.s, u->peer_bus, number);
+        make_port(t, peer.s, number);
+        if (!tree_has(t, port.s, "peer"))
+                tree_symlink(t, peer.s, port.s, "peer");
+        if (!tree_has(t, peer.s, "peer"))
+                tree_symlink(t, port.s, peer.s, "peer");
+}
+
 static void usb_device_write(Tree *t, const char *path, const UsbSpec *u, const char *pci) {
         int device_class = u->class == CLASS_HUB ? CLASS_HUB : 0;
         uint8_t descriptors[DESCRIPTORS_SIZE];
         char name[64];
+        size_t size;
         Path p;
 
         tree_make_directory(t, path);
         write_strings(t, path, u);
-        build_descriptors(u, descriptors);
-        tree_share(t, path_make(&p, "%s/descriptors", path), descriptors, sizeof(descriptors));
+        size = build_descriptors(u, descriptors);
+        tree_share(t, path_make(&p, "%s/descriptors", path), descriptors, size);
         /* The node is a plain file: a device node of this number would lead to a device of the machine,
          * if anywhere. */
         tree_attribute(t, path, "dev", "0:0\n");
@@ -135,8 +211,7 @@ static void usb_device_write(Tree *t, const char *path, const UsbSpec *u, const 
         link_driver(t, path, "usb");
 
         tree_make_directory(t, path_make(&p, "dev/bus/usb/%03d", u->bus));
-        tree_write(t, path_make(&p, "dev/bus/usb/%03d/%03d", u->bus, u->number), 0664, descriptors,
-                   sizeof(descriptors));
+        tree_write(t, path_make(&p, "dev/bus/usb/%03d/%03d", u->bus, u->number), 0664, descriptors, size);
         if (kobject_udev_name(t, path, name, sizeof(name)) >= 0)
                 tree_put(t, "run/udev/data", name, 0644,
                          "I:2000000\nE:ID_BUS=usb\nE:ID_VENDOR_ID=%04x\nE:ID_MODEL_ID=%04x\nE:ID_VENDOR=%s\n"
@@ -144,7 +219,13 @@ static void usb_device_write(Tree *t, const char *path, const UsbSpec *u, const 
                          u->vendor, u->product_id, u->manufacturer ? u->manufacturer : "",
                          u->product ? u->product : "", u->serial ? "E:ID_SERIAL_SHORT=" : "",
                          u->serial ? u->serial : "", u->serial ? "\n" : "", pci, u->port);
-        write_interface(t, path, u);
+        for (size_t i = 0; i < interface_count(u); i++) {
+                UsbSpec one = interface_spec(u, i);
+
+                write_interface(t, path, &one, (int) i);
+        }
+        if (!string_equal(u->port, "0"))
+                write_port(t, path, u);
 }
 
 /* A device on port 1.4 lies in the directory of the hub on port 1. */
@@ -161,6 +242,17 @@ static void device_path(Path *p, const char *root_hub, int bus, const char *port
         }
 }
 
+static bool has_super_speed(const PciSpec *spec) {
+        json_t *entry;
+        size_t i;
+
+        json_array_foreach(spec->usb, i, entry) {
+                if (atoi(json_text(entry, "speed", "480")) >= SUPER_SPEED)
+                        return true;
+        }
+        return false;
+}
+
 void usb_bus_write(Tree *t, const char *controller, const PciSpec *spec, Counters *counters) {
         UsbSpec hub = {
                 .port = "0",
@@ -175,21 +267,33 @@ void usb_bus_write(Tree *t, const char *controller, const PciSpec *spec, Counter
                 .number = 1,
                 .speed = "480",
         };
+        int super_bus = has_super_speed(spec) ? ++counters->usb_bus : 0;
+        UsbSpec super_hub = hub;
         char last[32];
         json_t *entry;
         size_t i;
-        Path root, p;
+        Path root, super_root, p;
 
         path_make(&root, "%s/usb%d", controller, hub.bus);
         usb_device_write(t, root.s, &hub, spec->bdf);
+        if (super_bus > 0) {
+                super_hub.bus = super_bus;
+                super_hub.product_id = 3;
+                super_hub.speed = "5000";
+                path_make(&super_root, "%s/usb%d", controller, super_bus);
+                usb_device_write(t, super_root.s, &super_hub, spec->bdf);
+        }
         json_array_foreach(spec->usb, i, entry) {
+                bool super = atoi(json_text(entry, "speed", "480")) >= SUPER_SPEED;
                 UsbSpec u = {
                         .port = json_text(entry, "port", "1"),
                         .manufacturer = json_text(entry, "manufacturer", NULL),
                         .product = json_text(entry, "name", NULL),
                         .serial = json_text(entry, "serial", NULL),
                         .driver = json_text(entry, "driver", NULL),
-                        .bus = hub.bus,
+                        .bus = super ? super_bus : hub.bus,
+                        .peer_bus = super_bus == 0 ? 0 : super ? hub.bus : super_bus,
+                        .interfaces = json_object_get(entry, "interfaces"),
                         .number = (int) i + 2,
                         .class = json_number(entry, "class", 0xff),
                         .protocol = json_number(entry, "protocol", 0),
@@ -201,9 +305,11 @@ void usb_bus_write(Tree *t, const char *controller, const PciSpec *spec, Counter
                         u.vendor = (int) id;
                 if (string_to_u64(json_text(entry, "product", ""), 16, &id) >= 0)
                         u.product_id = (int) id;
-                device_path(&p, root.s, u.bus, u.port);
+                device_path(&p, super ? super_root.s : root.s, u.bus, u.port);
                 usb_device_write(t, p.s, &u, spec->bdf);
         }
-        (void) snprintf(last, sizeof(last), "last-%d", hub.bus);
-        tree_put(t, "kernel/usb", last, 0644, "%zu\n", json_array_size(spec->usb) + 1);
+        for (int bus = hub.bus; bus <= (super_bus > 0 ? super_bus : hub.bus); bus++) {
+                (void) snprintf(last, sizeof(last), "last-%d", bus);
+                tree_put(t, "kernel/usb", last, 0644, "%zu\n", json_array_size(spec->usb) + 1);
+        }
 }

@@ -253,6 +253,41 @@ int usb_plug(Kernel *k, const char *name) {
         return 0;
 }
 
+/* Replaces a line of a record that begins with @key. */
+static void replace_line(Kernel *k, const char *directory, const char *file, const char *key, const char *value) {
+        char text[2048], out[2400] = "", *save = NULL;
+        size_t n = 0;
+
+        if (tree_read(k->tree, directory, file, text, sizeof(text)) < 0)
+                return;
+        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+                if (string_starts(line, key))
+                        n += (size_t) snprintf(out + n, sizeof(out) - n, "%s%s\n", key, value);
+                else
+                        n += (size_t) snprintf(out + n, sizeof(out) - n, "%s\n", line);
+        tree_put(k->tree, directory, file, 0644, "%s", out);
+}
+
+/* "1-4 0547 2131": what is unplugged comes back with other ids, as a device does that has loaded its firmware. */
+int usb_order_ids(Kernel *k, const char *text) {
+        char name[64], vendor[8], product[8], value[32], record[96];
+        Path path;
+
+        if (sscanf(text, "%63s %7s %7s", name, vendor, product) != 3 || !is_device(name))
+                return -EINVAL;
+        path_make(&path, AWAY "/%s", name);
+        if (!tree_has(k->tree, path.s, "idVendor"))
+                return -ENODEV;
+        tree_put(k->tree, path.s, "idVendor", 0444, "%s\n", vendor);
+        tree_put(k->tree, path.s, "idProduct", 0444, "%s\n", product);
+        (void) snprintf(value, sizeof(value), "%s/%s/110", vendor, product);
+        replace_line(k, path.s, "uevent", "PRODUCT=", value);
+        (void) snprintf(record, sizeof(record), "+usb:%s", name);
+        replace_line(k, "kernel/udev", record, "E:ID_VENDOR_ID=", vendor);
+        replace_line(k, "kernel/udev", record, "E:ID_MODEL_ID=", product);
+        return 0;
+}
+
 int usb_bind_write(Kernel *k, const char *driver, const char *name) {
         char other[64];
         Path path;

@@ -19,6 +19,7 @@ int usb_remove_write(Kernel *k, const char *name, const char *text);
  * new number. */
 int usb_unplug(Kernel *k, const char *name);
 int usb_plug(Kernel *k, const char *name);
+int usb_order_ids(Kernel *k, const char *text);
 
 /* The node /dev/bus/usb/BBB/DDD comes and goes with the device; does nothing for other devices. */
 void usb_node_appear(Kernel *k, const char *path);

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "context.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/openat2.h>
+
 #include "host-fact.h"
 #include "lib/parse.h"
 #include "lib/schema.h"
@@ -240,6 +250,37 @@ static int service_write_attribute(PtContext *base, const PtDevice *device, cons
         return r < 0 ? r : sysfs_write_at(fd, name, value);
 }
 
+static int service_open_node(PtContext *base, const PtDevice *device, const char *name) {
+        struct open_how how = {
+                .flags = O_RDWR | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+        };
+        _cleanup_close_ int device_fd = -EBADF, fd = -EBADF;
+        unsigned major_number, minor_number;
+        char text[32], path[NAME_MAX];
+        struct stat st;
+        int r;
+
+        r = open_device(base, device, &device_fd);
+        if (r < 0)
+                return r;
+        r = (int) sysfs_read_at(device_fd, "dev", text, sizeof(text));
+        if (r >= 0)
+                r = parse_dev(text, &major_number, &minor_number);
+        if (r < 0)
+                return r;
+        if (isempty(name) || snprintf(path, sizeof(path), "dev/%s", name) >= (int) sizeof(path))
+                return -EINVAL;
+        fd = (int) syscall(SYS_openat2, from_base(base)->worker->sysfs.root_fd, path, &how, sizeof(how));
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(major_number, minor_number))
+                return -EXDEV;
+        return TAKE_FD(fd);
+}
+
 static void service_set_error(PtContext *base, const char *text) {
         (void) replace_text(&from_base(base)->error, text);
 }
@@ -272,6 +313,7 @@ static const PtServices worker_services = {
         .write_attribute = service_write_attribute,
         .set_error = service_set_error,
         .get_noted = service_get_noted,
+        .open_node = service_open_node,
 };
 
 int context_init(WorkerContext *ret, Worker *worker, const DeviceList *devices, const PtModule *module,

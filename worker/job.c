@@ -28,10 +28,10 @@ static int device_from_json(json_t *json, JobDevice *ret, Fault *fault) {
         int iommu_group = -1, numa_node = -1;
         json_error_t error;
 
-        if (json_unpack_ex(json, &error, 0, "{s:s, s:s, s:s, s?s, s?s, s?i, s?i, s?s}", "id", &device->id,
+        if (json_unpack_ex(json, &error, 0, "{s:s, s:s, s:s, s?s, s?s, s?i, s?i, s?s, s?s}", "id", &device->id,
                            "subsystem", &device->subsystem, "sysname", &device->sysname, "devtype",
                            &device->devtype, "driver", &device->driver, "iommu_group", &iommu_group,
-                           "numa_node", &numa_node, "module", &item.module) < 0)
+                           "numa_node", &numa_node, "module", &item.module, "place", &device->place) < 0)
                 return fault_set(fault, -EBADMSG, FAULT_INVALID_ARGUMENT,
                                  "A device of the request cannot be read: %s", error.text);
 
@@ -47,6 +47,8 @@ static int device_from_json(json_t *json, JobDevice *ret, Fault *fault) {
                                  "%s has the IOMMU group %d and the NUMA node %d; both are -1 or more",
                                  device->id, iommu_group, numa_node);
 
+        if (!device->place)
+                device->place = device->sysname;
         device->iommu_group = iommu_group;
         device->numa_node_plus_1 = (uint32_t) (numa_node + 1);
         *ret = item;

@@ -4,6 +4,7 @@
  * drivers_probe succeeds even when no driver took the device (drivers/base/bus.c), so only the link
  * counts. */
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "kernel-error.h"
@@ -17,6 +18,45 @@ typedef struct DriverState {
         bool has_override;                      /* some buses (usb, mdev) do not know driver_override */
 } DriverState;
 
+/* What is bound and unbound: the device, or the part of it that the step names. */
+static const char *bound_name(const StepCall *call) {
+        return call->step->name ? call->step->name : step_sysname(call);
+}
+
+static int open_bound(StepCall *call, int *ret_fd) {
+        _cleanup_close_ int device_fd = -EBADF;
+        int fd, r;
+
+        if (!call->step->name)
+                return step_open_device(call, ret_fd);
+
+        r = step_open_device(call, &device_fd);
+        if (r < 0)
+                return r;
+        /* Its own folder, no link to elsewhere. */
+        fd = entry_name_is_valid(call->step->name) && strchr(call->step->name, ':')
+                     ? openat(device_fd, call->step->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                     : -1;
+        if (fd < 0)
+                return step_fail(call, -ENODEV, FAULT_DEVICE_GONE, "%s has no part %s now", step_sysname(call),
+                                 call->step->name);
+        *ret_fd = fd;
+        return 0;
+}
+
+/* A device that was enumerated anew may have other parts, which have what the kernel gave them. */
+static int open_bound_for_undo(StepCall *call, int *ret_fd) {
+        int r = open_bound(call, ret_fd);
+
+        if (r != -ENODEV)
+                return r;
+        fault_done(&call->fault);
+        call->fault = (Fault){};
+        step_note(call, "%s is gone: nothing to restore", bound_name(call));
+        *ret_fd = -EBADF;
+        return 0;
+}
+
 static int read_driver(StepCall *call, int device_fd, char ret[static DRIVER_NAME_SIZE]) {
         ssize_t n;
 
@@ -27,7 +67,7 @@ static int read_driver(StepCall *call, int device_fd, char ret[static DRIVER_NAM
         }
         if (n < 0)
                 return step_fail(call, (int) n, FAULT_STEP_FAILED,
-                                 "Cannot read which driver %s is bound to: %s", step_sysname(call),
+                                 "Cannot read which driver %s is bound to: %s", bound_name(call),
                                  strerrordesc_np((int) -n));
 
         return 0;
@@ -44,7 +84,7 @@ static int read_state(StepCall *call, int device_fd, DriverState *ret) {
         n = sysfs_read_at(device_fd, "driver_override", ret->override, sizeof(ret->override));
         if (n < 0 && n != -ENOENT)
                 return step_fail(call, (int) n, kernel_error_code("driver_override", (int) n),
-                                 "Cannot read driver_override of %s: %s", step_sysname(call),
+                                 "Cannot read driver_override of %s: %s", bound_name(call),
                                  strerrordesc_np((int) -n));
 
         ret->has_override = n >= 0;
@@ -76,7 +116,7 @@ static void note_state(StepCall *call, int device_fd) {
         /* Reading must not add to a fault that is there already. */
         call->fault = (Fault){};
         if (read_state(call, device_fd, &state) >= 0)
-                step_note(call, "%s is %s", step_sysname(call), describe_state(&state, text, sizeof(text)));
+                step_note(call, "%s is %s", bound_name(call), describe_state(&state, text, sizeof(text)));
         fault_done(&call->fault);
         call->fault = kept;
 }
@@ -113,12 +153,12 @@ static int set_override(StepCall *call, int device_fd, const char *override) {
         n = sysfs_read_at(device_fd, "driver_override", found, sizeof(found));
         if (n < 0)
                 return step_fail(call, (int) n, FAULT_STEP_FAILED,
-                                 "Cannot read driver_override of %s back: %s", step_sysname(call),
+                                 "Cannot read driver_override of %s back: %s", bound_name(call),
                                  strerrordesc_np((int) -n));
         if (!streq(found, override) && !(isempty(override) && streq(found, "(null)")))
                 return step_fail(call, -EIO, FAULT_STEP_FAILED,
                                  "driver_override of %s was set to \"%s\" but reads \"%s\"",
-                                 step_sysname(call), override, found);
+                                 bound_name(call), override, found);
 
         return 0;
 }
@@ -135,7 +175,7 @@ static int write_to_bus(StepCall *call, const char *driver, const char *attribut
         if (r < 0)
                 return -ENOMEM;
 
-        return sysfs_write_at(call->worker->sysfs.root_fd, path, step_sysname(call));
+        return sysfs_write_at(call->worker->sysfs.root_fd, path, bound_name(call));
 }
 
 static int unbind(StepCall *call, int device_fd, const char *driver) {
@@ -155,7 +195,7 @@ static int unbind(StepCall *call, int device_fd, const char *driver) {
                 error = -EBUSY;
         hint = kernel_error_hint("unbind", error);
         return step_fail(call, error, FAULT_DEVICE_BUSY, "The driver %s does not let go of %s: %s%s%s%s",
-                         driver, step_sysname(call), strerrordesc_np(-error), hint ? " (" : "",
+                         driver, bound_name(call), strerrordesc_np(-error), hint ? " (" : "",
                          strempty(hint), hint ? ")" : "");
 }
 
@@ -190,7 +230,7 @@ static int fail_bind(StepCall *call, int device_fd, const char *driver, int erro
 
         hint = bind_hint(device_fd, driver, error, &code);
         return step_fail(call, error, code, "Cannot bind %s to %s: %s%s%s%s; the device is %s",
-                         step_sysname(call), driver, strerrordesc_np(-error), hint ? " (" : "",
+                         bound_name(call), driver, strerrordesc_np(-error), hint ? " (" : "",
                          strempty(hint), hint ? ")" : "", describe_state(&state, text, sizeof(text)));
 }
 
@@ -238,7 +278,7 @@ static int observe(StepCall *call, json_t **ret) {
         DriverState state;
         int r;
 
-        r = step_open_device(call, &device_fd);
+        r = open_bound(call, &device_fd);
         if (r < 0)
                 return r;
         r = read_state(call, device_fd, &state);
@@ -250,7 +290,7 @@ static int observe(StepCall *call, json_t **ret) {
         if (!*ret)
                 return step_fail(call, -EILSEQ, FAULT_STEP_FAILED,
                                  "driver_override of %s is not text and could not be restored later",
-                                 step_sysname(call));
+                                 bound_name(call));
 
         return 0;
 }
@@ -262,7 +302,7 @@ static int run(StepCall *call) {
         DriverState state;
         int r;
 
-        r = step_open_device(call, &device_fd);
+        r = open_bound(call, &device_fd);
         if (r < 0)
                 return r;
         r = read_state(call, device_fd, &state);
@@ -295,7 +335,7 @@ static int run(StepCall *call) {
                 return r;
         if (!streq(now, wanted))
                 return step_fail(call, -EBUSY, FAULT_DEVICE_BUSY, "%s should %s%s now, but is %s%s",
-                                 step_sysname(call), isempty(wanted) ? "have no driver" : "be bound to ",
+                                 bound_name(call), isempty(wanted) ? "have no driver" : "be bound to ",
                                  wanted, isempty(now) ? "without a driver" : "bound to ", now);
 
         note_state(call, device_fd);
@@ -377,7 +417,7 @@ static int verify_restored(StepCall *call, int device_fd, const char *driver, co
         (void) snprintf(was.override, sizeof(was.override), "%s", override);
         return step_fail(call, error < 0 ? error : -EIO,
                          cause.code == FAULT_NONE ? FAULT_STEP_FAILED : cause.code,
-                         "%s was %s before and could not be restored: it is %s now%s%s", step_sysname(call),
+                         "%s was %s before and could not be restored: it is %s now%s%s", bound_name(call),
                          describe_state(&was, was_text, sizeof(was_text)),
                          describe_state(&is, is_text, sizeof(is_text)), cause.message ? ". " : "",
                          strempty(cause.message));
@@ -398,14 +438,14 @@ static int undo(StepCall *call, json_t *observed) {
                 return step_fail(call, -EBADMSG, FAULT_STATE_DAMAGED,
                                  "The record names \"%s\" as the driver of %s, which cannot be one: nothing "
                                  "was restored",
-                                 driver, step_sysname(call));
+                                 driver, bound_name(call));
         if (strlen(strempty(override)) > ATTRIBUTE_MAX_BYTES)
                 return step_fail(call, -EBADMSG, FAULT_STATE_DAMAGED,
                                  "The record of driver_override of %s is longer than the kernel takes: "
                                  "nothing was restored",
-                                 step_sysname(call));
+                                 bound_name(call));
 
-        r = step_open_device_for_undo(call, &device_fd);
+        r = open_bound_for_undo(call, &device_fd);
         if (r < 0 || device_fd < 0)
                 return r;
 

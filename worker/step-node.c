@@ -325,6 +325,12 @@ static int undo(StepCall *call, json_t *observed) {
         if (r < 0 || device_fd < 0)
                 return r;
         r = open_node(call, device_fd, false, &fd, &state);
+        if (r == -EXDEV && startswith(call->step->name, "bus/usb/")) {
+                /* Enumerated anew, with another address: the node that was ours went with the old one. */
+                fault_done(&call->fault);
+                call->fault = (Fault){};
+                r = -ENOENT;
+        }
         if (r == -ENOENT) {
                 /* The node dies with the binding, and its owner with it. */
                 step_note(call, "/dev/%s is gone: nothing to restore", call->step->name);

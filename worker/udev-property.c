@@ -15,7 +15,7 @@ static void record_path(const PtDevice *device, int device_fd, char ret[static R
         char text[32];
 
         if (sysfs_read_at(device_fd, "dev", text, sizeof(text)) > 0 &&
-            parse_dev(text, &major_number, &minor_number) >= 0)
+            parse_dev(text, &major_number, &minor_number) >= 0 && major_number > 0)
                 (void) snprintf(ret, RECORD_PATH_SIZE, "/run/udev/data/%c%u:%u",
                                 streq(device->subsystem, "block") ? 'b' : 'c', major_number, minor_number);
         else if (streq(device->subsystem, "net") &&

@@ -23,7 +23,7 @@
 #include <passthroughd/value.h>
 
 #define PT_ABI_MAJOR 1u
-#define PT_ABI_MINOR 1u
+#define PT_ABI_MINOR 2u
 #define PT_MODULE_ENTRY "pt_module_descriptor"
 
 typedef struct PtContext PtContext;
@@ -39,6 +39,9 @@ typedef struct PtDevice {
         const char *driver;    /* bound driver, NULL for none */
         int32_t iommu_group;   /* -1: none */
         uint32_t reserved;
+        /* Since minor 2. Where it is, in a form that outlives a reboot: "0000:00:14.0/1.2" for USB (controller and ports), the
+         * sysname elsewhere. */
+        const char *place;
 } PtDevice;
 
 typedef enum PtSeverity {
@@ -82,11 +85,22 @@ typedef struct PtAttachment {
         const char *device;         /* id */
         const char *driver;         /* QEMU device model: "vfio-pci", "usb-host" */
         const char *libvirt_type;   /* "pci", "usb", "mdev" */
-        const char *address;        /* "0000:3b:00.0" for pci, UUID for mdev */
+        const char *address;        /* "0000:3b:00.0" for pci, UUID for mdev, "003:007" (bus and address) for usb */
         const char *const *nodes;   /* device nodes the consumer opens, NULL-terminated */
         const char *const *properties; /* further QEMU properties "key=value", NULL-terminated; NULL for none */
         const char *const *environment; /* "PCI_DEVICE=…" for containers, NULL-terminated; NULL for none */
+        /* Since minor 2. What libvirt's XML says of it beside the address, "key=value": for usb `vendor`, `product` and
+         * `guestReset`. NULL-terminated; NULL for none. */
+        const char *const *libvirt;
 } PtAttachment;
+
+/* A device that vanished while a consumer had it. Since minor 2. */
+typedef struct PtFormer {
+        uint32_t struct_size;
+        uint32_t same_place;          /* not 0: the device that appeared is where it was */
+        const char *const *conditions; /* of its identities, strongest first, NULL-terminated */
+        const char *const *kinds;      /* of the same */
+} PtFormer;
 
 /* What one group wants of a provider that its rules select. Since minor 1. */
 typedef struct PtDemand {
@@ -170,6 +184,12 @@ typedef struct PtServices {
 
         /* health: what the call before noted with put_observed(); NULL for none, as in that call itself. */
         const char *(*get_noted)(PtContext *ctx);
+
+        /* Since minor 2, in the worker. */
+
+        /* Opens the device's node `name` (relative to /dev, "bus/usb/003/007") for reading and writing, once it is sure that it
+         * is this device's. Returns a descriptor that the module closes, or a negative errno: -EXDEV for another's node. */
+        int (*open_node)(PtContext *ctx, const PtDevice *device, const char *name);
 } PtServices;
 
 struct PtContext {
@@ -218,6 +238,10 @@ typedef enum PtTypeFlags {
         PT_TYPE_SHARED = 1 << 0,      /* one host device serves several consumers (1:n) */
         PT_TYPE_MIGRATABLE = 1 << 1,  /* a guest with it can move to another host */
         PT_TYPE_NEEDS_IOMMU = 1 << 2, /* useless without an IOMMU */
+        /* Since minor 2. A device that is enumerated anew (a reset, a firmware that starts, a plug pulled and put back) may go on
+         * being its consumer's: follow() says whether it is the same, PT_VERB_FOLLOW makes it ready again. How long the
+         * service waits is the setting "follow-time" (u, seconds) of the type. */
+        PT_TYPE_FOLLOWS = 1 << 3,
 } PtTypeFlags;
 
 typedef struct PtModule {
@@ -264,6 +288,12 @@ typedef struct PtModule {
          * with put_observed() what the call after compares with get_noted(); what that call finds is not used. Only reads.
          * NULL: nothing is looked at. */
         int (*health)(PtContext *ctx, const PtDevice *device);
+
+        /* Since minor 2. */
+
+        /* Whether `device`, which has just appeared, is the one that the consumer had. 0: it is. -ENODEV: it is another one, put a
+         * finding that says why. NULL: whatever is at the place is. */
+        int (*follow)(PtContext *ctx, const PtDevice *device, const PtFormer *former);
 } PtModule;
 
 /* What a descriptor of minor 0 covers: no valid one is shorter. */

@@ -11,7 +11,9 @@ typedef enum PtStepKind {
         /* Write `value` to the attribute `name` of the device's sysfs directory and read it back. */
         PT_STEP_WRITE_ATTRIBUTE,
         /* Bind the device to the driver `value`: driver_override, unbind, drivers_probe, read the `driver` link back. An
-         * empty `value` unbinds and leaves the device without a driver. Undo: the driver and the override found before. */
+         * empty `value` unbinds and leaves the device without a driver. Undo: the driver and the override found before. `name`
+         * NULL means the device itself, else the part of it that has this name, an interface of a USB device ("1-2:1.0"). Since
+         * minor 2. */
         PT_STEP_SET_DRIVER,
         /* Function reset through the `reset` attribute. Nothing to undo. */
         PT_STEP_RESET,

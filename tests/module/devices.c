@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "harness.h"
 #include "lib/parse.h"
+#include "lib/usb-place.h"
 #include "lib/schema.h"
 
 typedef struct Scan {
@@ -40,15 +45,50 @@ static bool filter_matches(const PtFilter *filter, const HarnessDevice *d) {
                                            ((uint32_t) filter->class_code & filter->class_mask));
 }
 
+/* As the service's source does. */
+static int find_place(const Harness *harness, HarnessDevice *d) {
+        char link[256], target[PATH_MAX], text[64], place[USB_PLACE_SIZE];
+        _cleanup_free_ char *path = NULL;
+        const char *peer = NULL, *slash;
+        _cleanup_close_ int fd = -EBADF;
+        bool super_speed, hub;
+        uint32_t speed = 0;
+        ssize_t n;
+        int r;
+
+        (void) snprintf(d->place, sizeof(d->place), "%s", d->sysname);
+        if (!streq(d->subsystem, "usb"))
+                return 0;
+        (void) snprintf(d->devtype, sizeof(d->devtype), "usb_device");
+        r = sysfs_open_device(&harness->sysfs, d->subsystem, d->sysname, &fd, &path);
+        if (r < 0)
+                return r;
+        super_speed = sysfs_read_at(fd, "speed", text, sizeof(text)) > 0 && parse_uint32(text, &speed) >= 0 &&
+                      speed >= 5000;
+        hub = sysfs_read_at(fd, "bDeviceClass", text, sizeof(text)) > 0 && streq(text, "09");
+        if (super_speed && usb_place_peer_link(path, link, sizeof(link)) >= 0 &&
+            (n = readlinkat(fd, link, target, sizeof(target) - 1)) > 0) {
+                target[n] = '\0';
+                slash = strrchr(target, '/');
+                peer = slash ? slash + 1 : target;
+        }
+        if (usb_place_make(path, super_speed, hub, peer, place) >= 0)
+                memcpy(d->place, place, sizeof(place));
+        return 0;
+}
+
 static int load_device(Harness *harness, HarnessDevice *d) {
         char text[64];
         int32_t number;
         int r;
 
-        r = id_from_place(d->subsystem, d->sysname, d->id);
+        r = sysfs_open_device(&harness->sysfs, d->subsystem, d->sysname, &d->dir_fd, NULL);
         if (r < 0)
                 return r;
-        r = sysfs_open_device(&harness->sysfs, d->subsystem, d->sysname, &d->dir_fd, NULL);
+        r = find_place(harness, d);
+        if (r < 0)
+                return r;
+        r = id_from_place(d->subsystem, d->place, d->id);
         if (r < 0)
                 return r;
         d->device = (PtDevice){ .struct_size = sizeof(PtDevice), .iommu_group = -1 };
@@ -74,6 +114,9 @@ static void scan_entry(void *userdata, const char *entry) {
         Harness *h = scan->harness;
         HarnessDevice *devices;
 
+        /* Interfaces are parts of their device. */
+        if (streq(scan->subsystem, "usb") && strchr(entry, ':'))
+                return;
         if (scan->error < 0 || has_device(h, scan->subsystem, entry))
                 return;
         devices = reallocarray(h->devices, h->n_devices + 1, sizeof(HarnessDevice));
@@ -116,6 +159,7 @@ int harness_scan(Harness *harness) {
                 d->device.id = d->id;
                 d->device.subsystem = d->subsystem;
                 d->device.sysname = d->sysname;
+                d->device.place = d->place;
                 d->device.devtype = isempty(d->devtype) ? NULL : d->devtype;
                 d->device.driver = isempty(d->driver) ? NULL : d->driver;
         }

@@ -123,7 +123,7 @@ static void run_custom(Harness *h, const PtStep *step) {
         free(h->observed);
         h->observed = NULL;
         harness_enter(h, HARNESS_WORKER, custom->name, d);
-        r = custom->observe(&h->ctx, &d->device, step);
+        r = custom->observe ? custom->observe(&h->ctx, &d->device, step) : 0;
         (void) fprintf(h->out, "%sobserved %s\n", h->indent, h->observed ? h->observed : "nothing");
         if (r < 0)
                 print_error(h, "observe", r);
@@ -131,7 +131,7 @@ static void run_custom(Harness *h, const PtStep *step) {
         if (r >= 0 && (r = custom->run(&h->ctx, &d->device, step)) < 0)
                 print_error(h, "run", r);
         (void) fprintf(h->out, "%sundo\n", h->indent);
-        if (h->observed && (r = custom->undo(&h->ctx, &d->device, step, h->observed)) < 0)
+        if (h->observed && custom->undo && (r = custom->undo(&h->ctx, &d->device, step, h->observed)) < 0)
                 print_error(h, "undo", r);
         h->indent = indent;
 }

@@ -71,13 +71,18 @@ static ssize_t svc_read_link(PtContext *ctx, const PtDevice *device, const char 
 
 static int svc_list(PtContext *ctx, const PtDevice *device, const char *name,
                     void (*each)(void *userdata, const char *entry), void *userdata) {
+        _cleanup_close_ int above_fd = -EBADF;
         Harness *h = harness_of(ctx);
         HarnessDevice *d = device_of(h, device);
 
         if (!d)
                 return -ENODEV;
-        return may_read(h, d, ALLOW_DIRECTORY, name) ? sysfs_list_at(d->dir_fd, name, each, userdata)
-                                                     : -EPERM;
+        if (!may_read(h, d, ALLOW_DIRECTORY, name))
+                return -EPERM;
+        if (!streq(name, ".."))
+                return sysfs_list_at(d->dir_fd, name, each, userdata);
+        above_fd = openat(d->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return above_fd < 0 ? -errno : sysfs_list_at(above_fd, ".", each, userdata);
 }
 
 typedef struct SlotSearch {
@@ -337,6 +342,7 @@ static int svc_put_attachment(PtContext *ctx, const PtAttachment *attachment) {
         print_list(h, "node", attachment->nodes);
         print_list(h, "property", attachment->properties);
         print_list(h, "environment", attachment->environment);
+        print_list(h, "libvirt", attachment->libvirt);
         return 0;
 }
 

@@ -195,7 +195,7 @@ static void test_guest(void **state) {
                 json,
                 "[{\"device\": \"pci-0000-00-02-0\", \"driver\": \"vfio-pci\", \"libvirt-type\": \"pci\","
                 "  \"address\": \"0000:00:02.0\", \"nodes\": [\"/dev/vfio/1\"],"
-                "  \"properties\": [\"rombar=0\"], \"environment\": []}]");
+                "  \"properties\": [\"rombar=0\"], \"environment\": [], \"libvirt\": []}]");
 }
 
 static void test_identities(void **state) {

@@ -346,9 +346,9 @@ static void test_other_records(void **state) {
                 assert_int_equal(source_watch_subsystem(rig->source, *s), 0);
         assert_int_equal(source_start(rig->source, NULL), 0);
         assert_string_equal(
-                source_property(rig->source, source_find(rig->source, "usb-1-2"), "ID_SERIAL_SHORT"), "S1");
+                source_property(rig->source, source_find_by_name(rig->source, "usb", "1-2"), "ID_SERIAL_SHORT"), "S1");
         assert_string_equal(
-                source_property(rig->source, source_find(rig->source, "usb-1-2"), "ID_MODEL_FROM_DATABASE"),
+                source_property(rig->source, source_find_by_name(rig->source, "usb", "1-2"), "ID_MODEL_FROM_DATABASE"),
                 "Keyboard");
         assert_string_equal(
                 source_property(rig->source, source_find(rig->source, "net-eth0"), "ID_NET_NAME"), "eno1");

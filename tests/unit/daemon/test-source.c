@@ -125,25 +125,71 @@ static void test_slots(void **state) {
 }
 
 static void test_usb(void **state) {
-        static const char *const names[] = { "usb1", "1-2", "1-2.3", "1-2:1.0", "1-0:1.0" };
+        static const char *const names[] = { "usb1", "1-2", "1-2/1-2.3", "1-2/1-2:1.0", "1-0:1.0" };
         SourceRig *rig = *state;
         char path[128], target[128];
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                (void) snprintf(path, sizeof(path), "sys/devices/pci0000:00/usb1/%s/speed", names[i]);
+                const char *below = i == 0 ? "" : names[i], *slash = strrchr(names[i], '/');
+
+                (void) snprintf(path, sizeof(path), "sys/devices/pci0000:00/usb1/%s/speed", below);
                 tree_file(&rig->tree, path, "480\n");
-                (void) snprintf(path, sizeof(path), "sys/bus/usb/devices/%s", names[i]);
-                (void) snprintf(target, sizeof(target), "../../../devices/pci0000:00/usb1/%s", names[i]);
+                (void) snprintf(path, sizeof(path), "sys/bus/usb/devices/%s", slash ? slash + 1 : names[i]);
+                (void) snprintf(target, sizeof(target), "../../../devices/pci0000:00/usb1%s%s", i == 0 ? "" : "/",
+                                below);
                 tree_link(&rig->tree, path, target);
         }
         assert_int_equal(source_watch_subsystem(rig->source, "usb"), 0);
         assert_int_equal(source_start(rig->source, NULL), 0);
-        assert_string_equal(source_find(rig->source, "usb-1-2-3")->devtype, "usb_device");
-        assert_non_null(source_find(rig->source, "usb-usb1"));
-        assert_non_null(source_find(rig->source, "usb-1-2"));
+        assert_string_equal(source_find(rig->source, "usb-pci0000-00-2-3")->devtype, "usb_device");
+        assert_non_null(source_find(rig->source, "usb-pci0000-00-0"));
+        assert_non_null(source_find(rig->source, "usb-pci0000-00-2"));
+        assert_string_equal(source_find_by_name(rig->source, "usb", "1-2.3")->place, "pci0000:00/2.3");
         /* Interfaces are parts of their device. */
         assert_null(source_find(rig->source, "usb-1-2-1-0"));
         assert_null(source_find(rig->source, "usb-1-0-1-0"));
+}
+
+/* A device for USB 3 shows up on one root hub or the other, and is at the same place. */
+static void test_usb_places(void **state) {
+        static const char *const links[][2] = {
+                { "usb1", "usb1" }, { "usb2", "usb2" }, { "1-1", "usb1/1-1" }, { "2-1", "usb2/2-1" },
+                { "2-1.3", "usb2/2-1/2-1.3" }, { "2-4", "usb2/2-4" },
+        };
+        SourceRig *rig = *state;
+        char path[128], target[128];
+
+        for (size_t i = 0; i < ELEMENTSOF(links); i++) {
+                (void) snprintf(path, sizeof(path), "sys/devices/pci0000:00/0000:00:14.0/%s/speed", links[i][1]);
+                tree_file(&rig->tree, path, "%s\n", strncmp(links[i][0], "1-", 2) == 0 || i == 0 ? "480" : "5000");
+                (void) snprintf(path, sizeof(path), "sys/devices/pci0000:00/0000:00:14.0/%s/bDeviceClass", links[i][1]);
+                tree_file(&rig->tree, path, strstr(links[i][0], "-1") && !strchr(links[i][0], '.') ? "09\n" : "00\n");
+                (void) snprintf(path, sizeof(path), "sys/bus/usb/devices/%s", links[i][0]);
+                (void) snprintf(target, sizeof(target), "../../../devices/pci0000:00/0000:00:14.0/%s", links[i][1]);
+                tree_link(&rig->tree, path, target);
+        }
+        tree_link(&rig->tree, "sys/devices/pci0000:00/0000:00:14.0/usb2/2-0:1.0/usb2-port4/peer",
+                  "../../../usb1/1-0:1.0/usb1-port6");
+        tree_link(&rig->tree, "sys/devices/pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/2-1-port3/peer",
+                  "../../../../usb1/1-1/1-1:1.0/1-1-port3");
+        assert_int_equal(source_watch_subsystem(rig->source, "usb"), 0);
+        assert_int_equal(source_start(rig->source, NULL), 0);
+
+        assert_string_equal(source_find_by_name(rig->source, "usb", "2-4")->place, "0000:00:14.0/6");
+        assert_string_equal(source_find_by_name(rig->source, "usb", "2-1.3")->place, "0000:00:14.0/1.3");
+        /* Both halves of a hub are there at the same time. */
+        assert_string_equal(source_find_by_name(rig->source, "usb", "1-1")->place, "0000:00:14.0/1");
+        assert_string_equal(source_find_by_name(rig->source, "usb", "2-1")->place, "0000:00:14.0/ss1");
+        assert_string_equal(source_find_by_name(rig->source, "usb", "usb1")->place, "0000:00:14.0/0");
+        assert_string_equal(source_find_by_name(rig->source, "usb", "usb2")->place, "0000:00:14.0/ss0");
+
+        /* Moved to the other root hub, and the new one is seen before the old one's end is. */
+        rig->events[0] = '\0';
+        tree_remove(&rig->tree, "sys/bus/usb/devices/2-4");
+        tree_file(&rig->tree, "sys/devices/pci0000:00/0000:00:14.0/usb1/1-6/speed", "480\n");
+        tree_link(&rig->tree, "sys/bus/usb/devices/1-6", "../../../devices/pci0000:00/0000:00:14.0/usb1/1-6");
+        assert_int_equal(source_rescan(rig->source), 0);
+        assert_events(rig, "removed usb-0000-00-14-0-6; added usb-0000-00-14-0-6; scanned ");
 }
 
 static void test_classes(void **state) {
@@ -269,9 +315,9 @@ static void test_views(void **state) {
         assert_int_equal(view.numa_node_plus_1, 0);
         assert_int_equal(view.iommu_group, 7);
 
-        expected = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s}", "id", "pci-0000-00-01-0", "subsystem",
+        expected = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i}", "id", "pci-0000-00-01-0", "subsystem",
                              "pci", "sysname", "0000:00:01.0", "driver", "e1000e", "iommu_group", 7,
-                             "numa_node", -1, "module", "pci.so");
+                             "numa_node", -1, "module", "pci.so", "place", "0000:00:01.0", "instance", 0);
         json = host_device_to_json(host, "pci.so");
         assert_true(json_equal(json, expected));
         json_decref(json);
@@ -286,7 +332,7 @@ static void test_views(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_scan),   TEST(test_bridges), TEST(test_iommu_groups),   TEST(test_slots),
-                TEST(test_usb),    TEST(test_classes), TEST(test_odd_subsystems), TEST(test_odd_entries),
+                TEST(test_usb),    TEST(test_usb_places), TEST(test_classes), TEST(test_odd_subsystems), TEST(test_odd_entries),
                 TEST(test_one_id), TEST(test_rescan),  TEST(test_replaced),       TEST(test_views),
         };
 

@@ -62,7 +62,7 @@ static void test_step(void **state) {
 }
 
 static void test_device(void **state) {
-        assert_size(PtDevice, 56);
+        assert_size(PtDevice, 64);
         assert_member(PtDevice, struct_size, 0, 4);
         assert_member(PtDevice, numa_node_plus_1, 4, 4);
         assert_member(PtDevice, id, 8, 8);
@@ -72,6 +72,7 @@ static void test_device(void **state) {
         assert_member(PtDevice, driver, 40, 8);
         assert_member(PtDevice, iommu_group, 48, 4);
         assert_member(PtDevice, reserved, 52, 4);
+        assert_member(PtDevice, place, 56, 8);
 
         assert_size(PtFinding, 40);
         assert_member(PtFinding, severity, 0, 4);
@@ -88,7 +89,7 @@ static void test_device(void **state) {
         assert_member(PtIdentity, condition, 16, 8);
         assert_member(PtIdentity, breaks, 24, 8);
 
-        assert_size(PtAttachment, 64);
+        assert_size(PtAttachment, 72);
         assert_member(PtAttachment, struct_size, 0, 4);
         assert_member(PtAttachment, flags, 4, 4);
         assert_member(PtAttachment, device, 8, 8);
@@ -98,10 +99,11 @@ static void test_device(void **state) {
         assert_member(PtAttachment, nodes, 40, 8);
         assert_member(PtAttachment, properties, 48, 8);
         assert_member(PtAttachment, environment, 56, 8);
+        assert_member(PtAttachment, libvirt, 64, 8);
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 208);
+        assert_size(PtServices, 216);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -129,6 +131,7 @@ static void test_services(void **state) {
         assert_member(PtServices, put_capacity, 184, 8);
         assert_member(PtServices, put_provider, 192, 8);
         assert_member(PtServices, get_noted, 200, 8);
+        assert_member(PtServices, open_node, 208, 8);
 
         assert_size(PtDemand, 24);
         assert_member(PtDemand, struct_size, 0, 4);
@@ -167,7 +170,7 @@ static void test_request(void **state) {
 }
 
 static void test_module(void **state) {
-        assert_size(PtModule, 184);
+        assert_size(PtModule, 192);
         assert_member(PtModule, abi_major, 0, 4);
         assert_member(PtModule, abi_minor, 4, 4);
         assert_member(PtModule, struct_size, 8, 4);
@@ -193,6 +196,13 @@ static void test_module(void **state) {
         assert_member(PtModule, layout, 160, 8);
         assert_member(PtModule, capacity, 168, 8);
         assert_member(PtModule, health, 176, 8);
+        assert_member(PtModule, follow, 184, 8);
+
+        assert_size(PtFormer, 24);
+        assert_member(PtFormer, struct_size, 0, 4);
+        assert_member(PtFormer, same_place, 4, 4);
+        assert_member(PtFormer, conditions, 8, 8);
+        assert_member(PtFormer, kinds, 16, 8);
 }
 
 static void test_enumerations(void **state) {
@@ -257,6 +267,7 @@ static void test_enumerations(void **state) {
                 { PT_TYPE_SHARED, 1 },
                 { PT_TYPE_MIGRATABLE, 2 },
                 { PT_TYPE_NEEDS_IOMMU, 4 },
+                { PT_TYPE_FOLLOWS, 8 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(values); i++)
@@ -266,7 +277,7 @@ static void test_enumerations(void **state) {
 
 static void test_version(void **state) {
         assert_int_equal(PT_ABI_MAJOR, 1);
-        assert_int_equal(PT_ABI_MINOR, 1);
+        assert_int_equal(PT_ABI_MINOR, 2);
         assert_string_equal(PT_MODULE_ENTRY, "pt_module_descriptor");
 }
 

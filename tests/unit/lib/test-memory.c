@@ -89,7 +89,7 @@ static const char *const words[] = { "a", "b", "c", NULL };
 static const PtStep step = { .kind = PT_STEP_SET_DRIVER,
                              .flags = PT_STEP_IDEMPOTENT,
                              .device = "pci-0",
-                             .name = "unused",
+                             .name = "1-2:1.0",
                              .value = "vfio-pci",
                              .sentence = "bind it",
                              .timeout_ms = 5 };
