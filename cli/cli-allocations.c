@@ -229,7 +229,7 @@ static int run_job(Cli *cli, const char *name, const char *method, json_t *optio
 }
 
 /* Devices that may be had over an overridable blocker have to be named. */
-static int take_overrides(Cli *cli, json_t *options) {
+int take_overrides(Cli *cli, json_t *options) {
         json_t *devices = NULL;
         const char *name;
         size_t at = 0;

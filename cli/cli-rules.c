@@ -191,22 +191,32 @@ static int rows_of_devices(Cli *cli, const char *group, json_t *paths, json_t **
         return 0;
 }
 
-static int show_preview(Cli *cli, json_t *matched, json_t *near) {
+static int show_preview(Cli *cli, json_t *matched, json_t *near, json_t *claimed, json_t *findings) {
         static const Column matched_columns[] = { { "id", "DEVICE" },
                                                   { "name", .shrinks = true },
                                                   { "state" } };
         static const Column near_columns[] = {
                 { "device" }, { "field" }, { "operator" }, { "value" }, { "is" }
         };
+        static const Column claimed_columns[] = { { "device" }, { "groups", .shrinks = true } };
         int r;
 
         (void) printf("%zu %s.\n", json_array_size(matched),
                       json_array_size(matched) == 1 ? "device matches" : "devices match");
         r = show_table(cli, matched_columns, ELEMENTSOF(matched_columns), matched, false);
-        if (r < 0 || json_array_size(near) == 0)
-                return r;
-        (void) printf("\nThese fail by one condition only:\n");
-        return show_table(cli, near_columns, ELEMENTSOF(near_columns), near, false);
+        if (r >= 0 && json_array_size(near) > 0) {
+                (void) printf("\nThese fail by one condition only:\n");
+                r = show_table(cli, near_columns, ELEMENTSOF(near_columns), near, false);
+        }
+        if (r >= 0 && json_array_size(claimed) > 0) {
+                (void) printf("\nOther groups have these already:\n");
+                r = show_table(cli, claimed_columns, ELEMENTSOF(claimed_columns), claimed, false);
+        }
+        if (r >= 0 && json_array_size(findings) > 0) {
+                (void) putchar('\n');
+                show_findings(cli, findings);
+        }
+        return r;
 }
 
 int verb_preview(Cli *cli, char **arguments, int n) {
@@ -223,6 +233,9 @@ int verb_preview(Cli *cli, char **arguments, int n) {
                 r = rows_of_devices(cli, path, json_array_get(reply, 0), &matched);
         if (r < 0)
                 return r;
-        object = json_pack("{s:O, s:O}", "matched", matched, "near", json_array_get(reply, 1));
-        return cli->json ? show_json(cli, object) : show_preview(cli, matched, json_array_get(reply, 1));
+        object = json_pack("{s:O, s:O, s:O, s:O}", "matched", matched, "near", json_array_get(reply, 1), "claimed",
+                           json_array_get(reply, 2), "findings", json_array_get(reply, 3));
+        return cli->json ? show_json(cli, object)
+                         : show_preview(cli, matched, json_array_get(reply, 1), json_array_get(reply, 2),
+                                        json_array_get(reply, 3));
 }

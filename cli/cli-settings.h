@@ -14,5 +14,7 @@ void take_option(Cli *cli, const char *option, const char *key, json_t *object);
 /* GROUP[:COUNT][,KEY=VALUE…] as a request. */
 int read_request(Cli *cli, const char *text, json_t **ret);
 int read_requests(Cli *cli, char **texts, int n, json_t **ret);
+/* The devices of --override, by id, as "override" of the options. */
+int take_overrides(Cli *cli, json_t *options);
 /* A list separated by commas. */
 json_t *read_words(const char *text);

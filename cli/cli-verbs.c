@@ -111,7 +111,9 @@ static const Option force_options[] = {
 };
 
 static const Option plan_options[] = {
+        { "verb", 0, "VERB", "activate deactivate release reset remove provision unprovision", "what is planned; activate" },
         { "allocation", 0, "ALLOCATION", "@allocations", "what there is, in place of requests" },
+        { "override", 0, "DEVICE", "@devices", "as if it were used in spite of what may be overridden" },
         { 0 },
 };
 
@@ -184,7 +186,7 @@ const Verb verbs[] = {
           "what a rule would match, and what it just misses" },
 
         { "plan", "[GROUP[:COUNT][,NAME=VALUE…]…]", "@groups", 0, -1, plan_options, verb_plan,
-          "what an activation would choose and do" },
+          "what would be chosen and done" },
         { "allocate", "CONSUMER GROUP[:COUNT][,NAME=VALUE…]…", "|@groups", 2, -1, allocate_options,
           verb_allocate, "claim devices for a consumer" },
         { "allocations", "", "", 0, 0, allocations_options, verb_allocations, "list allocations" },

@@ -2,12 +2,13 @@
 
 /* From requests to devices: who is eligible, who is chosen, what it occupies, which steps it takes. */
 
-#include <inttypes.h>
+#include <ctype.h>
 #include <stdio.h>
 
 #include "choice.h"
 #include "guard.h"
 #include "json-util.h"
+#include "lib/limits.h"
 #include "operation.h"
 
 void assignment_list_done(AssignmentList *list) {
@@ -16,6 +17,7 @@ void assignment_list_done(AssignmentList *list) {
         free(list->items);
         key_list_done(&list->keys);
         json_decref(list->choices);
+        json_decref(list->unmet);
 }
 
 /* The holder of a key for people: an allocation by its consumer. */
@@ -174,14 +176,16 @@ typedef struct Chooser {
         const PlanRequest *request;
         const char *const *overrides;
         bool explain; /* somebody reads why a device is not */
+        size_t n_asked;
 } Chooser;
 
 static bool chooser_eligible(void *userdata, Device *device, FindingList *why_not) {
         Chooser *chooser = userdata;
         _cleanup_findings_ FindingList taken = { 0 };
 
-        /* In a group most of which is taken, nearly all candidates end here, before anything is read from the host. */
-        if (!chooser->explain && device->role == PT_ROLE_OFFER) {
+        /* In a group most of which is taken, nearly all candidates end here, before anything is read from the host. Nobody reads
+         * about thousands of them. */
+        if ((!chooser->explain || ++chooser->n_asked > CANDIDATES_MAX) && device->role == PT_ROLE_OFFER) {
                 check_keys(chooser->m, device, chooser->holder, &taken);
                 if (finding_first_blocker(&taken))
                         return false;
@@ -257,7 +261,7 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 return fault_set_object(fault, -ENOENT, FAULT_MODULE_MISSING, group->id,
                                         "the module of type '%s' is not loaded", group->type);
 
-        Chooser chooser = { m, holder, &plan, list->overrides, list->explain };
+        Chooser chooser = { m, holder, &plan, list->overrides, list->explain, 0 };
         const ChoiceRequest wanted = {
                 .group = group,
                 .count = request->count,
@@ -276,6 +280,9 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
         }
         if (r < 0)
                 return r;
+        if (list->explain)
+                json_array_append_new(list->choices, json_pack("{s:s, s:s, s:O}", "request", request->id, "group",
+                                                               group->id, "candidates", candidates));
         if (n < request->count)
                 return none_available(request, group, n, candidates, fault);
         for (size_t i = 0; i < n; i++) {
@@ -283,9 +290,6 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 if (r < 0)
                         return r;
         }
-        if (list->explain)
-                json_array_append_new(list->choices, json_pack("{s:s, s:s, s:O}", "request", request->id, "group",
-                                                               group->id, "candidates", candidates));
         return 0;
 }
 
@@ -316,6 +320,31 @@ static int reuse_request(Manager *m, Allocation *a, size_t index, const char *ho
         return 0;
 }
 
+/* In kebab-case, as findings have their codes: "no-device-available". */
+static void finding_code(FaultCode code, char ret[static 64]) {
+        const char *word = strempty(fault_code_to_string(code));
+        size_t n = 0;
+
+        for (; *word && n < 61; word++) {
+                if (isupper((unsigned char) *word) && n > 0)
+                        ret[n++] = '-';
+                ret[n++] = (char) tolower((unsigned char) *word);
+        }
+        ret[n] = '\0';
+}
+
+/* For who wants to know everything a request that gets nothing is an answer, not the end. */
+static int note_unmet(const Request *request, AssignmentList *list, const Fault *reason) {
+        char code[64];
+
+        finding_code(reason->code, code);
+        return json_array_append_new(list->unmet, json_pack("{s:s, s:s, s:s, s:b}", "request", request->name, "code", code,
+                                                            "text", strempty(reason->message), "optional",
+                                                            request->optional)) < 0
+                       ? -ENOMEM
+                       : 0;
+}
+
 static int assign_request(Manager *m, Allocation *a, size_t index, const char *holder, AssignmentList *list,
                           Fault *fault) {
         Request *request = &a->requests[index];
@@ -324,9 +353,13 @@ static int assign_request(Manager *m, Allocation *a, size_t index, const char *h
 
         if (!request->enabled)
                 return 0;
-        if (request->n_devices > 0)
-                return reuse_request(m, a, index, holder, list, fault);
+        if (request->n_devices > 0) {
+                r = reuse_request(m, a, index, holder, list, list->explain ? &reason : fault);
+                return r < 0 && r != -ENOMEM && list->explain ? note_unmet(request, list, &reason) : r;
+        }
         r = choose_request(m, a, index, holder, list, &reason);
+        if (r < 0 && r != -ENOMEM && list->explain)
+                return note_unmet(request, list, &reason);
         free(request->status);
         request->status = strdup(r < 0 ? strempty(reason.message) : "");
         if (!request->status)
@@ -359,8 +392,8 @@ void restore_reserved(Manager *m, const Allocation *allocation) {
 
 int assign_devices(Manager *m, Allocation *allocation, const char *holder, const char *const *overrides, bool explain,
                    AssignmentList *ret, Fault *fault) {
-        AssignmentList list = { .choices = json_array(), .overrides = overrides, .explain = explain };
-        int r = list.choices ? 0 : fault_oom(fault);
+        AssignmentList list = { .choices = json_array(), .unmet = json_array(), .overrides = overrides, .explain = explain };
+        int r = list.choices && list.unmet ? 0 : fault_oom(fault);
 
         for (size_t i = 0; i < allocation->n_requests && r >= 0; i++)
                 r = assign_request(m, allocation, i, holder, &list, fault);
@@ -390,34 +423,4 @@ int assignment_plan(Manager *m, Allocation *allocation, const AssignmentList *li
                         return r;
         }
         return 0;
-}
-
-/* FNV-1a over the devices and the steps: it guards against a changed world, not against an adversary, who needs the same
- * rights with or without a token. */
-static void digest(uint64_t hash[2], const char *text) {
-        for (const char *c = strempty(text);; c++) {
-                hash[0] = (hash[0] ^ (uint8_t) *c) * UINT64_C(0x100000001b3);
-                hash[1] = (hash[1] + (uint8_t) *c) * UINT64_C(0x9E3779B97F4A7C15) ^ (hash[1] >> 29);
-                if (*c == '\0')
-                        return;
-        }
-}
-
-void plan_token(const AssignmentList *list, const Plan *plan, char ret[static 33]) {
-        uint64_t hash[2] = { UINT64_C(0xcbf29ce484222325), UINT64_C(0x243f6a8885a308d3) };
-
-        for (size_t i = 0; i < list->n_items; i++) {
-                digest(hash, list->items[i].device->id);
-                for (size_t k = 0; list->items[i].bundle[k]; k++) {
-                        digest(hash, list->items[i].bundle[k]->id);
-                        digest(hash, list->items[i].bundle[k]->driver);
-                }
-        }
-        for (size_t i = 0; i < plan->n_steps; i++) {
-                digest(hash, step_kind_to_string(plan->steps[i].kind));
-                digest(hash, plan->steps[i].device);
-                digest(hash, plan->steps[i].name);
-                digest(hash, plan->steps[i].value);
-        }
-        snprintf(ret, 33, "%016" PRIx64 "%016" PRIx64, hash[0], hash[1]);
 }

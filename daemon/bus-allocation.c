@@ -234,14 +234,8 @@ static int method_update(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
-        _cleanup_findings_ FindingList findings = { 0 };
-        _cleanup_fault_ Fault fault = { 0 };
-        int r = bus_no_options(m, "the options of Explain", error);
 
-        if (r < 0)
-                return r;
-        r = manager_explain_allocation(object.bus->manager, object.object, &findings, &fault);
-        return bus_reply_findings(m, r, &findings, &fault, error);
+        return bus_explain(object.bus, m, OBJECT_ALLOCATION, ((const Allocation *) object.object)->id, error);
 }
 
 static int method_guest_config(sd_bus_message *m, void *userdata, sd_bus_error *error) {

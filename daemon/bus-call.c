@@ -117,27 +117,6 @@ int bus_reply_job(sd_bus_message *m, const Job *job) {
         return sd_bus_reply_method_return(m, "o", path);
 }
 
-int bus_append_findings(sd_bus_message *m, const FindingList *list) {
-        _cleanup_(json_decrefp) json_t *array = finding_list_to_json(list);
-
-        return array ? bus_append_dict_list(m, array) : -ENOMEM;
-}
-
-int bus_reply_findings(sd_bus_message *m, int result, const FindingList *list, const Fault *fault, sd_bus_error *error) {
-        sd_bus_message *reply = NULL;
-        int r;
-
-        if (result < 0)
-                return bus_error_from_fault(error, result, fault);
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = bus_append_findings(reply, list);
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-        sd_bus_message_unref(reply);
-        return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
-}
-
 int bus_no_options(sd_bus_message *m, const char *what, sd_bus_error *error) {
         static const JsonKey keys[] = { { 0 } };
         _cleanup_(json_decrefp) json_t *options = NULL;

@@ -144,47 +144,10 @@ static int get_blockers(sd_bus *bus, const char *path, const char *interface, co
 
 /* ---- methods ---- */
 
-/* Explain is the full, fresh answer: slow fields are read first where they never were. */
-typedef struct ExplainCall {
-        Manager *manager;
-        sd_bus_message *message;
-        char device[ID_SIZE];
-} ExplainCall;
-
-static void explain_now(void *userdata) {
-        ExplainCall *call = userdata;
-        _cleanup_findings_ FindingList findings = { 0 };
-        _cleanup_fault_ Fault fault = { 0 };
-        sd_bus_error error = SD_BUS_ERROR_NULL;
-        Device *device = inventory_find(call->manager->inventory, call->device);
-        int r = device ? manager_explain_device(call->manager, device, &findings, &fault)
-                       : fault_set_object(&fault, -ENODEV, FAULT_DEVICE_GONE, call->device, "%s is gone", call->device);
-
-        if (bus_reply_findings(call->message, r, &findings, &fault, &error) < 0)
-                (void) sd_bus_reply_method_error(call->message, &error);
-        sd_bus_error_free(&error);
-        sd_bus_message_unref(call->message);
-        free(call);
-}
-
 static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
-        Device *device = object.object;
-        ExplainCall *call;
-        int r = bus_await_evidence(object.bus, m);
 
-        if (r <= 0)
-                return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
-        r = bus_no_options(m, "the options of Explain", error);
-        if (r < 0)
-                return r;
-        call = calloc(1, sizeof(ExplainCall));
-        if (!call)
-                return bus_error_from_fault(error, -ENOMEM, NULL);
-        *call = (ExplainCall) { .manager = object.bus->manager, .message = sd_bus_message_ref(m) };
-        memcpy(call->device, device->id, sizeof(call->device));
-        observe_device(object.bus->manager, device, explain_now, call);
-        return 1;
+        return bus_explain(object.bus, m, OBJECT_DEVICE, ((const Device *) object.object)->id, error);
 }
 
 static int method_reset(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -270,17 +270,8 @@ static int method_allocate(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
 static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
-        _cleanup_findings_ FindingList findings = { 0 };
-        _cleanup_fault_ Fault fault = { 0 };
-        int r = bus_await_evidence(object.bus, m);
 
-        if (r <= 0)
-                return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
-        r = bus_no_options(m, "the options of Explain", error);
-        if (r < 0)
-                return r;
-        r = manager_explain_group(object.bus->manager, object.object, &findings, &fault);
-        return bus_reply_findings(m, r, &findings, &fault, error);
+        return bus_explain(object.bus, m, OBJECT_GROUP, ((const Group *) object.object)->id, error);
 }
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
@@ -307,7 +298,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("AddRule", SD_BUS_ARGS("s", name, "a(sss)", where, "a{sv}", options),
                                 SD_BUS_RESULT("o", rule), method_add_rule, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("PreviewRule", SD_BUS_ARGS("a(sss)", where, "a{sv}", options),
-                                SD_BUS_RESULT("ao", matched, "aa{sv}", near), method_preview, SD_BUS_VTABLE_UNPRIVILEGED),
+                                SD_BUS_RESULT("ao", matched, "aa{sv}", near, "aa{sv}", claimed, "aa{sv}", findings),
+                                method_preview, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Allocate", SD_BUS_ARGS("s", consumer, "a{sv}", options),
                                 SD_BUS_RESULT("o", allocation, "o", job), method_allocate, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Explain", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", findings),

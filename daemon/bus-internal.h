@@ -106,16 +106,17 @@ void bus_call_done_empty(void *userdata, int result, const Fault *fault, const c
 void bus_call_done_allocated(void *userdata, int result, const Fault *fault, const char *id); /* oo */
 void bus_call_done_string(void *userdata, int result, const Fault *fault, const char *text);
 int bus_reply_job(sd_bus_message *m, const Job *job);
-/* Findings as the answer of an Explain. */
-int bus_reply_findings(sd_bus_message *m, int result, const FindingList *list, const Fault *fault, sd_bus_error *error);
-int bus_append_findings(sd_bus_message *m, const FindingList *list);
+/* bus-plan.c: Manager.Plan. */
+int bus_method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error);
+/* bus-explain.c: reads the options and answers, now or later. */
+int bus_explain(Bus *b, sd_bus_message *m, ObjectKind kind, const char *id, sd_bus_error *error);
 
 /* bus-evidence.c: 1 when what the host needs is known as of now, or nobody can find it out; 0: the call is dispatched again
  * (return 1 from the handler). Before the message is read, and for methods without a right. */
 int bus_await_evidence(Bus *b, sd_bus_message *m);
 void bus_evidence_free(Bus *b);
 
-/* (ao, aa{sv}) of policy_preview()'s result. */
+/* (ao, aa{sv}, aa{sv}, aa{sv}) of policy_preview()'s result. */
 int bus_reply_preview(sd_bus_message *m, json_t *result, sd_bus_error *error);
 /* Checks the rights and allocates; for Manager.Allocate and Group.Allocate. */
 int bus_allocate(Bus *b, sd_bus_message *m, const char *consumer, json_t *requests, json_t *options,

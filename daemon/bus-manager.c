@@ -330,69 +330,16 @@ int bus_reply_preview(sd_bus_message *m, json_t *result, sd_bus_error *error) {
         if (r >= 0)
                 r = bus_append_dict_list(reply, json_object_get(result, "near"));
         if (r >= 0)
+                r = bus_append_dict_list(reply, json_object_get(result, "claimed"));
+        if (r >= 0)
+                r = bus_append_dict_list(reply, json_object_get(result, "findings"));
+        if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
         sd_bus_message_unref(reply);
         return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
 }
 
-/* ---- plan, allocate ---- */
-
-static int allocation_ids(json_t *paths, json_t **ret, Fault *fault) {
-        _cleanup_(json_decrefp) json_t *ids = json_array();
-        size_t index;
-        json_t *path;
-
-        json_array_foreach(paths, index, path) {
-                char id[ID_SIZE];
-                if (bus_path_parse(json_string_value(path), OBJECT_ALLOCATION, id) < 0)
-                        return fault_set(fault, -ENOENT, FAULT_UNKNOWN_ALLOCATION, "%.128s is no allocation",
-                                         json_string_value(path));
-                json_array_append_new(ids, json_string(id));
-        }
-        *ret = TAKE_PTR(ids);
-        return 0;
-}
-
-static int reply_plan(sd_bus_message *m, json_t *plan) {
-        static const char *const lists[] = { "choices", "steps", "findings" };
-        sd_bus_message *reply = NULL;
-        int r = sd_bus_message_new_method_return(m, &reply);
-
-        for (size_t i = 0; i < ELEMENTSOF(lists) && r >= 0; i++)
-                r = bus_append_dict_list(reply, json_object_get(plan, lists[i]));
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "s", json_string_value(json_object_get(plan, "token")));
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-        sd_bus_message_unref(reply);
-        return r;
-}
-
-static int method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        _cleanup_(json_decrefp) json_t *paths = NULL, *ids = NULL, *requests = NULL, *options = NULL, *plan = NULL;
-        _cleanup_fault_ Fault fault = { 0 };
-        const char *verb;
-        int r = bus_await_evidence(b, m);
-
-        if (r <= 0)
-                return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
-        r = sd_bus_message_read(m, "s", &verb);
-
-        if (r >= 0)
-                r = bus_read_path_list(m, &paths);
-        if (r >= 0)
-                r = bus_read_dict_list(m, &requests);
-        if (r >= 0)
-                r = bus_read_dict(m, &options);
-        if (r >= 0)
-                r = allocation_ids(paths, &ids, &fault);
-        if (r >= 0)
-                r = manager_plan(b->manager, verb, ids, requests, options, &plan, &fault);
-        if (r >= 0)
-                r = reply_plan(m, plan);
-        return r < 0 ? bus_error_from_fault(error, r, &fault) : 1;
-}
+/* ---- allocate ---- */
 
 static bool names_other_user(const Caller *caller, json_t *options) {
         static const char *const keys[] = { "owner-uid", "node-uid", "node-gid" }; /* no gid is the caller's own, see auth.c */
@@ -639,7 +586,7 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_RESULT("ao", rules), method_make_resource, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Plan", SD_BUS_ARGS("s", verb, "ao", objects, "aa{sv}", requests, "a{sv}", options),
                                 SD_BUS_RESULT("aa{sv}", choices, "aa{sv}", steps, "aa{sv}", findings, "s", token),
-                                method_plan, ANYBODY),
+                                bus_method_plan, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Allocate", SD_BUS_ARGS("s", consumer, "aa{sv}", requests, "a{sv}", options),
                                 SD_BUS_RESULT("o", allocation, "o", job), method_allocate, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows), method_history,

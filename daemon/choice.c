@@ -401,12 +401,16 @@ static int choice_explain(Choice *choice, json_t **ret) {
 
         if (!array)
                 return -ENOMEM;
-        for (size_t i = 0; i < choice->n_candidates; i++)
-                (void) choice_ask(choice, &choice->candidates[i]);
+        /* Best first; of a group of thousands the others are counted only. */
+        for (size_t i = 0; i < choice->n_candidates && i < CANDIDATES_MAX; i++)
+                (void) choice_ask(choice, choice->preference[i]);
         if (choice->n_candidates > 1)
                 qsort(choice->preference, choice->n_candidates, sizeof(Candidate *), compare_result);
-        for (size_t i = 0; i < choice->n_candidates; i++) {
+        for (size_t i = 0; i < choice->n_candidates && json_array_size(array) < CANDIDATES_MAX; i++) {
                 json_t *json = NULL;
+
+                if (!choice->preference[i]->asked)
+                        continue;
                 int r = candidate_to_json(choice, choice->preference[i], &json);
 
                 if (r < 0)

@@ -22,7 +22,7 @@ typedef struct ChoiceRequest {
  * [finding…]}…], best first: those chosen with the points that they were chosen for, then the others that
  * could be had, then the rest. A device counts as in use where Device.allocation is set.
  *
- * With `ret_candidates` every candidate is asked about. Without, only as many as are needed: a consumer
+ * With `ret_candidates` the best CANDIDATES_MAX candidates are asked about, and told of. Without, only as many as are needed: a consumer
  * that gets back what it had, or the first in order of place, costs the same in a group of ten thousand as
  * in one of ten. */
 int choice_make(Inventory *inventory, const ChoiceRequest *request, Device ***ret, size_t *ret_n,

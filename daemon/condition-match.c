@@ -194,3 +194,30 @@ size_t conditions_failures(ConditionList *list, const Device *device, bool *fail
         }
         return n;
 }
+
+size_t conditions_distance(ConditionList *list, const Device *device, size_t max, uint8_t *failed,
+                           bool *ret_unknown) {
+        bool unknown = false;
+        size_t n = 0;
+
+        if (!list->module || list->module != device->module)
+                return max + 1;
+        for (size_t i = 0; i < list->n_items; i++) {
+                Condition *c = &list->items[i];
+                Match match = condition_match(c, device);
+
+                if (match == MATCH_YES)
+                        continue;
+                if (match == MATCH_UNKNOWN) {
+                        unknown = true;
+                        if (is_known(c, device))
+                                note_limit(list, c);
+                        continue;
+                }
+                if (n == max)
+                        return max + 1;
+                failed[n++] = c->position;
+        }
+        *ret_unknown = unknown;
+        return n;
+}

@@ -62,6 +62,11 @@ Match conditions_match(ConditionList *list, const Device *device, size_t *ret_fa
 /* Every condition that fails, for near misses: fills `failed` (conditions_count() entries), returns how
  * many. */
 size_t conditions_failures(ConditionList *list, const Device *device, bool *failed);
+/* How far the device is from fitting: the number of conditions that fail, their positions in `failed` in order
+ * of evaluation. Gives up once that is more than `max` and returns max + 1. `ret_unknown`: of the others one
+ * cannot be said. */
+size_t conditions_distance(ConditionList *list, const Device *device, size_t max, uint8_t *failed,
+                           bool *ret_unknown);
 /* Whether a condition names a slow field. */
 bool conditions_need_slow(const ConditionList *list);
 /* Bit per field of the module's table that a condition names. */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What can be said about devices, groups and allocations without changing anything: states, counts and findings. */
-
-#include <stdio.h>
+/* What is known of devices and groups without asking anybody: states, codes of blockers, counts. The full answers are those
+ * of the explain-*.c files. */
 
 #include "guard.h"
-#include "json-util.h"
 #include "operation.h"
 #include "quarantine.h"
 
@@ -137,118 +135,4 @@ void manager_group_counts(Manager *m, const Group *group, unsigned *ret_total, u
         *ret_total = total;
         *ret_available = available;
         *ret_allocated = allocated;
-}
-
-/* ---- findings ---- */
-
-int manager_explain_device(Manager *m, Device *device, FindingList *ret, Fault *fault) {
-        (void) device_eligible(m, device, "", NULL, ret);
-        quarantine_explain(m, device, ret);
-        if (!device->groups || !device->groups[0])
-                finding_add(ret, PT_SEVERITY_NOTE, "no-group", device->id,
-                            "passthroughctl make-resource, or a rule that matches it",
-                            "no resource group has a rule that matches it");
-        for (size_t i = 0; device->groups && device->groups[i]; i++)
-                if (!device->groups[i]->enabled)
-                        finding_add(ret, PT_SEVERITY_WARNING, "group-disabled", device->groups[i]->id,
-                                    "passthroughctl group enable", "its group '%s' is disabled",
-                                    device->groups[i]->name);
-        return 0;
-}
-
-static void explain_member(Manager *m, const Group *group, Device *device, FindingList *ret) {
-        _cleanup_findings_ FindingList own = { 0 };
-        const PtFinding *blocker;
-
-        if (device_eligible(m, device, "", NULL, &own))
-                return;
-        blocker = finding_first_blocker(&own);
-        finding_add(ret, PT_SEVERITY_NOTE, blocker->code, device->id, blocker->remedy, "%s: %s",
-                    device->host->sysname, blocker->text);
-}
-
-int manager_explain_group(Manager *m, Group *group, FindingList *ret, Fault *fault) {
-        unsigned total, available, allocated;
-
-        manager_group_counts(m, group, &total, &available, &allocated);
-        if (!group->module)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "module-missing", group->type, "install the module of that type",
-                            "the module of type '%s' is not loaded", group->type);
-        if (!group->enabled)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "disabled", group->id, "passthroughctl group enable",
-                            "the group is disabled");
-        if (!group->rules)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "no-rules", group->id, "add a rule", "the group has no rules");
-        else if (total == 0)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "no-members", group->id, "passthroughctl preview shows near misses",
-                            "its rules match no device of this host");
-        else if (available == 0)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "none-available", group->id, NULL,
-                            "none of its %u devices is available; %u in use", total, allocated);
-        for (const Rule *rule = group->rules; rule; rule = rule->next) {
-                if (rule->invalid)
-                        finding_add(ret, PT_SEVERITY_WARNING, "invalid-rule", rule->id, "update or remove the rule",
-                                    "rule '%s' matches nothing: %s", rule->name, rule->invalid);
-                else if (rule->where && conditions_error(rule->where))
-                        finding_add(ret, PT_SEVERITY_WARNING, "regex-limit", rule->id, "simplify the expression",
-                                    "rule '%s': %s", rule->name, conditions_error(rule->where));
-        }
-        for (size_t i = 0; i < group->n_members && ret->n_items < FINDINGS_MAX; i++)
-                explain_member(m, group, group->members[i], ret);
-        for (size_t i = 1; i < group->n_members; i++)
-                if (group->members[i]->name != group->members[0]->name) { /* interned: equal names are one string */
-                        finding_add(ret, PT_SEVERITY_NOTE, "mixed-models", group->id, NULL,
-                                    "the group holds unlike models: %s and %s", group->members[0]->name,
-                                    group->members[i]->name);
-                        break;
-                }
-        return 0;
-}
-
-static void explain_request(Manager *m, const Allocation *a, const Request *request, FindingList *ret) {
-        const Group *group = policy_find_group(m->policy, request->group);
-
-        if (!group)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "group-gone", request->group, NULL, "the group '%s' is gone",
-                            request->group);
-        else if (!group->enabled)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "disabled", group->id, "passthroughctl group enable",
-                            "group '%s' is disabled", group->name);
-        if (!isempty(request->status))
-                finding_add(ret, request->optional ? PT_SEVERITY_NOTE : PT_SEVERITY_WARNING, "request-unmet", request->id,
-                            NULL, "request '%s': %s", request->name, request->status);
-        for (size_t i = 0; i < request->n_devices; i++) {
-                const Device *device = inventory_find(m->inventory, request->devices[i].device);
-
-                if (!device)
-                        finding_add(ret, PT_SEVERITY_WARNING, "device-gone", request->devices[i].device, NULL,
-                                    "%s is not there", request->devices[i].device);
-                else if (group && !group_has_member(group, device))
-                        finding_add(ret, PT_SEVERITY_NOTE, "no-longer-member", device->id, NULL,
-                                    "%s no longer belongs to group '%s'; that acts at the next activation",
-                                    device->host->sysname, group->name);
-        }
-}
-
-int manager_explain_allocation(Manager *m, Allocation *a, FindingList *ret, Fault *fault) {
-        if (a->stuck || a->leftover)
-                finding_add(ret, PT_SEVERITY_BLOCKER, "driver-stuck", a->id,
-                            "end whoever holds the device open; it is given back by itself then",
-                            "a driver still works on a device; its bundle stays locked until that has ended");
-        if (a->failure.code != FAULT_NONE)
-                finding_add(ret, a->state == ALLOCATION_FAILED ? PT_SEVERITY_BLOCKER : PT_SEVERITY_WARNING, "last-failure",
-                            a->failure.object, NULL, "%s: %s", fault_code_to_string(a->failure.code),
-                            strempty(a->failure.message));
-        if (a->state == ALLOCATION_DRAINING)
-                finding_add(ret, PT_SEVERITY_NOTE, "draining", a->id, "end the consumer, or deactivate with force",
-                            "waits until nobody has its devices open");
-        if (a->state == ALLOCATION_LOST)
-                finding_add(ret, PT_SEVERITY_WARNING, "device-lost", a->id, "deactivate, then activate again",
-                            "a device vanished while it was in use");
-        if (a->restart_required)
-                finding_add(ret, PT_SEVERITY_NOTE, "restart-required", a->id, "deactivate and activate again",
-                            "an edit acts at the next activation");
-        for (size_t i = 0; i < a->n_requests; i++)
-                explain_request(m, a, &a->requests[i], ret);
-        return 0;
 }

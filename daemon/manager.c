@@ -3,14 +3,17 @@
 
 #include "guard.h"
 #include "doctor.h"
+#include "duration.h"
 #include "json-util.h"
 #include "log.h"
 #include "observe.h"
 #include "operation.h"
 #include "pending.h"
+#include "plan-record.h"
 #include "probe.h"
 #include "quarantine.h"
 #include "reconcile.h"
+#include "usage.h"
 
 static const char *const object_kind_table[_OBJECT_MAX] = {
         [OBJECT_MANAGER] = "manager", [OBJECT_DEVICE] = "devices",         [OBJECT_GROUP] = "groups",
@@ -276,6 +279,7 @@ int manager_start(Manager *m, Fault *fault) {
                 reconcile_start(m);
         guard_refresh(m->guard, on_first_evidence, m);
         manager_settle(m);
+        durations_load(m);
         return 0;
 }
 
@@ -295,6 +299,7 @@ void manager_answer_waiting(Manager *m) {
         guard_stop(m->guard);
         observe_free(m);
         doctor_answer(m);
+        usages_answer(m);
         pendings_answer(m);
 }
 
@@ -307,8 +312,11 @@ Manager *manager_free(Manager *m) {
         m->workers = worker_pool_free(m->workers);
         probes_free(m);
         quarantine_free(m);
+        usages_free(m);
+        plans_free(m);
         operations_free(m);
         m->store = store_close(m->store);
+        durations_free(m);
         pendings_free(m);
         observe_free(m);
         doctor_free(m);

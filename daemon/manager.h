@@ -85,6 +85,9 @@ typedef struct Manager {
         struct Observation *observation; /* slow fields being read, observe.c */
         struct QuarantineTable *quarantines; /* quarantine.c; NULL while there is none */
         struct Probe *probes;    /* looks at devices under way, probe.c */
+        struct Usage *usages;    /* looks for who uses devices, usage.c */
+        struct Duration *durations; /* uthash by name: how long operations took, duration.c */
+        struct PlanRecord *plans;   /* the last ones, plan-record.c */
 } Manager;
 
 /* Opens everything and loads the stored records; blocks; no device is touched. */
@@ -166,13 +169,20 @@ json_t *manager_reboot_reasons(const Manager *m);
 json_t *doctor_row(const char *id, const char *title, const char *status, const char *text, const char *evidence,
                    const char *remedy);
 
-/* explain.c, plan-request.c: nothing is changed. */
-/* {choices: [{request, device, companions, candidates: […]}…], steps: […], findings: […], token} */
-int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests, json_t *options, json_t **ret,
-                 Fault *fault);
-int manager_explain_device(Manager *m, Device *device, FindingList *ret, Fault *fault);
-int manager_explain_group(Manager *m, Group *group, FindingList *ret, Fault *fault);
-int manager_explain_allocation(Manager *m, Allocation *allocation, FindingList *ret, Fault *fault);
+/* explain-run.c, plan-request.c: nothing is changed. */
+/* {choices: [{request, group, name, count, optional, members, chosen: [{device, score, companions: [{device, fate, driver}…]}…],
+ * candidates: […]}…], steps: [{kind, device, text, …}…], findings: as of an Explain, token}; NULL on failure. */
+typedef void (*PlanDone)(void *userdata, int result, json_t *plan, const Fault *fault);
+/* `objects`: ids of the kind that the verb is about; options {override: [device…]}. `done` may come before this returns. */
+int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests, json_t *options, PlanDone done,
+                 void *userdata, Fault *fault);
+int manager_plan_kind(const char *verb, ObjectKind *ret, Fault *fault);
+/* `findings`: as explanation.h has them, blockers first; NULL on failure. */
+typedef void (*ExplainDone)(void *userdata, int result, json_t *findings, const Fault *fault);
+/* A device, a group or an allocation; options: {processes: whether to look who has it open, true by default}. What is slow is
+ * read first, in bounded time; `done` may come before this returns. */
+int manager_explain(Manager *m, ObjectKind kind, const char *id, json_t *options, ExplainDone done, void *userdata,
+                    Fault *fault);
 /* `format`: qemu, libvirt, json, env. */
 int manager_guest_config(Manager *m, Allocation *allocation, const char *format, char **ret, Fault *fault);
 

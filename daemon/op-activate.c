@@ -13,6 +13,7 @@
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
+#include "plan-record.h"
 
 static void activate_begin(Operation *op);
 static void load_next_module(Operation *op);
@@ -343,27 +344,43 @@ static int keep_assignments(Operation *op, const AssignmentList *list) {
         return split_plan(op) < 0 ? fault_oom(&op->fault) : 0;
 }
 
+/* What would be done now, against what the caller agreed to. */
 static int check_token(Operation *op, const AssignmentList *list) {
+        _cleanup_(plan_record_freep) PlanRecord *now = NULL;
         char token[33];
 
         if (!op->token)
                 return 0;
-        plan_token(list, &op->plan, token);
-        if (!streq(token, op->token))
-                return fault_set(&op->fault, -ESTALE, FAULT_PLAN_CHANGED,
-                                 "the devices or steps differ from the plan that was agreed to; plan again");
-        return 0;
+        if (plan_record_new(&now) < 0)
+                return fault_oom(&op->fault);
+        plan_record_choices(now, op->allocation, list);
+        plan_record_steps(now, &op->plan);
+        (void) plan_record_token(now, token);
+        if (streq(token, op->token))
+                return 0;
+        return plan_changed(op->m, op->token, now, op->allocation->id, NULL, &op->fault);
+}
+
+/* A plan that promised devices is void when they cannot be had; one that foresaw it has nothing to add. */
+static int explain_with_plan(Operation *op, int r) {
+        const PlanRecord *then = op->token ? plans_find(op->m, op->token) : NULL;
+        _cleanup_fault_ Fault why = { 0 };
+
+        if (!op->token || r == -ENOMEM || (then && plan_record_has_blockers(then)))
+                return r;
+        fault_move(&why, &op->fault);
+        return plan_changed(op->m, op->token, NULL, op->allocation->id, &why, &op->fault);
 }
 
 static int choose_and_plan(Operation *op, AssignmentList *list) {
         int r = assign_devices(op->m, op->allocation, op->allocation->id, (const char *const *) op->overrides,
                                false, list, &op->fault);
 
-        if (r < 0)
-                return r;
-        r = assignment_plan(op->m, op->allocation, list, PT_VERB_ACTIVATE, &op->plan, &op->fault);
         if (r >= 0)
-                r = check_token(op, list);
+                r = assignment_plan(op->m, op->allocation, list, PT_VERB_ACTIVATE, &op->plan, &op->fault);
+        if (r < 0)
+                return explain_with_plan(op, r);
+        r = check_token(op, list);
         if (r >= 0)
                 r = keep_assignments(op, list);
         if (r >= 0 && op->confirm_sec == UINT_MAX)

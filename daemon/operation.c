@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "duration.h"
 #include "guard.h"
 #include "json-util.h"
 #include "log.h"
@@ -95,8 +96,11 @@ static json_t *devices_of(const Allocation *allocation) {
 
 static void write_history(Operation *op) {
         _cleanup_(json_decrefp) json_t *devices = devices_of(op->allocation);
+        uint64_t duration = now_monotonic_usec() - op->job->started_usec;
         StoreTxn *txn = store_begin(op->m->store, STORE_STATE);
 
+        if (op->fault.code == FAULT_NONE)
+                duration_note(op->m, op->job->operation, devices, op->job->objects[0] + strlen("devices/"), duration);
         if (!txn)
                 return;
         store_history(txn, &(HistoryRow) {
@@ -107,7 +111,7 @@ static void write_history(Operation *op) {
                 .consumer = op->allocation ? op->allocation->consumer : "",
                 .result = op->fault.code == FAULT_NONE ? "done" : fault_code_to_string(op->fault.code),
                 .message = strempty(op->fault.message),
-                .duration_usec = now_monotonic_usec() - op->job->started_usec,
+                .duration_usec = duration,
                 .devices = devices,
         });
         store_commit(txn, NULL, NULL);

@@ -93,6 +93,7 @@ typedef struct AssignmentList {
         const char *const *overrides; /* device ids whose overridable blockers are accepted; borrowed, may be NULL */
         bool explain;        /* the caller wants to know about every candidate */
         json_t *choices;     /* then: [{request, group, candidates}…] */
+        json_t *unmet;       /* then: [{request, code, text, optional}…]: requests that get nothing are no failure */
 } AssignmentList;
 void assignment_list_done(AssignmentList *list);
 #define _cleanup_assignments_ _cleanup_(assignment_list_done)
@@ -112,8 +113,6 @@ int plan_request_for(Manager *m, const Allocation *allocation, const Request *re
                      SettingValues *settings, PlanRequest *ret, Fault *fault);
 /* Steps of the verb for all devices of the list. */
 int assignment_plan(Manager *m, Allocation *allocation, const AssignmentList *list, PtVerb verb, Plan *plan, Fault *fault);
-/* A digest of what a plan is about: choices and steps. */
-void plan_token(const AssignmentList *list, const Plan *plan, char ret[static 33]);
 
 /* kernel-module.c: makes sure that it is loaded. 1: it is already; 0: `done` comes later. */
 int kernel_module_load(Manager *m, const char *name, void (*done)(void *userdata, int result), void *userdata);

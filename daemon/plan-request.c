@@ -1,117 +1,243 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Plan: what an activation would choose and do. A scratch allocation takes the keys for the length of this call only, so
- * that the requests exclude each other as they would; nothing else is touched. */
+/* Plan as a caller asks for it: what the verb would do, then what that does to the host, which a worker looks at, and how long
+ * it took before. */
 
+#include <stdio.h>
+
+#include "duration.h"
 #include "json-util.h"
-#include "operation.h"
+#include "planning.h"
+#include "usage.h"
 
-#define SCRATCH_ID "00000000-0000-0000-0000-000000000000"
+typedef struct PlanCall {
+        Planning p;
+        char token[33];
+        PlanDone done;
+        void *userdata;
+} PlanCall;
 
-static json_t *steps_to_json(const Plan *plan) {
-        json_t *array = json_array();
-
-        for (size_t i = 0; array && i < plan->n_steps; i++) {
-                const PtStep *step = &plan->steps[i];
-                json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:b, s:b, s:i}", "kind",
-                                                       step_kind_to_string(step->kind), "device", strempty(step->device),
-                                                       "text", step->sentence, "optional",
-                                                       (step->flags & PT_STEP_OPTIONAL) != 0, "undoable",
-                                                       (step->flags & PT_STEP_NO_RETURN) == 0, "timeout-msec",
-                                                       (int) step_timeout_msec(step)));
-        }
-        return array;
+static void plan_call_free(PlanCall *call) {
+        json_decref(call->p.choices);
+        json_decref(call->p.steps);
+        json_decref(call->p.findings.list);
+        plan_record_free(call->p.record);
+        strv_free(call->p.nodes);
+        strv_free(call->p.below);
+        free(call);
 }
 
-static void add_findings(Manager *m, Allocation *a, const AssignmentList *list, json_t *findings) {
-        for (size_t i = 0; i < list->n_items; i++) {
-                const Assignment *item = &list->items[i];
-                _cleanup_settings_ SettingValues settings = { 0 };
-                _cleanup_findings_ FindingList own = { 0 };
-                _cleanup_(json_decrefp) json_t *array = NULL;
-                PlanRequest request;
-                size_t index;
-                json_t *finding;
+/* ---- what it does to the host ---- */
 
-                if (plan_request_for(m, a, &a->requests[item->request], PT_VERB_ACTIVATE, &settings, &request, NULL) < 0)
-                        continue;
-                (void) device_eligible(m, item->device, a->id, &request, &own);
-                array = finding_list_to_json(&own);
-                json_array_foreach(array, index, finding) {
-                        json_object_set_new(finding, "device", json_string(item->device->id));
-                        json_array_append(findings, finding);
+/* What people know by another name than the kernel's. */
+static const struct {
+        const char *subsystem, *code, *what;
+        PtSeverity severity;
+} effects[] = {
+        { "net", "netdev-disappears", "the network interface", PT_SEVERITY_WARNING },
+        { "block", "disk-disappears", "the disk", PT_SEVERITY_WARNING },
+        { "drm", "display-disappears", "the display adapter", PT_SEVERITY_WARNING },
+        { "sound", "sound-disappears", "the sound card", PT_SEVERITY_NOTE },
+        { "usb", "usb-device-disappears", "the USB device", PT_SEVERITY_WARNING },
+        { "input", "input-disappears", "the input device", PT_SEVERITY_WARNING },
+        { "infiniband", "fabric-disappears", "the InfiniBand device", PT_SEVERITY_WARNING },
+        { "mdev", "mdev-disappears", "the mediated device", PT_SEVERITY_WARNING },
+        { "tty", "terminal-disappears", "the serial port", PT_SEVERITY_WARNING },
+};
+
+static const char *text_of(json_t *object, const char *key) {
+        return strempty(json_string_value(json_object_get(object, key)));
+}
+
+static void say_child(Planning *p, json_t *child) {
+        const char *subsystem = text_of(child, "subsystem"), *name = text_of(child, "name");
+        json_t *more = json_pack("{s:s, s:s}", "subsystem", subsystem, "name", name);
+
+        for (size_t i = 0; i < ELEMENTSOF(effects); i++)
+                if (streq(effects[i].subsystem, subsystem)) {
+                        explanation_add(&p->findings, effects[i].severity, effects[i].code, name, NULL, more,
+                                        "%s %s will disappear from the host", effects[i].what, name);
+                        return;
                 }
-        }
+        explanation_add(&p->findings, PT_SEVERITY_NOTE, "child-disappears", name, NULL, more,
+                        "%s %s will disappear from the host", subsystem, name);
 }
 
-static int add_chosen(const AssignmentList *list, json_t *choices) {
-        for (size_t i = 0; i < list->n_items; i++) {
-                json_t *companions = json_array();
+static void say_holder(Planning *p, json_t *holder) {
+        const char *node = text_of(holder, "node"), *unit = text_of(holder, "unit");
+        json_t *more = json_pack("{s:I, s:s, s:s, s:s}", "pid", json_integer_value(json_object_get(holder, "pid")), "command",
+                                 text_of(holder, "comm"), "unit", unit, "node", node);
+        long long pid = (long long) json_integer_value(json_object_get(holder, "pid"));
 
-                for (size_t k = 0; list->items[i].bundle[k]; k++)
-                        if (list->items[i].bundle[k] != list->items[i].device->host)
-                                json_array_append_new(companions, json_string(list->items[i].bundle[k]->id));
-                json_array_append_new(choices, json_pack("{s:i, s:s, s:o}", "request", (int) list->items[i].request,
-                                                         "device", list->items[i].device->id, "companions", companions));
-        }
+        if (json_is_false(json_object_get(holder, "certain")))
+                json_decref(more); /* nothing that a plan could promise */
+        else
+                explanation_add(&p->findings, PT_SEVERITY_WARNING, "open", text_of(holder, "comm"),
+                                p->takes ? "end it first" : "end it, or use force", more, "%s (pid %lld%s%s) has %s open%s",
+                                text_of(holder, "comm"), pid, isempty(unit) ? "" : ", ", unit, node,
+                                p->takes ? "" : "; it is waited for");
+}
+
+static void say_effects(Planning *p, json_t *children, json_t *holders, const char *problem) {
+        json_t *entry;
+        size_t index;
+
+        p->findings.topic = "effects";
+        if (problem)
+                explanation_add(&p->findings, PT_SEVERITY_WARNING, "effects-unknown", NULL, "plan again", NULL,
+                                "what the host loses by it, and who has it open, is not known: %s", problem);
+        if (p->takes)
+                json_array_foreach(children, index, entry)
+                        say_child(p, entry);
+        json_array_foreach(holders, index, entry)
+                say_holder(p, entry);
+        if (!plan_record_has_blockers(p->record))
+                explanation_add(&p->findings, PT_SEVERITY_NOTE, "reboot-not-needed", NULL, NULL, NULL, "no reboot is needed");
+}
+
+static void say_duration(Planning *p) {
+        uint64_t usec;
+        size_t runs;
+
+        p->findings.topic = "duration";
+        if (isempty(p->type) || duration_expected(p->m, p->verb->name, p->type, &usec, &runs) < 0)
+                return;
+        explanation_add(&p->findings, PT_SEVERITY_NOTE, "expected-duration", NULL, NULL,
+                        json_pack("{s:I, s:I}", "usec", (json_int_t) usec, "runs", (json_int_t) runs),
+                        "takes about %.*f s: the median of the last %zu of type %s", usec < 10000000 ? 2 : 0,
+                        (double) usec / 1e6, runs, p->type);
+}
+
+/* ---- the answer ---- */
+
+static void finish(PlanCall *call, json_t *children, json_t *holders, const char *problem) {
+        Planning *p = &call->p;
+        _cleanup_(json_decrefp) json_t *findings = NULL, *plan = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        int r = 0;
+
+        say_effects(p, children, holders, problem);
+        say_duration(p);
+        findings = explanation_sorted(&p->findings);
+        if (findings)
+                plan = json_pack("{s:O, s:O, s:O, s:s}", "choices", p->choices, "steps", p->steps, "findings", findings,
+                                 "token", call->token);
+        if (!plan)
+                r = fault_oom(&fault);
+        else
+                plans_keep(p->m, call->token, TAKE_PTR(p->record));
+        call->done(call->userdata, r, plan, &fault);
+        plan_call_free(call);
+}
+
+static void on_usage(void *userdata, json_t *children, json_t *holders, const char *problem) {
+        finish(userdata, children, holders, problem);
+}
+
+static int check_arguments(const PlanVerb *verb, json_t *objects, json_t *requests, Fault *fault) {
+        size_t n = json_array_size(objects);
+
+        if (verb->requests && n == 0 && json_array_size(requests) == 0)
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "a plan of %s needs requests or an allocation",
+                                 verb->name);
+        if (n > 1 || (!verb->requests && n == 0))
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "a plan of %s is about one object, not %zu",
+                                 verb->name, n);
+        if (json_array_size(requests) > 0 && (n > 0 || !verb->requests))
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
+                                 verb->requests ? "a plan of %s takes requests or an allocation, not both"
+                                                : "a plan of %s takes no requests",
+                                 verb->name);
         return 0;
 }
 
-static int plan_scratch(Manager *m, Allocation *a, const char *holder, json_t **ret, Fault *fault) {
-        _cleanup_assignments_ AssignmentList list = { 0 };
-        _cleanup_plan_ Plan plan = { 0 };
-        _cleanup_(json_decrefp) json_t *findings = json_array(), *chosen = json_array();
-        char token[33];
-        int r = assign_devices(m, a, holder, NULL, true, &list, fault);
-
-        if (r < 0)
-                return r;
-        r = assignment_plan(m, a, &list, PT_VERB_ACTIVATE, &plan, fault);
-        if (r >= 0) {
-                add_findings(m, a, &list, findings);
-                add_chosen(&list, chosen);
-                plan_token(&list, &plan, token);
-                *ret = json_pack("{s:O, s:O, s:o, s:O, s:s}", "chosen", chosen, "choices", list.choices, "steps",
-                                 steps_to_json(&plan), "findings", findings, "token", token);
-        }
-        return r < 0 ? r : *ret ? 0 : fault_oom(fault);
+static bool is_there(Manager *m, ObjectKind kind, const char *id) {
+        if (kind == OBJECT_DEVICE)
+                return inventory_find(m->inventory, id);
+        if (kind == OBJECT_GROUP)
+                return policy_find_group(m->policy, id);
+        return manager_find_allocation(m, id);
 }
 
-/* An existing allocation is planned as it is, on a copy. */
-static int scratch_allocation(Manager *m, json_t *objects, json_t *requests, Allocation **ret, Fault *fault) {
-        _cleanup_(json_decrefp) json_t *body = NULL;
+static int find_object(Manager *m, const PlanVerb *verb, json_t *objects, const char **ret, Fault *fault) {
+        static const FaultCode codes[_OBJECT_MAX] = {
+                [OBJECT_DEVICE] = FAULT_UNKNOWN_DEVICE,
+                [OBJECT_GROUP] = FAULT_UNKNOWN_GROUP,
+                [OBJECT_ALLOCATION] = FAULT_UNKNOWN_ALLOCATION,
+        };
         const char *id = json_string_value(json_array_get(objects, 0));
-        Allocation *there = id ? manager_find_allocation(m, id) : NULL;
 
-        if (id && !there)
-                return fault_set(fault, -ENOENT, FAULT_UNKNOWN_ALLOCATION, "there is no allocation '%.64s'", id);
-        if (there && (allocation_state_holds(there->state)))
-                return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, id, "the allocation is %s already",
-                                        allocation_state_to_string(there->state));
-        body = there ? allocation_to_json(there)
-                     : json_pack("{s:s, s:i, s:O}", "consumer", "plan", "owner", 0, "requests", requests);
-        if (!body)
-                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "a plan needs requests or an allocation");
-        return allocation_from_json(there ? there->id : SCRATCH_ID, body, m->policy, there != NULL, ret, fault);
+        if (id && !is_there(m, verb->kind, id))
+                return fault_set(fault, -ENOENT, codes[verb->kind], "there is nothing with the id '%.64s' among the %s", id,
+                                 object_kind_to_string(verb->kind));
+        *ret = id;
+        return 0;
 }
 
-int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests, json_t *options, json_t **ret,
-                 Fault *fault) {
-        const JsonKey keys[] = { { 0 } };
-        _cleanup_(allocation_freep) Allocation *a = NULL;
-        int r = json_parse_object(options, keys, "the options of Plan", FAULT_UNKNOWN_OPTION, fault);
+static int plan_call_new(Manager *m, const PlanVerb *verb, json_t *requests, PlanDone done, void *userdata, PlanCall **ret,
+                         Fault *fault) {
+        PlanCall *call = calloc(1, sizeof(PlanCall));
 
+        if (!call)
+                return fault_oom(fault);
+        call->p = (Planning) {
+                .m = m,
+                .verb = verb,
+                .requests = requests,
+                .choices = json_array(),
+                .steps = json_array(),
+                .findings = { .list = json_array() },
+        };
+        call->done = done;
+        call->userdata = userdata;
+        if (!call->p.choices || !call->p.steps || !call->p.findings.list || plan_record_new(&call->p.record) < 0) {
+                plan_call_free(call);
+                return fault_oom(fault);
+        }
+        *ret = call;
+        return 0;
+}
+
+int manager_plan_kind(const char *verb, ObjectKind *ret, Fault *fault) {
+        const PlanVerb *found = plan_verb_find(verb, fault);
+
+        if (!found)
+                return -EINVAL;
+        *ret = found->kind;
+        return 0;
+}
+
+int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests, json_t *options, PlanDone done,
+                 void *userdata, Fault *fault) {
+        _cleanup_(strv_freep) char **overrides = NULL;
+        const JsonKey keys[] = { { "override", JSON_KEY_STRV, &overrides, 0, false }, { 0 } };
+        const PlanVerb *found = plan_verb_find(verb, fault);
+        const char *object = NULL;
+        PlanCall *call = NULL;
+        int r = found ? json_parse_object(options, keys, "the options of Plan", FAULT_UNKNOWN_OPTION, fault) : -EINVAL;
+
+        if (r >= 0)
+                r = check_arguments(found, objects, requests, fault);
+        if (r >= 0)
+                r = find_object(m, found, objects, &object, fault);
+        if (r >= 0)
+                r = plan_call_new(m, found, requests, done, userdata, &call, fault);
         if (r < 0)
                 return r;
-        if (!streq(verb, "activate"))
-                return fault_set(fault, -EINVAL, FAULT_INVALID_VALUE, "'%.32s' can't be planned; valid: activate", verb);
-        r = scratch_allocation(m, objects, requests, &a, fault);
-        if (r < 0)
+        call->p.overrides = (const char *const *) overrides;
+        r = found->make(&call->p, object, fault);
+        call->p.overrides = NULL;
+        call->p.requests = NULL;
+        if (r < 0) {
+                plan_call_free(call);
                 return r;
-        /* A thick allocation has its keys under its own id and keeps them. */
-        r = plan_scratch(m, a, a->thick ? a->id : SCRATCH_ID, ret, fault);
-        if (a->thick)
-                restore_reserved(m, a);
-        key_table_release(m->keys, SCRATCH_ID);
-        return r;
+        }
+        (void) plan_record_token(call->p.record, call->token);
+        if ((call->p.nodes && call->p.nodes[0]) || (call->p.below && call->p.below[0])) {
+                r = usage_ask(m, (const char *const *) call->p.nodes, (const char *const *) call->p.below, on_usage, call);
+                if (r < 0)
+                        finish(call, NULL, NULL, strerror(-r));
+        } else
+                finish(call, NULL, NULL, NULL);
+        return 0;
 }

@@ -1,49 +1,95 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "json-util.h"
 #include "lib/limits.h"
 #include "lib/value-util.h"
 #include "place.h"
 #include "policy-internal.h"
 
+/* Devices of which is said that other groups have them, one by one. */
+#define CLAIMED_MAX 100u
+
 /* What a rule would do, before there is one. Nothing is changed, but that slow fields are asked for. */
+typedef struct NearMiss {
+        Device *device;
+        uint8_t position; /* of the condition that fails */
+} NearMiss;
+
 typedef struct Preview {
         Policy *policy;
         const Group *group;
         ConditionList *where;
         Device **matched;
         size_t n_matched;
+        NearMiss *misses;
+        size_t n_misses, n_allocated;
         size_t n_unread;   /* may match once they were read */
-        size_t n_near;     /* also those that are not listed */
         size_t n_excluded; /* match, but an exclude rule of the group keeps them out */
         size_t n_unfit;    /* match, but are bridges or belong to the chipset */
-        json_t *near, *claimed, *warnings;
+        size_t n_claimed;  /* match, and are in other groups, too */
+        size_t n_taken;    /* match, and somebody has them */
+        json_t *near, *claimed, *findings;
 } Preview;
 
 static void preview_done(Preview *preview) {
         conditions_free(preview->where);
         free(preview->matched);
+        free(preview->misses);
         json_decref(preview->near);
         json_decref(preview->claimed);
-        json_decref(preview->warnings);
+        json_decref(preview->findings);
 }
 
-static int add_near(Preview *preview, const Device *device, const bool *failed) {
+static int add_finding(Preview *preview, PtSeverity severity, const char *code, const char *format, ...)
+        PRINTF_LIKE(4, 5);
+static int add_finding(Preview *preview, PtSeverity severity, const char *code, const char *format, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list arguments;
+        int r;
+
+        va_start(arguments, format);
+        r = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        if (r < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
+        return json_array_append_new(preview->findings,
+                                     json_pack("{ss ss ss}", "severity", severity_to_string(severity), "code", code,
+                                               "text", text)) < 0
+                       ? -ENOMEM
+                       : 0;
+}
+
+static int take_miss(Preview *preview, Device *device, uint8_t position) {
+        if (preview->n_misses == preview->n_allocated) {
+                size_t n = preview->n_allocated ? 2 * preview->n_allocated : 64;
+                NearMiss *misses = reallocarray(preview->misses, n, sizeof(NearMiss));
+
+                if (!misses)
+                        return -ENOMEM;
+                preview->misses = misses;
+                preview->n_allocated = n;
+        }
+        preview->misses[preview->n_misses++] = (NearMiss){ device, position };
+        return 0;
+}
+
+static int add_near(Preview *preview, const NearMiss *miss) {
         const char *field, *value;
         Operator op;
         PtValue is = { 0 };
-        json_t *entry;
-        size_t i = 0;
 
-        if (preview->n_near++ >= PREVIEW_NEAR_MAX)
-                return 0;
-        while (!failed[i])
-                i++;
-        conditions_get(preview->where, i, &field, &op, &value);
-        if (device_get_field_by_name(device, field, &is) < 0)
+        conditions_get(preview->where, miss->position, &field, &op, &value);
+        if (device_get_field_by_name(miss->device, field, &is) < 0)
                 is = (PtValue){ .type = PT_NONE };
-        entry = json_pack("{ss ss ss ss so}", "device", device->id, "field", field, "operator",
-                          operator_to_string(op), "value", value, "is", value_to_json(&is));
-        return json_array_append_new(preview->near, entry) < 0 ? -ENOMEM : 0;
+        return json_array_append_new(preview->near, json_pack("{ss ss ss ss so}", "device", miss->device->id, "field",
+                                                              field, "operator", operator_to_string(op), "value",
+                                                              value, "is", value_to_json(&is))) < 0
+                       ? -ENOMEM
+                       : 0;
 }
 
 static bool is_excluded(const Preview *preview, const Device *device) {
@@ -55,15 +101,9 @@ static bool is_excluded(const Preview *preview, const Device *device) {
         return false;
 }
 
-static int add_matched(Preview *preview, Device *device) {
+/* Which other groups have the device already. */
+static int add_claimed(Preview *preview, const Device *device) {
         json_t *ids = NULL;
-
-        if (device->role != PT_ROLE_OFFER) {
-                preview->n_unfit++;
-                return 0;
-        }
-        preview->matched[preview->n_matched++] = device;
-        preview->n_excluded += is_excluded(preview, device);
 
         for (size_t i = 0; device->groups && device->groups[i]; i++) {
                 if (device->groups[i] == preview->group)
@@ -75,29 +115,68 @@ static int add_matched(Preview *preview, Device *device) {
                         return -ENOMEM;
                 }
         }
-        if (ids && json_object_set_new(preview->claimed, device->id, ids) < 0)
-                return -ENOMEM;
-        return 0;
+        if (!ids)
+                return 0;
+        if (preview->n_claimed++ >= CLAIMED_MAX) {
+                json_decref(ids);
+                return 0;
+        }
+        return json_array_append_new(preview->claimed, json_pack("{ss so}", "device", device->id, "groups", ids)) < 0
+                       ? -ENOMEM
+                       : 0;
+}
+
+static void look_unread(Preview *preview, Device *device) {
+        if (device->role != PT_ROLE_OFFER || device->slow == SLOW_FRESH)
+                return;
+        preview->n_unread++;
+        if (device->slow == SLOW_UNKNOWN)
+                policy_want_slow(preview->policy, device);
 }
 
 static int look_at(Preview *preview, Device *device) {
-        bool failed[CONDITIONS_MAX];
+        uint8_t failed[1];
+        bool unknown = false;
 
-        switch (conditions_match(preview->where, device, NULL)) {
-        case MATCH_YES:
-                return add_matched(preview, device);
-        case MATCH_UNKNOWN:
-                if (device->role != PT_ROLE_OFFER || device->slow == SLOW_FRESH)
-                        return 0;
-                preview->n_unread++;
-                if (device->slow == SLOW_UNKNOWN)
-                        policy_want_slow(preview->policy, device);
+        switch (conditions_distance(preview->where, device, 1, failed, &unknown)) {
+        case 0:
+                if (unknown)
+                        look_unread(preview, device);
+                else if (device->role != PT_ROLE_OFFER)
+                        preview->n_unfit++;
+                else
+                        preview->matched[preview->n_matched++] = device;
                 return 0;
-        case MATCH_NO:
-                if (device->role == PT_ROLE_OFFER &&
-                    conditions_failures(preview->where, device, failed) == 1)
-                        return add_near(preview, device, failed);
+        case 1:
+                return device->role == PT_ROLE_OFFER ? take_miss(preview, device, failed[0]) : 0;
+        default:
                 return 0;
+        }
+}
+
+static int compare_misses(const void *a, const void *b) {
+        return place_compare(((const NearMiss *) a)->device, ((const NearMiss *) b)->device);
+}
+
+/* Which are listed must not hang on the order in which devices appeared. */
+static int list_devices(Preview *preview) {
+        bool excludes = false;
+
+        for (const Rule *rule = preview->group->rules; rule && !excludes; rule = rule->next)
+                excludes = rule->action == RULE_EXCLUDE;
+        place_sort(preview->matched, preview->n_matched);
+        if (preview->n_misses > 1)
+                qsort(preview->misses, preview->n_misses, sizeof(NearMiss), compare_misses);
+        for (size_t i = 0; i < preview->n_misses && i < PREVIEW_NEAR_MAX; i++)
+                if (add_near(preview, &preview->misses[i]) < 0)
+                        return -ENOMEM;
+        for (size_t i = 0; i < preview->n_matched; i++) {
+                Device *device = preview->matched[i];
+
+                preview->n_excluded += excludes && is_excluded(preview, device);
+                preview->n_taken += device->allocation != NULL;
+                if (add_claimed(preview, device) < 0)
+                        return -ENOMEM;
         }
         return 0;
 }
@@ -109,11 +188,32 @@ static int warn_of_volatile_fields(Preview *preview) {
 
         for (size_t i = 0; fields[i].name; i++)
                 if ((named & (UINT64_C(1) << i)) && (fields[i].flags & PT_FIELD_VOLATILE) &&
-                    json_append_text(preview->warnings,
-                         "The field %s may differ after a restart of the host; the rule would then match "
-                         "something else",
-                         fields[i].name) < 0)
+                    add_finding(preview, PT_SEVERITY_WARNING, "volatile-field",
+                                "The field %s may differ after a restart of the host; the rule would then match "
+                                "something else",
+                                fields[i].name) < 0)
                         return -ENOMEM;
+        return 0;
+}
+
+/* A rule of the group that says the same, or keeps out what this one would bring in. */
+static int warn_of_rules(Preview *preview) {
+        _cleanup_free_ char *text = NULL;
+
+        if (conditions_to_text(preview->where, &text) < 0)
+                return -ENOMEM;
+        for (const Rule *rule = preview->group->rules; rule; rule = rule->next) {
+                _cleanup_free_ char *other = NULL;
+
+                if (rule->invalid)
+                        continue;
+                if (conditions_to_text(rule->where, &other) < 0)
+                        return -ENOMEM;
+                if (streq(text, other) &&
+                    add_finding(preview, PT_SEVERITY_WARNING, "same-rule", "Rule '%s' of the group has the same conditions%s",
+                                rule->name, rule->action == RULE_EXCLUDE ? " and excludes" : "") < 0)
+                        return -ENOMEM;
+        }
         return 0;
 }
 
@@ -121,64 +221,65 @@ static const char *plural(size_t n, const char *one, const char *many) {
         return n == 1 ? one : many;
 }
 
-static int add_warnings(Preview *preview) {
+static int warn_of_conditions(Preview *preview) {
         _cleanup_free_ char *contradiction = conditions_contradiction(preview->where);
         const char *error = conditions_error(preview->where);
-        size_t n = json_object_size(preview->claimed);
-        json_t *warnings = preview->warnings;
 
         if (conditions_count(preview->where) == 0 &&
-            json_append_text(warnings, "There are no conditions: everything matches. A rule needs at least one") < 0)
+            add_finding(preview, PT_SEVERITY_WARNING, "no-conditions",
+                        "There are no conditions: everything matches. A rule needs at least one") < 0)
                 return -ENOMEM;
-        if (contradiction && json_append_text(warnings, "%s", contradiction) < 0)
+        if (contradiction && add_finding(preview, PT_SEVERITY_WARNING, "contradiction", "%s", contradiction) < 0)
                 return -ENOMEM;
-        if (error && json_append_text(warnings, "%s", error) < 0)
+        if (error && add_finding(preview, PT_SEVERITY_WARNING, "regex-limit", "%s", error) < 0)
                 return -ENOMEM;
         if (warn_of_volatile_fields(preview) < 0)
                 return -ENOMEM;
-        if (preview->n_unread > 0 &&
-            json_append_text(warnings, "%zu %s not read yet and may match as well; ask again in a moment",
-                 preview->n_unread, plural(preview->n_unread, "device was", "devices were")) < 0)
-                return -ENOMEM;
-        if (preview->n_excluded > 0 &&
-            json_append_text(warnings, "%zu of them %s kept out by an exclude rule of the group", preview->n_excluded,
-                 plural(preview->n_excluded, "is", "are")) < 0)
-                return -ENOMEM;
-        if (preview->n_unfit > 0 &&
-            json_append_text(warnings, "%zu more %s: bridges and devices of the chipset are never offered",
-                 preview->n_unfit, plural(preview->n_unfit, "matches", "match")) < 0)
-                return -ENOMEM;
-        if (n > 0 &&
-            json_append_text(warnings, "%zu of them %s to other groups, too", n, plural(n, "belongs", "belong")) < 0)
-                return -ENOMEM;
-        if (preview->n_near > PREVIEW_NEAR_MAX &&
-            json_append_text(warnings, "%zu devices fail by one condition only; %u are listed", preview->n_near,
-                 PREVIEW_NEAR_MAX) < 0)
-                return -ENOMEM;
-        return 0;
+        return warn_of_rules(preview);
+}
+
+static int add_findings(Preview *preview) {
+        const Preview *p = preview;
+        int r = warn_of_conditions(preview);
+
+        if (r >= 0 && p->n_unread > 0)
+                r = add_finding(preview, PT_SEVERITY_WARNING, "unread",
+                                "%zu %s not read yet and may match as well; ask again in a moment", p->n_unread,
+                                plural(p->n_unread, "device was", "devices were"));
+        if (r >= 0 && p->n_excluded > 0)
+                r = add_finding(preview, PT_SEVERITY_WARNING, "excluded", "%zu of them %s kept out by an exclude rule of the group",
+                                p->n_excluded, plural(p->n_excluded, "is", "are"));
+        if (r >= 0 && p->n_unfit > 0)
+                r = add_finding(preview, PT_SEVERITY_NOTE, "never-offered",
+                                "%zu more %s: bridges and devices of the chipset are never offered", p->n_unfit,
+                                plural(p->n_unfit, "matches", "match"));
+        if (r >= 0 && p->n_claimed > 0)
+                r = add_finding(preview, PT_SEVERITY_WARNING, "other-groups", "%zu of them %s to other groups, too%s", p->n_claimed,
+                                plural(p->n_claimed, "belongs", "belong"),
+                                p->n_claimed > CLAIMED_MAX ? "; the first 100 are listed" : "");
+        if (r >= 0 && p->n_taken > 0)
+                r = add_finding(preview, PT_SEVERITY_NOTE, "in-use", "%zu of them %s in use now", p->n_taken,
+                                plural(p->n_taken, "is", "are"));
+        if (r >= 0 && p->n_misses > PREVIEW_NEAR_MAX)
+                r = add_finding(preview, PT_SEVERITY_NOTE, "more-near",
+                                "%zu devices fail by one condition only; %u are listed", p->n_misses, PREVIEW_NEAR_MAX);
+        return r;
 }
 
 static int preview_run(Preview *preview) {
-        _cleanup_free_ Device **devices = NULL;
-        size_t n = 0;
-
         preview->near = json_array();
-        preview->claimed = json_object();
-        preview->warnings = json_array();
+        preview->claimed = json_array();
+        preview->findings = json_array();
         preview->matched = calloc(inventory_count(preview->policy->inventory) + 1, sizeof(Device *));
-        devices = calloc(inventory_count(preview->policy->inventory) + 1, sizeof(Device *));
-        if (!preview->near || !preview->claimed || !preview->warnings || !preview->matched || !devices)
+        if (!preview->near || !preview->claimed || !preview->findings || !preview->matched)
                 return -ENOMEM;
 
         for (Device *d = inventory_first(preview->policy->inventory); d; d = d->hh.next)
-                if (d->module == preview->group->module)
-                        devices[n++] = d;
-        /* Which near misses are listed must not hang on the order in which devices appeared. */
-        place_sort(devices, n);
-        for (size_t i = 0; i < n; i++)
-                if (look_at(preview, devices[i]) < 0)
+                if (d->module == preview->group->module && look_at(preview, d) < 0)
                         return -ENOMEM;
-        return add_warnings(preview);
+        if (list_devices(preview) < 0)
+                return -ENOMEM;
+        return add_findings(preview);
 }
 
 static json_t *preview_to_json(const Preview *preview) {
@@ -189,8 +290,8 @@ static json_t *preview_to_json(const Preview *preview) {
                         json_decref(matched);
                         return NULL;
                 }
-        return json_pack("{so sO sO sO}", "matched", matched, "near", preview->near, "claimed-by",
-                         preview->claimed, "warnings", preview->warnings);
+        return json_pack("{so sO sO sO}", "matched", matched, "near", preview->near, "claimed",
+                         preview->claimed, "findings", preview->findings);
 }
 
 int policy_preview(Policy *policy, const Group *group, json_t *where, json_t **ret, Fault *fault) {

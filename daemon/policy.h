@@ -51,7 +51,8 @@ void policy_device_removed(Policy *policy, Device *device);
 int policy_rule_devices(Policy *policy, const Rule *rule, Device ***ret, size_t *ret_n);
 
 /* Devices that a rule would match and those that fail by one condition only: {matched: [id…], near:
- * [{device, field, operator, value, is}…], claimed-by: {id: [group…]}, warnings: [text…]} */
+ * [{device, field, operator, value, is}…], claimed: [{device, groups}…] (in other groups, too), findings:
+ * [{severity, code, text}…]} */
 int policy_preview(Policy *policy, const Group *group, json_t *where, json_t **ret, Fault *fault);
 /* A free id made from the name: "my-gpus", "my-gpus-2" …; of a rule, from its group's: "my-gpus-1". */
 int policy_new_group_id(Policy *policy, const char *name, char ret[static ID_SIZE]);

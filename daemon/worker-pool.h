@@ -35,6 +35,8 @@ typedef struct WorkerSpec {
         json_t *observed;            /* undo: [text or null…], one a step */
         json_t *devices_json;        /* instead of `devices`, for records of devices that are gone; NULL otherwise */
         const char *const *nodes;    /* holders */
+        const char *const *below;    /* holders: syspaths of devices: what is below them and its nodes too; NULL for none */
+        bool guess;                  /* holders: VFIO device files of unknown devices too, as not certain */
         bool note;                   /* execute: modules note first what a probe compares later */
         json_t *notes;               /* probe: {device: text} as noted; NULL for none */
         unsigned timeout_msec;       /* observe, holders, probe, guard: of the whole request; 0: default */
@@ -49,7 +51,9 @@ typedef struct WorkerEvents {
         void (*after)(void *userdata, WorkerRun *run, size_t step, int result, const char *error);
         /* Observe: one device's slow fields. */
         void (*fields)(void *userdata, WorkerRun *run, const char *device, json_t *fields, int result, const char *error);
-        /* Holders: [{pid, comm, unit, node}…]. */
+        /* Holders, before `held`: [{device, subsystem, name, node}…]; `device` is the syspath. */
+        void (*children)(void *userdata, WorkerRun *run, json_t *children);
+        /* Holders: [{pid, comm, unit, node, certain}…]. */
         void (*held)(void *userdata, WorkerRun *run, json_t *holders);
         /* Execute with `note`: before the first step, what a device's module wants to be given when it is probed. */
         void (*noted)(void *userdata, const char *device, const char *text);

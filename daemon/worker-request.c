@@ -19,11 +19,11 @@ static json_t *devices_of(const WorkerSpec *spec) {
         return list;
 }
 
-static json_t *nodes_of(const WorkerSpec *spec) {
+static json_t *texts_of(const char *const *texts) {
         json_t *list = json_array();
 
-        for (size_t i = 0; list && spec->nodes && spec->nodes[i]; i++)
-                if (json_array_append_new(list, json_string(spec->nodes[i])) < 0) {
+        for (size_t i = 0; list && texts && texts[i]; i++)
+                if (json_array_append_new(list, json_string(texts[i])) < 0) {
                         json_decref(list);
                         return NULL;
                 }
@@ -46,7 +46,8 @@ json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
                 return json_pack("{s:s, s:s*, s:o}", "type", "observe", "module_dir", directory, "devices",
                                  devices_of(spec));
         case WORKER_HOLDERS:
-                return json_pack("{s:s, s:o}", "type", "holders", "nodes", nodes_of(spec));
+                return json_pack("{s:s, s:o, s:o, s:b}", "type", "holders", "nodes", texts_of(spec->nodes),
+                                 "below", texts_of(spec->below), "guess", spec->guess);
         case WORKER_PROBE:
                 return json_pack("{s:s, s:s*, s:o, s:O*}", "type", "probe", "module_dir", directory, "devices",
                                  devices_of(spec), "notes", spec->notes);

@@ -448,6 +448,8 @@ static void take_held(WorkerRun *run, json_t *message) {
                 fail_protocol(run, "spoke of holders that nobody asked for");
                 return;
         }
+        if (run->events.children)
+                run->events.children(run->userdata, run, json_object_get(message, "children"));
         if (run->events.held)
                 run->events.held(run->userdata, run, holders);
 }

@@ -24,6 +24,7 @@
 #define STEPS_MAX 512u                      /* in one plan */
 #define FINDINGS_MAX 256u
 #define PREVIEW_NEAR_MAX 100u               /* near misses that a preview of a rule lists */
+#define CANDIDATES_MAX 256u                 /* of one request that a plan lists */
 #define PAGE_MAX 1000u                      /* devices in one page of ListDevices */
 #define PAGE_DEFAULT 100u
 #define MANAGED_OBJECTS_MAX 2000u           /* beyond it GetManagedObjects answers TooManyObjects */
@@ -45,6 +46,8 @@
 #define GUARD_MAX_AGE_MSEC 1000u            /* of that, for what leaves no sign when it changes */
 #define GUARD_LATER_MSEC 300u               /* after a sign of change nobody asks about, it is looked at again */
 #define GUARD_STUCK_PAUSE_MSEC 60000u       /* between tries while the kernel holds a worker that looked */
+#define USAGE_TIMEOUT_MSEC 3000u            /* of looking who has a device open */
+#define USAGES_MAX 2u                       /* such looks side by side; the others wait */
 #define MODULE_LOAD_TIMEOUT_SEC 60u         /* of one kernel module */
 #define IDENTITY_READS_MAX 1024u            /* devices whose slow fields are read for the rules of MakeResource */
 #define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */

@@ -10,7 +10,8 @@
  *                                            steps: [STEP…], observed: [TEXT|null…] (undo only),
  *                                            note: true (execute; else left out)}
  *                                       observe {devices: [DEVICE…], module_dir}
- *                                       holders {nodes: ["/dev/vfio/17"…]}
+ *                                       holders {nodes: ["/dev/vfio/17"…], below?: ["/devices/pci0000:00/…"…],
+ *                                                guess?: bool}
  *                                       probe {devices: [DEVICE…], module_dir, notes: {device: TEXT}}
  *                                       guard {}
  *                                       check {}
@@ -21,7 +22,7 @@
  *                                       the FaultCode's word or null; text: what was found then, or null
  *   fields {device, fields: {name: value}, result, error}            one for each observed device
  *   checked {checks: [{id, title, status, text, evidence: [TEXT…], remedy, reboot, pending}…]}
- *   held {holders: [{pid, comm, unit, node}…]}
+ *   held {holders: [{pid, comm, unit, node, certain}…], children: [{device, subsystem, name, node}…]}
  *   noted {device, text}                            before the first step, where `note` asks for it: what the
  *                                                   module's health() will compare with
  *   health {device, findings: [{severity, code, text, culprit, remedy}…], result, error}

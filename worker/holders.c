@@ -7,10 +7,15 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "children.h"
 #include "lib/limits.h"
 #include "lib/parse.h"
+#include "lib/protocol.h"
 
 #define NODES_MAX 1024u
+#define BELOW_MAX 64u
+/* What a process that was given the file descriptor of a device alone has of it; the kernel names no device there. */
+#define DEVICE_FILE "anon_inode:[vfio-device]"
 /* With the longest names the answer is still one message. */
 #define HOLDERS_MAX 1024u
 #define NODE_PATH_MAX 255u
@@ -26,6 +31,8 @@ typedef struct Scan {
         const Sysfs *sysfs;
         Node *nodes;
         size_t n_nodes;
+        json_t *below;   /* directories of devices, "/devices/pci…"; NULL for none */
+        bool guess;      /* tell of device files too of which the kernel does not say which device they are */
         json_t *holders;
         uint32_t denied; /* a process whose files could not be looked at; 0 for none */
 } Scan;
@@ -108,7 +115,7 @@ static char *read_unit(const Sysfs *sysfs, const char *pid) {
         return unit_from_cgroup(text);
 }
 
-static void add_holder(Scan *scan, const char *pid, const Node *node) {
+static void add_holder(Scan *scan, const char *pid, const char *node, bool certain) {
         _cleanup_free_ char *unit = read_unit(scan->sysfs, pid);
         char path[64], comm[64] = "";
 
@@ -118,14 +125,39 @@ static void add_holder(Scan *scan, const char *pid, const Node *node) {
         (void) snprintf(path, sizeof(path), "/proc/%s/comm", pid);
         (void) sysfs_read(scan->sysfs, path, comm, sizeof(comm));
         (void) json_array_append_new(scan->holders,
-                                     json_pack("{s:I, s:o, s:o, s:s}", "pid",
+                                     json_pack("{s:I, s:o, s:o, s:s, s:b}", "pid",
                                                (json_int_t) strtoll(pid, NULL, 10), "comm", json_text(comm),
-                                               "unit", json_text(unit), "node", node->path));
+                                               "unit", json_text(unit), "node", node, "certain", certain));
+}
+
+/* Linux 6.18 and later say in fdinfo which device a VFIO device file is: 1 one of ours, 0 another, -ENODATA not said. */
+static int device_file_is_ours(const Scan *scan, const char *pid, const char *entry) {
+        char path[NAME_MAX_BYTES + 64], text[ATTRIBUTE_MAX_BYTES], *rest = text, *line;
+        json_t *below;
+        size_t i;
+
+        (void) snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, entry);
+        if (sysfs_read(scan->sysfs, path, text, sizeof(text)) < 0)
+                return -ENODATA;
+        while ((line = strsep(&rest, "\n"))) {
+                const char *syspath = startswith(line, "vfio-device-syspath:");
+
+                if (!syspath)
+                        continue;
+                syspath += strspn(syspath, " \t");
+                syspath = startswith(syspath, "/sys") ?: syspath;
+                json_array_foreach(scan->below, i, below)
+                        if (streq(syspath, json_string_value(below)))
+                                return 1;
+                return 0;
+        }
+        return -ENODATA;
 }
 
 static void scan_process(void *userdata, const char *pid) {
         Scan *scan = userdata;
         _cleanup_free_ bool *seen = NULL;
+        bool found = false, groups = false, ours = false, unsaid = false;
         char path[64], target[PATH_MAX];
         struct dirent *entry;
         uint32_t number;
@@ -161,17 +193,73 @@ static void scan_process(void *userdata, const char *pid) {
                         continue;
                 target[n] = '\0';
 
+                if (streq(target, DEVICE_FILE)) {
+                        int r = device_file_is_ours(scan, pid, entry->d_name);
+
+                        ours |= r == 1;
+                        unsaid |= r == -ENODATA;
+                        continue;
+                }
+                groups |= startswith(target, "/dev/vfio/") && !streq(target, "/dev/vfio/vfio");
                 node = match_node(scan, dirfd(directory), entry->d_name, target);
                 if (node && !seen[node - scan->nodes]) {
                         seen[node - scan->nodes] = true;
-                        add_holder(scan, pid, node);
+                        found = true;
+                        add_holder(scan, pid, node->path, true);
                 }
         }
 
         (void) closedir(directory);
+        if (found)
+                return;
+        /* Whoever opened a group itself has it still; one without any was handed the device file, of whichever group. */
+        if (ours || (unsaid && !groups && scan->guess))
+                add_holder(scan, pid, DEVICE_FILE, ours);
 }
 
-static int read_nodes(Scan *scan, json_t *message, Fault *fault) {
+static bool is_directory_of_device(const char *path) {
+        return path && startswith(path, "/devices/") && !strstr(path, "/..") && text_is_clean(path, TEXT_MAX_BYTES);
+}
+
+/* The devices whose directories are given, what is below them, and their nodes. */
+static int read_below(Scan *scan, json_t *message, json_t *children, json_t *nodes, Fault *fault) {
+        json_t *list = json_object_get(message, "below"), *item;
+        size_t i;
+
+        if (!list)
+                return 0;
+        if (!json_is_array(list) || json_array_size(list) > BELOW_MAX)
+                return fault_set(fault, -EBADMSG, FAULT_INVALID_ARGUMENT,
+                                 "\"below\" of a request for holders is a list of at most %u directories", BELOW_MAX);
+        json_array_foreach(list, i, item) {
+                const char *path = json_string_value(item);
+                int r;
+
+                if (!is_directory_of_device(path))
+                        return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
+                                         "\"%s\" is not the directory of a device", strempty(path));
+                r = children_find(scan->sysfs, path, children, nodes);
+                if (r < 0)
+                        return fault_oom(fault);
+        }
+        scan->below = list;
+        return 0;
+}
+
+static int take_node(Scan *scan, const char *path, Fault *fault) {
+        Node *node = &scan->nodes[scan->n_nodes];
+
+        if (!path || !startswith(path, "/dev/") || strstr(path, "/../") || path[strlen(path) - 1] == '/' ||
+            !text_is_clean(path, NODE_PATH_MAX))
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "\"%s\" is not the path of a device node",
+                                 strempty(path));
+        *node = (Node) { .path = path, .base = strrchr(path, '/') + 1 };
+        node->is_device = read_device_number(scan->sysfs->root_fd, path + 1, &node->major_number, &node->minor_number);
+        scan->n_nodes++;
+        return 0;
+}
+
+static int read_nodes(Scan *scan, json_t *message, json_t *found, Fault *fault) {
         json_t *nodes = json_object_get(message, "nodes"), *item;
         size_t i;
 
@@ -179,32 +267,35 @@ static int read_nodes(Scan *scan, json_t *message, Fault *fault) {
                 return fault_set(fault, -EBADMSG, FAULT_INVALID_ARGUMENT,
                                  "A request for holders needs \"nodes\", a list of at most %u", NODES_MAX);
 
-        scan->nodes = calloc(json_array_size(nodes) + 1, sizeof(*scan->nodes));
+        scan->nodes = calloc(json_array_size(nodes) + json_array_size(found) + 1, sizeof(*scan->nodes));
         if (!scan->nodes)
                 return fault_oom(fault);
         json_array_foreach(nodes, i, item) {
-                const char *path = json_string_value(item);
-                Node *node = &scan->nodes[i];
+                int r = take_node(scan, json_string_value(item), fault);
 
-                if (!path || !startswith(path, "/dev/") || strstr(path, "/../") ||
-                    path[strlen(path) - 1] == '/' || !text_is_clean(path, NODE_PATH_MAX))
-                        return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
-                                         "\"%s\" is not the path of a device node", strempty(path));
-                node->path = path;
-                node->base = strrchr(path, '/') + 1;
-                node->is_device = read_device_number(scan->sysfs->root_fd, path + 1, &node->major_number,
-                                                     &node->minor_number);
-                scan->n_nodes++;
+                if (r < 0)
+                        return r;
         }
-
+        /* What the host itself names is left out where we could not search for it. */
+        json_array_foreach(found, i, item)
+                if (scan->n_nodes < NODES_MAX)
+                        (void) take_node(scan, json_string_value(item), NULL);
         return 0;
 }
 
 int holders_run(Worker *worker, json_t *message, int *ret_result, Fault *fault) {
-        Scan scan = { .sysfs = &worker->sysfs, .holders = json_array() };
-        int r;
+        _cleanup_json_ json_t *children = json_array(), *found = json_array(), *holders = json_array();
+        Scan scan = {
+                .sysfs = &worker->sysfs,
+                .guess = json_is_true(json_object_get(message, "guess")),
+                .holders = holders,
+        };
+        int r = children && found && holders ? 0 : fault_oom(fault);
 
-        r = scan.holders ? read_nodes(&scan, message, fault) : fault_oom(fault);
+        if (r >= 0)
+                r = read_below(&scan, message, children, found, fault);
+        if (r >= 0)
+                r = read_nodes(&scan, message, found, fault);
         if (r >= 0) {
                 r = sysfs_list(&worker->sysfs, "/proc", scan_process, &scan);
                 if (r < 0)
@@ -217,10 +308,9 @@ int holders_run(Worker *worker, json_t *message, int *ret_result, Fault *fault) 
         }
         free(scan.nodes);
         *ret_result = r;
-        if (r < 0) {
-                json_decref(scan.holders);
+        if (r < 0)
                 return 0;
-        }
 
-        return worker_send(worker, json_pack("{s:s, s:o}", "type", "held", "holders", scan.holders));
+        return worker_send(worker,
+                           json_pack("{s:s, s:O, s:O}", "type", "held", "holders", holders, "children", children));
 }

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Who has device nodes open: a scan of /proc/PID/fd. Nothing in it can block: links are read, no file is
- * opened, and what vanishes meanwhile is left out. */
+/* Who has device nodes open: a scan of /proc/PID/fd. Links are read, no device is opened, and what vanishes
+ * meanwhile is left out. Nothing of it can block, unless the request asks what is below devices
+ * (children.h).
+ *
+ * A process that was handed the descriptor of a VFIO device, without that of its group, is seen where the
+ * kernel says in fdinfo which device it is (6.18); on others it is named only to who asks for a guess, as
+ * not certain. */
 
 #include "worker.h"
 

@@ -357,6 +357,7 @@ def preview_shows_near_misses(s):
     equal([d['slot'] for d in preview['matched']], [GPU])
     equal([(n['device'], n['field']) for n in preview['near']], [('pci-0000-01-00-1', 'class-type')])
     contains(s.ctl('preview', 'gpus', 'vendor-id = 10de and class-type = "Display controller"'), 'by one condition only')
+    contains(s.ctl('preview', 'gpus', 'numa-node < 1 and numa-node > 3'), 'warning contradiction: ')
     s.ctl('group', 'remove', 'gpus')
 
 
@@ -381,7 +382,15 @@ def plan_says_what_would_be_done(s):
         contains(text, part)
     contains(s.ctl('plan', status=USAGE), 'requests, or --allocation')
     contains(s.ctl('plan', 'nothing', status=NOT_FOUND), 'UnknownGroup')
-    contains(s.ctl('plan', 'gpus:2', status=UNAVAILABLE), 'NoDeviceAvailable')
+    # What cannot be had is told in full, with everybody's reasons.
+    text = s.ctl('plan', 'gpus:2', status=UNAVAILABLE)
+    for part in 'blocker no-device-available', 'has 1 of the 2 devices', 'Candidates':
+        contains(text, part)
+    check('does this and nothing else' not in text, text)
+    contains(s.ctl('plan', '--verb=explode', 'gpus', status=USAGE), 'valid: activate, deactivate')
+    contains(s.ctl('plan', '--verb=reset', status=USAGE), 'takes one device')
+    contains(s.ctl('plan', '--verb=remove', 'gpus'), "remove the group 'gpus'")
+    contains(s.ctl('plan', '--verb=release', 'nobody', status=NOT_FOUND), "no allocation 'nobody'")
 
 
 @test()
@@ -580,7 +589,13 @@ def explain_finds_what_is_meant(s):
         check(isinstance(s.json('explain', *arguments), list), arguments)
     contains(s.ctl('explain', 'nothing', status=NOT_FOUND), "no device, group or allocation 'nothing'")
     contains(s.ctl('explain', 'rule', 'gpus-r1', status=USAGE), 'valid: device, group, allocation')
-    contains(s.ctl('explain', 'device', '0000:00:01.0'), 'blocker ')
+    text = s.ctl('explain', 'device', '0000:00:01.0')
+    for part in 'device pci-0000-00-01-0', 'can it be had', 'blocker bridge: ':
+        contains(text, part)
+    # A tree, and no colours where there is no terminal.
+    check('\033' not in text and ('`-- ' in text or '└─ ' in text), text)
+    findings = s.json('explain', 'device', '0000:00:01.0')
+    equal((findings[0]['severity'], findings[0]['topic']), ('blocker', 'availability'))
 
 
 # The command line

@@ -534,13 +534,14 @@ static json_t *preview(const Group *group, const char *where) {
         return result;
 }
 
-/* Whether one of the warnings says it. */
+/* Whether one of the findings says it. */
 static bool warns(json_t *result, const char *words) {
-        json_t *warning;
+        json_t *finding;
         size_t i;
 
-        json_array_foreach(json_object_get(result, "warnings"), i,
-                           warning) if (strstr(json_string_value(warning), words)) return true;
+        json_array_foreach(json_object_get(result, "findings"), i, finding)
+                if (strstr(json_string_value(json_object_get(finding, "text")), words))
+                        return true;
         return false;
 }
 
@@ -560,10 +561,10 @@ static void test_preview(void **state) {
         near = json_pack("{ss ss ss ss ss}", "device", "pci-0000-00-02-0", "field", "vendor-id", "operator",
                          "eq", "value", "v1", "is", "v2");
         assert_true(json_equal(json_array_get(json_object_get(result, "near"), 0), near));
-        claimed = json_pack("{s[s]}", "pci-0000-00-06-0", "b");
-        assert_true(json_equal(json_object_get(result, "claimed-by"), claimed));
+        claimed = json_pack("[{ss s[s]}]", "device", "pci-0000-00-06-0", "groups", "b");
+        assert_true(json_equal(json_object_get(result, "claimed"), claimed));
         assert_true(warns(result, "1 of them belongs to other groups"));
-        assert_int_equal(json_array_size(json_object_get(result, "warnings")), 1);
+        assert_int_equal(json_array_size(json_object_get(result, "findings")), 1);
         assert_told(0, 0, 0);
         assert_int_equal(group->n_members, 0);
 }

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Explain as a caller asks for it: what is slow is read first (the device's own fields, who has it open), then everything is
+ * said in one go. What cannot be found out in time is said to be unknown; an answer comes always. */
+
+#include "explain-internal.h"
+#include "json-util.h"
+#include "observe.h"
+#include "usage.h"
+
+typedef struct Explain {
+        Manager *m;
+        ObjectKind kind;
+        char id[ID_SIZE];
+        bool processes; /* ask who has it open */
+        ExplainDone done;
+        void *userdata;
+} Explain;
+
+static int gone(const Explain *x, Fault *fault) {
+        return fault_set_object(fault, -ENODEV, x->kind == OBJECT_DEVICE ? FAULT_DEVICE_GONE
+                                                : x->kind == OBJECT_GROUP ? FAULT_UNKNOWN_GROUP
+                                                                          : FAULT_UNKNOWN_ALLOCATION,
+                                x->id, "%s is gone", x->id);
+}
+
+static int explain(const Explain *x, const Seen *seen, Explanation *e, Fault *fault) {
+        Device *device = x->kind == OBJECT_DEVICE ? inventory_find(x->m->inventory, x->id) : NULL;
+        Group *group = x->kind == OBJECT_GROUP ? policy_find_group(x->m->policy, x->id) : NULL;
+        Allocation *allocation = x->kind == OBJECT_ALLOCATION ? manager_find_allocation(x->m, x->id) : NULL;
+
+        if (device)
+                explain_device(x->m, device, seen, e);
+        else if (group)
+                explain_group(x->m, group, e);
+        else if (allocation)
+                explain_allocation(x->m, allocation, seen, e);
+        else
+                return gone(x, fault);
+        return 0;
+}
+
+static void finish(Explain *x, const Seen *seen) {
+        Explanation e = { .list = json_array() };
+        _cleanup_(json_decrefp) json_t *list = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        int r = e.list ? explain(x, seen, &e, &fault) : fault_oom(&fault);
+
+        if (r >= 0) {
+                list = explanation_sorted(&e);
+                r = list ? 0 : fault_oom(&fault);
+        }
+        json_decref(e.list);
+        x->done(x->userdata, r, list, &fault);
+        free(x);
+}
+
+static void on_usage(void *userdata, json_t *children, json_t *holders, const char *problem) {
+        finish(userdata, &(const Seen) { .children = children, .holders = holders, .problem = problem });
+}
+
+/* The nodes that were given to the consumer. */
+static int nodes_of_allocation(Manager *m, const Allocation *a, char ***nodes) {
+        size_t n = 0;
+
+        *nodes = calloc(a->applied.n_steps + 1, sizeof(char *));
+        if (!*nodes)
+                return -ENOMEM;
+        for (size_t i = 0; i < a->applied.n_steps; i++)
+                if (a->applied.steps[i].kind == PT_STEP_NODE_OWNER &&
+                    asprintf(&(*nodes)[n++], "/dev/%s", a->applied.steps[i].name) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+static void ask_usage(Explain *x) {
+        _cleanup_(strv_freep) char **nodes = NULL, **below = NULL;
+        Device *device = x->kind == OBJECT_DEVICE ? inventory_find(x->m->inventory, x->id) : NULL;
+        Allocation *a = x->kind == OBJECT_ALLOCATION ? manager_find_allocation(x->m, x->id) : NULL;
+        int r = 0;
+
+        if (device)
+                r = usage_of_device(x->m, device, &nodes, &below);
+        else if (a)
+                r = nodes_of_allocation(x->m, a, &nodes);
+        if (r >= 0 && x->processes && ((nodes && nodes[0]) || (below && below[0])))
+                r = usage_ask(x->m, (const char *const *) nodes, (const char *const *) below, on_usage, x);
+        else {
+                finish(x, &(const Seen) { 0 });
+                return;
+        }
+        if (r < 0)
+                finish(x, &(const Seen) { .problem = strerror(-r) });
+}
+
+static void on_observed(void *userdata) {
+        ask_usage(userdata);
+}
+
+int manager_explain(Manager *m, ObjectKind kind, const char *id, json_t *options, ExplainDone done, void *userdata,
+                    Fault *fault) {
+        bool processes = true;
+        const JsonKey keys[] = { { "processes", JSON_KEY_BOOL, &processes, 0, false }, { 0 } };
+        int r = json_parse_object(options, keys, "the options of Explain", FAULT_UNKNOWN_OPTION, fault);
+        Device *device = kind == OBJECT_DEVICE ? inventory_find(m->inventory, id) : NULL;
+        Explain *x;
+
+        if (r < 0)
+                return r;
+        x = calloc(1, sizeof(Explain));
+        if (!x)
+                return fault_oom(fault);
+        *x = (Explain) { .m = m, .kind = kind, .processes = processes, .done = done, .userdata = userdata };
+        (void) snprintf(x->id, sizeof(x->id), "%s", id);
+        if (device)
+                observe_device(m, device, on_observed, x);
+        else
+                ask_usage(x);
+        return 0;
+}
