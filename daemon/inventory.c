@@ -77,6 +77,7 @@ static void device_free(Inventory *inventory, Device *device) {
         intern_unref(inventory->interner, device->vendor);
         intern_unref(inventory->interner, device->name);
         free(device->fields);
+        free(device->blob);
         free(device->groups);
         free(device->quarantine);
         json_decref(device->health);
@@ -264,7 +265,27 @@ static int put_observed(Inventory *inventory, Device *device, const char *name, 
         return 0;
 }
 
-uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *fields) {
+void inventory_want_slow(Inventory *inventory, Device *device) {
+        if (inventory->events.want_slow)
+                inventory->events.want_slow(inventory->events.userdata, device);
+}
+
+/* Whether it is another one. */
+static bool put_blob(Device *device, const char *blob) {
+        char *copy;
+
+        if (streq_null(device->blob, blob))
+                return false;
+        copy = blob ? strdup(blob) : NULL;
+        if (blob && !copy)
+                return false;
+        free(device->blob);
+        device->blob = copy;
+        return true;
+}
+
+uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *fields, const char *blob) {
+        bool other_blob = put_blob(device, blob);
         uint64_t changed = 0;
         const char *name;
         json_t *json;
@@ -278,7 +299,7 @@ uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *field
                                     strerror(-r));
         }
 
-        if (changed)
+        if (changed || other_blob)
                 report_change(inventory, device, changed);
         return changed;
 }

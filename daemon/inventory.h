@@ -47,6 +47,7 @@ struct Device {
         const char *slow_driver;   /* bound when the slow fields were read; interned, NULL for none */
         uint64_t known;            /* bit per field: filled */
         FieldData *fields;         /* module->n_fields */
+        char *blob;                /* what observe() found out beside the fields; NULL: unknown or nothing */
         Group **groups;            /* membership, maintained by membership.c; NULL-terminated or NULL */
         Allocation *allocation;    /* who claims it (directly or as a companion); maintained by the allocations */
         char *quarantine;          /* reason; NULL: none */
@@ -66,6 +67,8 @@ typedef struct InventoryEvents {
         void (*removed)(void *userdata, Device *device);
         /* A rescan came to its end. May be NULL. */
         void (*scanned)(void *userdata);
+        /* A module asked for what only observe() can find out. May be NULL. */
+        void (*want_slow)(void *userdata, Device *device);
 } InventoryEvents;
 
 typedef struct Inventory Inventory;
@@ -91,7 +94,7 @@ int device_get_field(const Device *device, unsigned field, PtValue *ret);
 int device_get_field_by_name(const Device *device, const char *name, PtValue *ret);
 /* Stores what the observer read, {name: value}, null for what cannot be known; reports through `changed` and returns the
  * bits that changed. Unknown names and values of the wrong type are logged and left out. */
-uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *fields);
+uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *fields, const char *blob);
 
 /* The functions that move together with the device: the device first, then the other non-bridge members of its IOMMU group;
  * only itself for types that share their host device. NULL-terminated, new memory; the host devices are borrowed. */

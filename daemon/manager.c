@@ -192,7 +192,8 @@ static int open_parts(Manager *m, Fault *fault) {
                 r = node_watcher_new(m->event, &m->nodes);
         if (r >= 0)
                 r = inventory_new(m->event, &m->sysfs, m->loader, m->breadcrumb,
-                                  &(InventoryEvents) { m, on_device_added, on_device_changed, on_device_removed },
+                                  &(InventoryEvents) { m, on_device_added, on_device_changed, on_device_removed,
+                                                      NULL, on_want_slow },
                                   &m->inventory);
         if (r >= 0)
                 r = policy_new(m->inventory, m->loader, c->node,

@@ -182,6 +182,18 @@ static int service_get_field(PtContext *ctx, const PtDevice *device, const char 
         return -ENODATA;
 }
 
+static const char *service_get_blob(PtContext *ctx, const PtDevice *device) {
+        ModuleCall *call = call_of(ctx);
+        HostDevice *host = host_of(call, device);
+        Device *d = host ? host->offers : NULL;
+
+        while (d && d->module != call->module)
+                d = d->next_offer;
+        if (d && !d->blob && d->slow == SLOW_UNKNOWN)
+                inventory_want_slow(call->inventory, d);
+        return d ? d->blob : NULL;
+}
+
 static int service_get_setting(PtContext *ctx, const char *setting, PtValue *ret) {
         ModuleCall *call = call_of(ctx);
         /* Nothing given: settings_get() looks at the schema only. */
@@ -380,6 +392,7 @@ static const PtServices services = {
         .put_step = service_put_step,
         .put_attachment = service_put_attachment,
         .put_observed = service_put_observed,
+        .get_blob = service_get_blob,
 };
 
 /* ---- the call ---- */

@@ -61,3 +61,6 @@ void field_data_done(Interner *interner, uint32_t type, FieldData *data);
 bool field_data_equal(uint32_t type, const FieldData *a, const FieldData *b);
 void field_data_get(uint32_t type, const FieldData *data, PtValue *ret);
 void description_done(Description *description, const PtField *fields, Interner *interner);
+
+/* inventory.c: has the device observed, because a module asked for what it has no other way to know. */
+void inventory_want_slow(Inventory *inventory, Device *device);

@@ -40,7 +40,8 @@ static void wake(Observation *o, const char *device) {
         }
 }
 
-static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fields, int result, const char *error) {
+static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fields, const char *blob, int result,
+                      const char *error) {
         Observation *o = userdata;
         Device *device = NULL;
         HostDevice *host = source_find(inventory_source(o->m->inventory), id);
@@ -55,7 +56,7 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
                             "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
         /* The inventory reports what differs, and rules match again. That the device has no such field differs in nothing, but
          * is known only now. */
-        else if (device_put_observed(o->m->inventory, device, fields) == 0)
+        else if (device_put_observed(o->m->inventory, device, fields, blob) == 0)
                 policy_device_changed(o->m->policy, device, 0);
         wake(o, device->id);
         observe_again(o->m, device); /* the driver may have changed while it was read */

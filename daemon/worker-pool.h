@@ -50,7 +50,8 @@ typedef struct WorkerEvents {
         /* Execute and undo: the step is over; `result` 0 or a negative errno. */
         void (*after)(void *userdata, WorkerRun *run, size_t step, int result, const char *error);
         /* Observe: one device's slow fields. */
-        void (*fields)(void *userdata, WorkerRun *run, const char *device, json_t *fields, int result, const char *error);
+        void (*fields)(void *userdata, WorkerRun *run, const char *device, json_t *fields, const char *blob, int result,
+                       const char *error);
         /* Holders, before `held`: [{device, subsystem, name, node}…]; `device` is the syspath. */
         void (*children)(void *userdata, WorkerRun *run, json_t *children);
         /* Holders: [{pid, comm, unit, node, certain}…]. */

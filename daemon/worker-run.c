@@ -429,15 +429,17 @@ static void take_after(WorkerRun *run, json_t *message) {
 
 static void take_fields(WorkerRun *run, json_t *message) {
         const char *device = json_string_value(json_object_get(message, "device"));
+        const char *blob = json_string_value(json_object_get(message, "blob"));
         json_t *fields = json_object_get(message, "fields");
         int64_t result = 0;
 
-        if (run->mode != WORKER_OBSERVE || !device || message_get_int(message, "result", &result) < 0) {
+        if (run->mode != WORKER_OBSERVE || !device || message_get_int(message, "result", &result) < 0 ||
+            strlen(strempty(blob)) > BLOB_MAX_BYTES) {
                 fail_protocol(run, "spoke of fields that nobody asked for, or not completely");
                 return;
         }
         if (run->events.fields)
-                run->events.fields(run->userdata, run, device, json_is_object(fields) ? fields : NULL,
+                run->events.fields(run->userdata, run, device, json_is_object(fields) ? fields : NULL, blob,
                                    (int) result, json_string_value(json_object_get(message, "error")));
 }
 

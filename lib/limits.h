@@ -20,6 +20,7 @@
 #define ALLOCATIONS_PER_UID_MAX 1024u       /* of an ordinary user */
 #define REQUESTS_MAX 32u                    /* in one allocation */
 #define REQUEST_COUNT_MAX 64u               /* devices in one request */
+#define BLOB_MAX_BYTES (256u * 1024)        /* what a module keeps of one device beside its fields */
 #define FIELDS_MAX 64u                      /* of one type */
 #define STEPS_MAX 512u                      /* in one plan */
 #define FINDINGS_MAX 256u

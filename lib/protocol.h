@@ -20,7 +20,7 @@
  *   after {step, result, error, code, text}
  *                                       result 0 or a negative errno; error: text for people or null; code:
  *                                       the FaultCode's word or null; text: what was found then, or null
- *   fields {device, fields: {name: value}, result, error}            one for each observed device
+ *   fields {device, fields: {name: value}, blob: TEXT|null, result, error}            one for each observed device
  *   checked {checks: [{id, title, status, text, evidence: [TEXT…], remedy, reboot, pending}…]}
  *   held {holders: [{pid, comm, unit, node, certain}…], children: [{device, subsystem, name, node}…]}
  *   noted {device, text}                            before the first step, where `note` asks for it: what the

@@ -227,6 +227,16 @@ static int service_put_observed(PtContext *base, const char *text) {
         return context->phase == CONTEXT_RECORD ? replace_text(&context->observed, text) : -EPERM;
 }
 
+static int service_put_blob(PtContext *base, const char *text) {
+        WorkerContext *context = from_base(base);
+
+        if (context->phase != CONTEXT_READ || context->describing)
+                return -EPERM;
+        if (!utf8_is_valid(strempty(text)))
+                return -EINVAL;
+        return strlen(strempty(text)) > BLOB_MAX_BYTES ? -E2BIG : replace_text(&context->blob, text);
+}
+
 static ssize_t service_read_slow(PtContext *base, const PtDevice *device, const char *name, void *buffer,
                                  size_t size, uint64_t offset) {
         _cleanup_close_ int fd = -EBADF;
@@ -314,6 +324,7 @@ static const PtServices worker_services = {
         .set_error = service_set_error,
         .get_noted = service_get_noted,
         .open_node = service_open_node,
+        .put_blob = service_put_blob,
 };
 
 int context_init(WorkerContext *ret, Worker *worker, const DeviceList *devices, const PtModule *module,
@@ -343,6 +354,7 @@ void context_done(WorkerContext *context) {
         }
         free(context->observed);
         free(context->error);
+        free(context->blob);
         json_decref(context->findings);
         json_decref(context->properties);
         json_decref(context->facts);

@@ -29,7 +29,7 @@ typedef struct WorkerContext {
         PtValue fields[FIELDS_MAX]; /* by observe() */
         PtValue described_fields
                 [FIELDS_MAX]; /* by describe(), which is called when an op asks for one of them */
-        char *observed, *error;
+        char *observed, *error, *blob;
         const char *noted; /* health(): by the call before; borrowed, NULL for none */
         json_t *findings;  /* by health(); NULL for none */
         json_t *properties; /* {id: {key: value}}, read when first asked for */

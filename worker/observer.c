@@ -22,7 +22,7 @@ static int check_present(Worker *worker, const PtDevice *device, Fault *fault) {
 }
 
 static int observe_device(Worker *worker, const DeviceList *devices, const JobDevice *item, json_t *fields,
-                          Fault *fault) {
+                          char **ret_blob, Fault *fault) {
         _cleanup_context_ WorkerContext context = {};
         const PtModule *module = NULL;
         int r;
@@ -54,13 +54,15 @@ static int observe_device(Worker *worker, const DeviceList *devices, const JobDe
                             0)
                         return fault_oom(fault);
 
+        *ret_blob = TAKE_PTR(context.blob);
         return 0;
 }
 
-static int send_fields(Worker *worker, const char *id, json_t *fields, int result, const Fault *fault) {
-        return worker_send(worker,
-                           json_pack("{s:s, s:s, s:O, s:i, s:o}", "type", "fields", "device", id, "fields",
-                                     fields, "result", result, "error", json_fault(fault)));
+static int send_fields(Worker *worker, const char *id, json_t *fields, const char *blob, int result,
+                       const Fault *fault) {
+        return worker_send(worker, json_pack("{s:s, s:s, s:O, s:o, s:i, s:o}", "type", "fields", "device", id,
+                                             "fields", fields, "blob", json_text(blob), "result", result,
+                                             "error", json_fault(fault)));
 }
 
 int observer_run(Worker *worker, const DeviceList *devices) {
@@ -68,21 +70,22 @@ int observer_run(Worker *worker, const DeviceList *devices) {
                 const JobDevice *item = &devices->items[i];
                 _cleanup_json_ json_t *fields = json_object();
                 _cleanup_fault_ Fault fault = {};
+                _cleanup_free_ char *blob = NULL;
                 int r, result;
 
                 if (!fields)
                         return -ENOMEM;
 
-                result = observe_device(worker, devices, item, fields, &fault);
+                result = observe_device(worker, devices, item, fields, &blob, &fault);
                 if (result < 0)
                         (void) json_object_clear(fields);
-                r = send_fields(worker, item->device.id, fields, result, &fault);
+                r = send_fields(worker, item->device.id, fields, blob, result, &fault);
                 if (r == -EMSGSIZE) {
                         (void) json_object_clear(fields);
                         result = fault_set_object(&fault, r, FAULT_WORKER_FAILED, item->device.id,
                                                   "The values of %s are too long to be sent",
                                                   item->device.sysname);
-                        r = send_fields(worker, item->device.id, fields, result, &fault);
+                        r = send_fields(worker, item->device.id, fields, NULL, result, &fault);
                 }
                 if (r < 0)
                         return r;

@@ -190,6 +190,13 @@ typedef struct PtServices {
         /* Opens the device's node `name` (relative to /dev, "bus/usb/003/007") for reading and writing, once it is sure that it
          * is this device's. Returns a descriptor that the module closes, or a negative errno: -EXDEV for another's node. */
         int (*open_node)(PtContext *ctx, const PtDevice *device, const char *name);
+
+        /* Since minor 2. What observe() found out beyond fields, as text of the module's own (JSON, with a version in it), at
+         * most 256 KiB: kept by the service with the device and handed to every other op. */
+        int (*put_blob)(PtContext *ctx, const char *text); /* observe, in the worker */
+        /* In the service. NULL while it is not known: the device is observed then, and the ops are asked again. The text lives
+         * as long as the call. */
+        const char *(*get_blob)(PtContext *ctx, const PtDevice *device);
 } PtServices;
 
 struct PtContext {

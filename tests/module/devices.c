@@ -176,6 +176,7 @@ void harness_forget(Harness *harness) {
                 for (size_t f = 0; d->fields && f < n_fields; f++)
                         value_done(d->fields + f);
                 free(d->fields);
+                free(d->blob);
         }
         free(harness->devices);
         harness->devices = NULL;

@@ -20,6 +20,7 @@ typedef struct HarnessDevice {
         char id[ID_SIZE], subsystem[64], sysname[128], devtype[64], driver[64], place[128];
         int dir_fd;
         PtValue *fields; /* owned, as many as the module has */
+        char *blob;      /* what observe() put beside them */
         uint32_t role;
         bool offered; /* passes a filter of the module */
 } HarnessDevice;

@@ -3,6 +3,7 @@
 
 #include "daemon/source-allow.h"
 #include "harness.h"
+#include "lib/limits.h"
 #include "lib/parse.h"
 #include "lib/schema.h"
 
@@ -380,6 +381,23 @@ static const char *svc_get_noted(PtContext *ctx) {
         return harness_of(ctx)->noted;
 }
 
+static int svc_put_blob(PtContext *ctx, const char *text) {
+        Harness *h = harness_of(ctx);
+
+        if (!utf8_is_valid(text) || strlen(text) > BLOB_MAX_BYTES)
+                harness_fail(h, "puts a blob that is no text or too long");
+        free(h->current->blob);
+        h->current->blob = strdup(text);
+        (void) fprintf(h->out, "%sblob of %zu bytes\n", h->indent, strlen(text));
+        return h->current->blob ? 0 : -ENOMEM;
+}
+
+static const char *svc_get_blob(PtContext *ctx, const PtDevice *device) {
+        HarnessDevice *d = device_of(harness_of(ctx), device);
+
+        return d ? d->blob : NULL;
+}
+
 void harness_fill_services(Harness *harness) {
         harness->services = (PtServices){
                 .struct_size = sizeof(PtServices),
@@ -416,4 +434,6 @@ void harness_enter(Harness *harness, HarnessMode mode, const char *op, HarnessDe
         harness->services.write_attribute = worker ? svc_write_attribute : NULL;
         harness->services.set_error = worker ? svc_set_error : NULL;
         harness->services.get_noted = worker ? svc_get_noted : NULL;
+        harness->services.put_blob = worker ? svc_put_blob : NULL;
+        harness->services.get_blob = worker ? NULL : svc_get_blob;
 }

@@ -240,6 +240,10 @@ static int check(PtContext *ctx, const PtDevice *device, const PtRequest *reques
         (void) s->read_attribute(ctx, device, "label", label, sizeof(label));
         if (strcmp(label, "fail-check") == 0)
                 return -EIO;
+        if (strcmp(label, "blob") == 0)
+                return s->put_finding(ctx, &(PtFinding){ .severity = PT_SEVERITY_NOTE,
+                                                         .code = "blob",
+                                                         .text = s->get_blob(ctx, device) ?: "unknown" });
         if (s->get_field(ctx, device, "vendor", &vendor) < 0 || vendor.type != PT_UINT32)
                 return -EPROTO;
         if (s->get_field(ctx, device, "serial", &vendor) != -ENODATA)

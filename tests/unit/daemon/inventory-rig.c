@@ -32,6 +32,10 @@ static void on_removed(void *userdata, Device *device) {
         note(rig, "removed", device);
 }
 
+static void on_want_slow(void *userdata, Device *device) {
+        note(userdata, "wanted", device);
+}
+
 static void on_scanned(void *userdata) {
         note(userdata, "scanned", NULL);
 }
@@ -80,7 +84,8 @@ void rig_start(InventoryRig *rig) {
         assert_int_equal(breadcrumb_open(rig->tree.root, &rig->breadcrumb), 0);
         assert_int_equal(
                 inventory_new(NULL, &rig->tree.sysfs, rig->loader, rig->breadcrumb,
-                              &(InventoryEvents){ rig, on_added, on_changed, on_removed, on_scanned },
+                              &(InventoryEvents){ rig, on_added, on_changed, on_removed, on_scanned,
+                                                  on_want_slow },
                               &rig->inventory),
                 0);
         assert_int_equal(inventory_start(rig->inventory, NULL), 0);
@@ -131,7 +136,7 @@ uint64_t rig_observe(InventoryRig *rig, Device *device, const char *text) {
 
         assert_non_null(json);
         rig->events[0] = '\0';
-        changed = device_put_observed(rig->inventory, device, json);
+        changed = device_put_observed(rig->inventory, device, json, NULL);
         json_decref(json);
         return changed;
 }

@@ -101,7 +101,7 @@ static void on_after(void *userdata, WorkerRun *run, size_t step, int result, co
         note(record, result < 0 ? "failed%zu " : "after%zu ", step);
 }
 
-static void on_fields(void *userdata, WorkerRun *run, const char *device, json_t *fields, int result,
+static void on_fields(void *userdata, WorkerRun *run, const char *device, json_t *fields, const char *blob, int result,
                       const char *error) {
         note(userdata, "%s:%s:%d:%s ", device,
              strempty(json_string_value(json_object_get(fields, "driver"))), result, strempty(error));

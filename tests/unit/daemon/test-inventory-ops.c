@@ -99,6 +99,38 @@ static void test_check(void **state) {
                     " {\"severity\": \"note\", \"code\": \"seen\", \"text\": \"asked \xef\xbf\xbd for\"}]");
 }
 
+static const char *blob_of(InventoryRig *rig, Device *device) {
+        static char text[64];
+        _cleanup_findings_ FindingList list = { 0 };
+
+        rig->events[0] = '\0';
+        assert_int_equal(inventory_check(rig->inventory, device, NULL, &list, NULL), 0);
+        (void) snprintf(text, sizeof(text), "%s", list.items[1].text);
+        return text;
+}
+
+/* What the module found out beside the fields is asked for once, kept, and replaced. */
+static void test_blob(void **state) {
+        InventoryRig *rig = *state;
+        Device *device;
+
+        tree_pci(&rig->tree, &(PciSpec){ .address = "0000:00:01.0", .label = "blob" });
+        rig_start(rig);
+        device = inventory_first(rig->inventory);
+        assert_string_equal(blob_of(rig, device), "unknown");
+        assert_non_null(strstr(rig->events, "wanted"));
+        device->slow = SLOW_FRESH; /* it was read and there was none: not asked for again */
+        assert_string_equal(blob_of(rig, device), "unknown");
+        assert_string_equal(rig->events, "");
+        assert_int_equal(device_put_observed(rig->inventory, device, NULL, "first"), 0);
+        assert_non_null(strstr(rig->events, "changed"));
+        assert_string_equal(blob_of(rig, device), "first");
+        assert_int_equal(device_put_observed(rig->inventory, device, NULL, "first"), 0);
+        assert_string_equal(rig->events, "");
+        assert_int_equal(device_put_observed(rig->inventory, device, NULL, "second"), 0);
+        assert_string_equal(blob_of(rig, device), "second");
+}
+
 static void test_failures(void **state) {
         _cleanup_findings_ FindingList list = { 0 };
         _cleanup_keys_ KeyList keys = { 0 };
@@ -220,6 +252,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_bundles),       TEST(test_uses),     TEST(test_shared_type),
                 TEST(test_check),         TEST(test_failures), TEST(test_plan),
+                TEST(test_blob),
                 TEST(test_plan_too_long), TEST(test_guest),    TEST(test_identities),
         };
 

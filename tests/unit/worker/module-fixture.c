@@ -156,6 +156,13 @@ static int observe(PtContext *ctx, const PtDevice *device) {
         if (s->read_link(ctx, device, "iommu_group", group, sizeof(group)) > 0)
                 (void) put_string(ctx, FIELD_LINK, group);
         s->log(ctx, 6, "observed");
+        if (s->put_blob(ctx, "\xff") != -EINVAL)
+                return -EPROTO;
+        r = s->put_blob(ctx, "{\"version\": 0}");
+        if (r >= 0)
+                r = s->put_blob(ctx, "{\"version\": 1}");
+        if (r < 0)
+                return r;
 
         return 0;
 }

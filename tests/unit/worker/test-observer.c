@@ -79,6 +79,7 @@ static void test_fields(void **state) {
         assert_int_equal(integer_field(message, "refusals"), 20);
         /* What describe() put was only for the module to ask for. */
         assert_null(json_object_get(json_object_get(message, "fields"), "vendor-id"));
+        assert_string_equal(json_string_value(json_object_get(message, "blob")), "{\"version\": 1}");
         assert_int_equal(rig->host.kernel->n_writes, 0);
         json_decref(message);
 }
