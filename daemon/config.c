@@ -128,8 +128,41 @@ static int parse_seconds(const Key *key, const char *text, void *member) {
         return 0;
 }
 
+static void protect_done(ConfigProtect *protect) {
+        free(protect->text);
+        free(protect->place);
+}
+
 static int parse_switch(const Key *key, const char *text, void *member) {
         return parse_bool(text, member);
+}
+
+/* A line adds a rule; an empty one takes those of the same name back. */
+static int parse_protect(const Key *key, const char *text, void *member) {
+        Config *config = (Config *) (void *) ((char *) member - offsetof(Config, protect));
+        bool forbidden = streq(key->name, "Forbidden");
+        ConfigProtect *items;
+        size_t kept = 0;
+
+        if (text[0] == '\0') {
+                for (size_t i = 0; i < config->n_protect; i++) {
+                        if (config->protect[i].forbidden != forbidden)
+                                config->protect[kept++] = config->protect[i];
+                        else
+                                protect_done(&config->protect[i]);
+                }
+                config->n_protect = kept;
+                return 0;
+        }
+        if (config->n_protect >= PROTECT_RULES_MAX)
+                return -ERANGE;
+
+        items = reallocarray(config->protect, config->n_protect + 1, sizeof(*items));
+        if (!items)
+                return -ENOMEM;
+        config->protect = items;
+        items[config->n_protect] = (ConfigProtect){ .forbidden = forbidden };
+        return parse_text(text, &items[config->n_protect++].text);
 }
 
 static const Key keys[] = {
@@ -149,6 +182,8 @@ static const Key keys[] = {
           "0 for never, or a number of seconds up to 2592000" },
         { "Log", "Level", parse_log_level, offsetof(Config, log_level), "info", 0,
           "debug, info, notice, warning or err" },
+        { "Protect", "Critical", parse_protect, offsetof(Config, protect), "", 0, "at most 256 rules" },
+        { "Protect", "Forbidden", parse_protect, offsetof(Config, protect), "", 0, "at most 256 rules" },
 };
 
 /* What the directories in the environment are called, and where they are without it. */
@@ -182,7 +217,7 @@ static void make_clean(char *text) {
                         *p = '?';
 }
 
-static int PRINTF_LIKE(2, 3) add_problem(Config *config, const char *format, ...) {
+int config_add_problem(Config *config, const char *format, ...) {
         size_t n = count_problems(config);
         char **problems, *text;
         va_list arguments;
@@ -252,21 +287,21 @@ static void unknown_key(Reading *reading, const char *section, const char *name)
         list_valid(known ? section : NULL, valid, sizeof(valid));
         if (section[0] == '\0')
                 note(reading,
-                     add_problem(reading->config, "%s:%u: '%s' stands before any section (valid: %s)",
+                     config_add_problem(reading->config, "%s:%u: '%s' stands before any section (valid: %s)",
                                  reading->path, reading->line, name, valid));
         else if (!known)
-                note(reading, add_problem(reading->config, "%s:%u: unknown section [%s] (valid: %s)",
+                note(reading, config_add_problem(reading->config, "%s:%u: unknown section [%s] (valid: %s)",
                                           reading->path, reading->line, section, valid));
         else
-                note(reading, add_problem(reading->config, "%s:%u: unknown key '%s' in [%s] (valid: %s)",
+                note(reading, config_add_problem(reading->config, "%s:%u: unknown key '%s' in [%s] (valid: %s)",
                                           reading->path, reading->line, name, section, valid));
 }
 
 static int bad_value(Reading *reading, const Key *key, const char *value) {
         if (key->valid)
-                return add_problem(reading->config, "%s:%u: '%s' is no value for %s= (valid: %s)",
+                return config_add_problem(reading->config, "%s:%u: '%s' is no value for %s= (valid: %s)",
                                    reading->path, reading->line, value, key->name, key->valid);
-        return add_problem(reading->config, "%s:%u: '%s' is no value for %s= (valid: a number from 1 to %u)",
+        return config_add_problem(reading->config, "%s:%u: '%s' is no value for %s= (valid: a number from 1 to %u)",
                            reading->path, reading->line, value, key->name, key->maximum);
 }
 
@@ -279,6 +314,20 @@ static int set_default(Config *config, const Key *key) {
 
         if (gethostname(host, sizeof(host) - 1) < 0 || parse_node(key, host, &config->node) < 0)
                 return parse_text("localhost", &config->node);
+        return 0;
+}
+
+/* Where the last rule stands, for those who find that it makes no sense. */
+static int set_place(Reading *reading) {
+        Config *config = reading->config;
+        ConfigProtect *last = config->n_protect > 0 ? &config->protect[config->n_protect - 1] : NULL;
+
+        if (!last || last->place)
+                return 0;
+        if (asprintf(&last->place, "%s:%u", reading->path, reading->line) < 0) {
+                last->place = NULL;
+                return -ENOMEM;
+        }
         return 0;
 }
 
@@ -300,6 +349,8 @@ static int handle_pair(void *userdata, const char *section, const char *name, co
         if (r == -EINVAL || r == -ERANGE)
                 r = bad_value(reading, key, value);
         note(reading, r);
+        if (r >= 0 && key->parse == parse_protect)
+                note(reading, set_place(reading));
         return 1;
 }
 
@@ -318,7 +369,7 @@ static char *read_line(char *buffer, int size, void *userdata) {
         if (length == (size_t) size - 1 && buffer[length - 1] != '\n') {
                 while ((c = fgetc(reading->file)) != EOF && c != '\n')
                         ;
-                note(reading, add_problem(reading->config, "%s:%u: the line is longer than %d characters",
+                note(reading, config_add_problem(reading->config, "%s:%u: the line is longer than %d characters",
                                           reading->path, reading->line, size - 2));
                 strcpy(buffer, "\n");
                 return buffer;
@@ -338,7 +389,7 @@ static int read_file(Config *config, const char *path, bool required) {
         if (!reading.file)
                 return errno == ENOENT && !required
                                ? 0
-                               : add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno));
+                               : config_add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno));
 
         /* The number of the first line that is neither a section, a pair nor a comment. */
         r = ini_parse_stream(read_line, &reading, handle_pair, &reading);
@@ -346,9 +397,9 @@ static int read_file(Config *config, const char *path, bool required) {
                 note(&reading, -ENOMEM);
         else if (r > 0)
                 note(&reading,
-                     add_problem(config, "%s:%d: neither [Section], Key=value nor a comment", path, r));
+                     config_add_problem(config, "%s:%d: neither [Section], Key=value nor a comment", path, r));
         if (ferror(reading.file))
-                note(&reading, add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno)));
+                note(&reading, config_add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno)));
         fclose(reading.file);
 
         return reading.error;
@@ -377,7 +428,7 @@ static int read_drop_ins(Config *config, const char *directory) {
         if (n < 0)
                 return errno == ENOENT
                                ? 0
-                               : add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno));
+                               : config_add_problem(config, "%s: cannot be read: %s", path, strerrordesc_np(errno));
 
         for (int i = 0; i < n; i++) {
                 _cleanup_free_ char *file = NULL;
@@ -407,7 +458,7 @@ static int read_environment(Config *config) {
 
                 r = isempty(first) ? -ENOENT : parse_path(NULL, first, member);
                 if (r == -EINVAL)
-                        r = add_problem(config, "%s: '%s' is no absolute path without \"..\"",
+                        r = config_add_problem(config, "%s: '%s' is no absolute path without \"..\"",
                                         directories[i].variable, first);
                 if (r < 0 && r != -ENOENT)
                         return r;
@@ -451,6 +502,9 @@ void config_done(Config *config) {
         for (size_t i = 0; config->problems && config->problems[i]; i++)
                 free(config->problems[i]);
         free(config->problems);
+        for (size_t i = 0; i < config->n_protect; i++)
+                protect_done(&config->protect[i]);
+        free(config->protect);
         free(config->node);
         free(config->module_directory);
         free(config->worker);

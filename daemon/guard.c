@@ -7,6 +7,7 @@
 #include "lib/limits.h"
 #include "log.h"
 #include "manager.h"
+#include "protect.h"
 
 #define USEC_PER_MSEC UINT64_C(1000)
 #define EXPLAINED_MAX 32u /* chains of one device in one answer */
@@ -336,8 +337,15 @@ void guard_cancel(Guard *guard, const void *userdata) {
         }
 }
 
-Verdict guard_verdict(Guard *guard, const HostDevice *host) {
+/* By the evidence alone. */
+static Verdict evidence_verdict(Guard *guard, const HostDevice *host) {
         return verdict_with(guard, guard->index, guard->missing || !guard->index, host);
+}
+
+Verdict guard_verdict(Guard *guard, const HostDevice *host) {
+        Verdict verdict = evidence_verdict(guard, host), said = protect_verdict(guard->m->protect, host);
+
+        return MAX_OF(verdict, said);
 }
 
 static const char *why_missing(const Guard *guard) {
@@ -348,7 +356,7 @@ static const char *why_missing(const Guard *guard) {
 static bool is_only_suspect(Guard *guard, const HostDevice *host) {
         const GuardNode *node = guard_index_find(guard->index, host);
 
-        return guard_verdict(guard, host) == VERDICT_CRITICAL && (!node || node->verdict < VERDICT_CRITICAL);
+        return evidence_verdict(guard, host) == VERDICT_CRITICAL && (!node || node->verdict < VERDICT_CRITICAL);
 }
 
 static void explain_item(const GuardItem *item, const HostDevice *host, FindingList *findings) {
@@ -379,6 +387,7 @@ Verdict guard_explain(Guard *guard, const HostDevice *host, FindingList *finding
                                    "whether the host needs %s could not be found out: %s", host->sysname, why_missing(guard));
                 finding_set_overridable(findings);
         }
+        (void) protect_explain(guard->m->protect, host, findings);
         for (Verdict verdict = VERDICT_FORBIDDEN; node && verdict > VERDICT_FREE; verdict--)
                 for (size_t i = 0; i < node->n_items && n < EXPLAINED_MAX; i++)
                         if (node->items[i]->verdict == verdict) {
@@ -392,6 +401,10 @@ size_t guard_codes(Guard *guard, const HostDevice *host, const char **ret, size_
         const GuardNode *node = guard_index_find(guard->index, host);
         size_t n = 0;
 
+        const char *protected = protect_code(guard->m->protect, host);
+
+        if (protected && n < max)
+                ret[n++] = protected;
         if (is_only_suspect(guard, host) && n < max)
                 ret[n++] = "evidence-missing";
         for (size_t i = 0; node && i < node->n_items && n < max; i++) {
@@ -408,7 +421,10 @@ size_t guard_codes(Guard *guard, const HostDevice *host, const char **ret, size_
 
 char *guard_reason(Guard *guard, const HostDevice *host) {
         const GuardNode *node = guard_index_find(guard->index, host);
+        Verdict said = protect_verdict(guard->m->protect, host);
 
+        if (said > VERDICT_FREE && said >= evidence_verdict(guard, host))
+                return protect_reason(guard->m->protect, host);
         if (is_only_suspect(guard, host))
                 return strdup(why_missing(guard));
         for (size_t i = 0; node && i < node->n_items; i++)

@@ -11,6 +11,7 @@
 #include "pending.h"
 #include "plan-record.h"
 #include "probe.h"
+#include "protect.h"
 #include "quarantine.h"
 #include "reconcile.h"
 #include "usage.h"
@@ -52,6 +53,28 @@ static void find_claim(Manager *m, Device *device) {
                         device->allocation = a;
 }
 
+/* Everything in its IOMMU group may be had now, or no longer. */
+static void on_need_changed(void *userdata, HostDevice *host) {
+        Manager *m = userdata;
+        HostDevice *member = source_iommu_group(inventory_source(m->inventory), host->iommu_group);
+
+        for (member = member ? member : host; member; member = host->iommu_group < 0 ? NULL : member->next_in_iommu_group)
+                for (Device *device = member->offers; device; device = device->next_offer) {
+                        manager_changed(m, OBJECT_DEVICE, device->id, "State");
+                        manager_changed(m, OBJECT_DEVICE, device->id, "Allocatable");
+                        manager_changed(m, OBJECT_DEVICE, device->id, "Blockers");
+                        for (size_t i = 0; device->groups && device->groups[i]; i++)
+                                manager_changed(m, OBJECT_GROUP, device->groups[i]->id, "Available");
+                }
+        manager_kick(m);
+}
+
+/* The rules of [Protect] may name what is slow to read. Until it is known they hold. */
+static void look_at_protected(Manager *m, Device *device) {
+        if (device->slow == SLOW_UNKNOWN && protect_needs_slow(m->protect, device->module))
+                observe_device(m, device, NULL, NULL);
+}
+
 static void on_device_added(void *userdata, Device *device) {
         Manager *m = userdata;
 
@@ -60,6 +83,7 @@ static void on_device_added(void *userdata, Device *device) {
         if (m->events.added)
                 m->events.added(m->events.userdata, OBJECT_DEVICE, device->id);
         policy_device_added(m->policy, device);
+        look_at_protected(m, device);
         manager_kick(m);
 }
 
@@ -73,6 +97,8 @@ static void on_device_changed(void *userdata, Device *device, uint64_t fields) {
         if (fields != 0)
                 quarantine_apply(m, device);
         observe_again(m, device);
+        if (fields != 0 && protect_has(m->protect, device->module))
+                on_need_changed(m, device->host);
         manager_kick(m);
 }
 
@@ -107,22 +133,6 @@ static void on_want_slow(void *userdata, Device *device) {
 
 static bool on_reserved(void *userdata, const char *id) {
         return pending_reserves(userdata, id);
-}
-
-/* Everything in its IOMMU group may be had now, or no longer. */
-static void on_need_changed(void *userdata, HostDevice *host) {
-        Manager *m = userdata;
-        HostDevice *member = source_iommu_group(inventory_source(m->inventory), host->iommu_group);
-
-        for (member = member ? member : host; member; member = host->iommu_group < 0 ? NULL : member->next_in_iommu_group)
-                for (Device *device = member->offers; device; device = device->next_offer) {
-                        manager_changed(m, OBJECT_DEVICE, device->id, "State");
-                        manager_changed(m, OBJECT_DEVICE, device->id, "Allocatable");
-                        manager_changed(m, OBJECT_DEVICE, device->id, "Blockers");
-                        for (size_t i = 0; device->groups && device->groups[i]; i++)
-                                manager_changed(m, OBJECT_GROUP, device->groups[i]->id, "Available");
-                }
-        manager_kick(m);
 }
 
 /* ---- loading ---- */
@@ -201,6 +211,8 @@ static int open_parts(Manager *m, Fault *fault) {
                                &m->policy);
         if (r >= 0)
                 r = worker_pool_new(m->event, c->worker, c->workers, c->spare_worker, c->step_timeout_percent, &m->workers);
+        if (r >= 0)
+                r = protect_new(m->loader, &m->config, &m->protect);
         if (r >= 0)
                 return guard_new(m, &(GuardEvents) { m, on_need_changed }, &m->guard, fault);
         return fault_set(fault, r, FAULT_INTERNAL, "the parts of the service could not be set up: %s", strerror(-r));
@@ -323,6 +335,7 @@ Manager *manager_free(Manager *m) {
         doctor_free(m);
         jobs_free(m);
         m->guard = guard_free(m->guard);
+        m->protect = protect_free(m->protect);
         m->policy = policy_free(m->policy);
         HASH_ITER(hh, m->allocations, a, next) {
                 HASH_DEL(m->allocations, a);

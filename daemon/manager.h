@@ -78,6 +78,7 @@ typedef struct Manager {
         uint64_t next_job;
         size_t reconciling;      /* give-backs of the start that still run */
         struct Guard *guard;     /* what the host needs */
+        struct Protect *protect; /* what the configuration says that it needs */
         NodeWatcher *nodes;      /* device nodes that somebody has open */
         sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
         struct Pending *pending; /* changes being written */

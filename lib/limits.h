@@ -15,6 +15,7 @@
 #define REGEX_HEAP_LIMIT_KIB 1024u
 #define CONDITIONS_MAX 64u                  /* in one rule */
 #define RULES_MAX 10000u
+#define PROTECT_RULES_MAX 256u         /* in the configuration */
 #define GROUPS_MAX 10000u
 #define ALLOCATIONS_MAX 20000u
 #define ALLOCATIONS_PER_UID_MAX 1024u       /* of an ordinary user */

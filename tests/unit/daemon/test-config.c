@@ -218,8 +218,8 @@ static void test_bad_values(void **state) {
                   "unknown key 'workers' in [Service] (valid: Node, ModuleDirectory, "
                   "Worker, Workers, StepTimeoutFactor, SpareWorker, NetworkConfirmSec)" },
                 { "[Log]\nWorkers=3\n", "unknown key 'Workers' in [Log] (valid: Level)" },
-                { "[Sevice]\nWorkers=3\n", "unknown section [Sevice] (valid: Service, Health, Log)" },
-                { "\nWorkers=3\n", "'Workers' stands before any section (valid: Service, Health, Log)" },
+                { "[Sevice]\nWorkers=3\n", "unknown section [Sevice] (valid: Service, Health, Log, Protect)" },
+                { "\nWorkers=3\n", "'Workers' stands before any section (valid: Service, Health, Log, Protect)" },
                 { "[Service]\nWorkers\n", "neither [Section], Key=value nor a comment" },
                 { "\n[Service\n", "neither [Section]" },
         };
