@@ -10,6 +10,7 @@
 #include "json-util.h"
 #include "lib/limits.h"
 #include "operation.h"
+#include "out-of-band.h"
 
 void assignment_list_done(AssignmentList *list) {
         for (size_t i = 0; i < list->n_items; i++)
@@ -107,6 +108,8 @@ void device_need(Manager *m, Device *device, FindingList *findings) {
                 return;
         for (size_t i = 1; bundle[i]; i++)
                 check_companion_need(m, device, bundle[i], findings);
+        if (device->role == PT_ROLE_OFFER)
+                check_out_of_band(m, device, bundle, findings);
 }
 
 static void check_companions(Manager *m, Device *device, const PlanRequest *request, FindingList *findings) {

@@ -14,6 +14,7 @@ struct GuardIndex {
         size_t n_items;
         GuardNode *nodes; /* uthash by name */
         json_t *unresolved;
+        bool out_of_band;
 };
 
 int guard_index_new(GuardIndex **ret) {
@@ -176,6 +177,19 @@ static int put_on_node(GuardIndex *index, const char *name, const GuardItem *ite
         return 0;
 }
 
+static bool is_out_of_band(const char *code) {
+        static const char *const codes[] = { "ipmi", "bmc-display", "bmc-device", "serial-console" };
+
+        for (size_t i = 0; i < ELEMENTSOF(codes); i++)
+                if (streq(codes[i], code))
+                        return true;
+        return false;
+}
+
+bool guard_index_has_out_of_band(const GuardIndex *index) {
+        return index->out_of_band;
+}
+
 /* Everything up to the PCI root is needed as much as the device itself. */
 static int put_item(GuardIndex *index, Verdict verdict, const char *path, const char *code, const char *top,
                     const char *chain) {
@@ -202,6 +216,7 @@ static int put_item(GuardIndex *index, Verdict verdict, const char *path, const 
         item->next = index->items;
         index->items = item;
         index->n_items++;
+        index->out_of_band = index->out_of_band || is_out_of_band(code);
 
         if (streq(code, CODE_HUB)) {
                 /* A root hub goes with its controller. */

@@ -38,6 +38,8 @@ int guard_index_close(GuardIndex *index, Source *source);
 
 const GuardNode *guard_index_find(const GuardIndex *index, const HostDevice *host);
 const GuardNode *guard_index_first(const GuardIndex *index); /* iterate with node->hh.next */
+/* Whether there is evidence of a management controller or a serial console, on whichever bus. */
+bool guard_index_has_out_of_band(const GuardIndex *index);
 /* The chain of an item down to the host device: new string. */
 char *guard_item_chain(const GuardItem *item, const HostDevice *host);
 /* The host device of a node, NULL when there is none (any more). */

@@ -433,6 +433,10 @@ char *guard_reason(Guard *guard, const HostDevice *host) {
         return NULL;
 }
 
+bool guard_has_out_of_band(const Guard *guard) {
+        return !guard->index || guard->missing || guard_index_has_out_of_band(guard->index);
+}
+
 int guard_unresolved(Guard *guard, FindingList *findings) {
         json_t *item, *list = guard_index_unresolved(guard->index);
         size_t i;

@@ -60,5 +60,7 @@ Verdict guard_explain(Guard *guard, const HostDevice *host, FindingList *finding
 size_t guard_codes(Guard *guard, const HostDevice *host, const char **ret, size_t max);
 /* The gravest chain as one line, for a finding about another device; new string, NULL for none. */
 char *guard_reason(Guard *guard, const HostDevice *host);
+/* Whether a management controller or a serial console was found, or nobody could look yet. */
+bool guard_has_out_of_band(const Guard *guard);
 /* What the collectors could not resolve, for the doctor and Explain. */
 int guard_unresolved(Guard *guard, FindingList *findings);

@@ -72,9 +72,9 @@ static int add_rule(Loader *loader, Config *config, ProtectRule *rule) {
         if (!rule->broken)
                 return -ENOMEM;
         log_message(LOG_ERR, LOG_EVENT_NONE, NULL, "%s: [Protect]: %s", rule->place, rule->broken);
-        return config_add_problem(config, "%s: [Protect]: %s; until that is mended %s count%s as critical", rule->place,
-                                  rule->broken, rule->module ? rule->module->name : "all devices",
-                                  rule->module ? " devices" : "");
+        return config_add_problem(config, "%s: [Protect]: %s; until that is mended all devices%s%s count as critical",
+                                  rule->place, rule->broken, rule->module ? " of type " : "",
+                                  rule->module ? rule->module->name : "");
 }
 
 int protect_new(Loader *loader, Config *config, Protect **ret) {

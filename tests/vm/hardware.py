@@ -82,6 +82,11 @@ USB = (
     device("usb-tablet", id="utab", bus="xhci.0", port="5.1", serial="PTTAB1") +
     usb_disk("ust2", "5.2", "PTUSB0003"))
 
+# What a server has for itself: a watchdog, and a management controller that IPMI reaches.
+PLATFORM = (
+    device("i6300esb", id="watchdog0", addr="0xd") +
+    device("ipmi-bmc-sim", id="bmc0") + device("pci-ipmi-kcs", id="ipmi0", bmc="bmc0", addr="0xe"))
+
 # Empty slots hp0 to hp3.
 HOTPLUG = sum((root_port(f"hp{i}", 20 + i, 0x18 + i) for i in range(4)), [])
 
@@ -94,6 +99,7 @@ SETS = {
     "nvmesriov": NVMESRIOV,
     "usb": USB,
     "mdevpci": MDEVPCI,
+    "platform": PLATFORM,
     "hotplug": HOTPLUG,
 }
 

@@ -314,9 +314,36 @@ static void test_environment(void **state) {
         assert_string_equal(f->config.runtime_directory, "/run/passthroughd");
 }
 
+/* Lines add up, with their place; an empty one takes back what its own name said. */
+static void test_protect(void **state) {
+        Fixture *f = *state;
+        char place[256];
+
+        write_file(f, "passthroughd.conf", "[Protect]\nCritical=pci: slot = 0000:01:00.0\nForbidden=pci: driver = x\n");
+        write_file(f, "passthroughd.conf.d/a.conf", "[Protect]\n\nCritical=usb: serial = 1\n");
+        load(f, 0);
+        assert_int_equal(f->config.n_protect, 3);
+        assert_string_equal(f->config.protect[0].text, "pci: slot = 0000:01:00.0");
+        assert_false(f->config.protect[0].forbidden);
+        assert_true(f->config.protect[1].forbidden);
+        snprintf(place, sizeof(place), "%s/passthroughd.conf.d/a.conf:3", f->directory);
+        assert_string_equal(f->config.protect[2].place, place);
+
+        write_file(f, "passthroughd.conf.d/b.conf", "[Protect]\nCritical=\nCritical=pci: vfs = 1\n");
+        load(f, 0);
+        assert_int_equal(f->config.n_protect, 2);
+        assert_true(f->config.protect[0].forbidden);
+        assert_string_equal(f->config.protect[1].text, "pci: vfs = 1");
+
+        write_file(f, "passthroughd.conf.d/c.conf", "[Protect]\nNever=pci: vfs = 1\n");
+        load(f, 1);
+        assert_problem(f, 0, "passthroughd.conf.d/c.conf:2: ", "(valid: Critical, Forbidden)");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_nothing_there, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_protect, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_all_keys, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_log_levels, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_fractions, set_up, tear_down),
