@@ -232,7 +232,7 @@ def rules(client):
     client.manager("Apply", "sa{sv}", text, {})
     client.manager("Apply", "sa{sv}", str(client.manager("Export", "a{sv}", {})), {})
     result["written"] = sum(before.get(name) != content for name, content in state_files().items())
-    client.manager("Apply", "sa{sv}", json.dumps(document(0) | {"groups": []}), {})
+    client.manager("Apply", "sa{sv}", json.dumps(document(0) | {"groups": []}), {"prune": True})
     return result
 
 

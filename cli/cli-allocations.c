@@ -266,6 +266,8 @@ int verb_activate(Cli *cli, char **arguments, int n) {
                 return r;
         if (r > 0)
                 (void) json_object_set_new(options, "confirm-timeout", json_integer(seconds));
+        if (option_given(cli, "accept-identity"))
+                (void) json_object_set_new(options, "accept-identity", json_true());
         return run_job(cli, arguments[0], "Activate", options, "active");
 }
 

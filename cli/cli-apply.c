@@ -54,15 +54,57 @@ static int read_document(Cli *cli, const char *name, char **ret) {
         return r;
 }
 
-static void show_changes(json_t *changes, bool dry_run) {
+/* "+ rule nics-r2 of group nics", "~ group nics" with a line for each key that differs. */
+static void show_change(const Cli *cli, json_t *change, bool dry_run) {
+        const char *action = json_text(change, "action"), *group = json_text(change, "group");
+        json_t *difference;
+        size_t index;
+
+        (void) printf("%s %s%s %s %s", streq(action, "create") ? "+" : streq(action, "remove") ? "-" : "~",
+                      dry_run ? "would " : "", action, json_text(change, "kind"), json_text(change, "id"));
+        if (*group)
+                (void) printf(" of group %s", group);
+        (void) putchar('\n');
+        json_array_foreach(json_object_get(change, "differences"), index, difference) {
+                const char *from = json_text(difference, "from"), *to = json_text(difference, "to");
+
+                if (streq(action, "create") && !*to)
+                        continue;
+                (void) printf("    %s: ", json_text(difference, "key"));
+                if (!streq(action, "create")) {
+                        print_clean(stdout, *from ? from : "\"\"");
+                        (void) fputs(" -> ", stdout);
+                }
+                print_clean(stdout, *to ? to : "\"\"");
+                (void) putchar('\n');
+        }
+}
+
+static void show_changes(const Cli *cli, json_t *changes, bool dry_run) {
         json_t *change;
         size_t index;
 
         if (json_array_size(changes) == 0)
                 (void) printf("Nothing changes.\n");
-        json_array_foreach(changes, index, change)(void)
-                printf("%s%s %s %s\n", dry_run ? "would " : "", json_text(change, "action"),
-                       json_text(change, "kind"), json_text(change, "id"));
+        json_array_foreach(changes, index, change) show_change(cli, change, dry_run);
+        (void) fflush(stdout);
+}
+
+static int call_apply(Cli *cli, const char *text, bool dry_run, json_t **ret) {
+        return manager_change(cli, "Apply", "s a{sv}",
+                              json_pack("[s, {s:b, s:b, s:b}]", text, "dry-run", dry_run, "prune", option_given(cli, "prune"),
+                                        "keep-invalid", option_given(cli, "keep-invalid")),
+                              ret);
+}
+
+/* What will be done is shown before it is done. */
+static int show_first(Cli *cli, const char *text) {
+        json_auto_t *reply = NULL;
+        int r = call_apply(cli, text, true, &reply);
+
+        if (r >= 0)
+                show_changes(cli, json_array_get(reply, 0), false);
+        return r;
 }
 
 int verb_apply(Cli *cli, char **arguments, int n) {
@@ -75,16 +117,17 @@ int verb_apply(Cli *cli, char **arguments, int n) {
         if (r >= 0)
                 r = option_number(cli, "changed-exit-code", 0, 255, &status);
         if (r >= 0)
-                r = manager_change(cli, "Apply", "s a{sv}",
-                                   json_pack("[s, {s:b}]", text, "dry-run", dry_run), &reply);
+                r = cli->json || dry_run ? 0 : show_first(cli, text);
+        if (r >= 0)
+                r = call_apply(cli, text, dry_run, &reply);
         if (r < 0)
                 return r;
         changed = json_array_size(json_array_get(reply, 0)) > 0;
         object = json_pack("{s:b, s:b, s:O}", "changed", changed, "dry-run", dry_run, "changes",
                            json_array_get(reply, 0));
-        if (!cli->json)
-                show_changes(json_array_get(reply, 0), dry_run);
-        else if (show_json(cli, object) < 0)
+        if (!cli->json && dry_run)
+                show_changes(cli, json_array_get(reply, 0), true);
+        else if (cli->json && show_json(cli, object) < 0)
                 return -ENOMEM;
         return changed && option_given(cli, "changed-exit-code") ? (int) status : 0;
 }

@@ -139,12 +139,16 @@ int bus_call(Cli *cli, const char *path, const char *interface, const char *meth
         return r;
 }
 
+static int allow_asking(Cli *cli) {
+        start_agent(cli);
+        return sd_bus_set_allow_interactive_authorization(cli->bus, cli->ask_password);
+}
+
 int bus_change(Cli *cli, const char *path, const char *interface, const char *method, const char *signature,
                json_t *arguments, json_t **ret) {
         int r;
 
-        start_agent(cli);
-        r = sd_bus_set_allow_interactive_authorization(cli->bus, cli->ask_password);
+        r = allow_asking(cli);
         if (r < 0) {
                 json_decref(arguments);
                 return cli_fail_bus(cli, r, NULL);
@@ -158,4 +162,24 @@ int manager_call(Cli *cli, const char *method, const char *signature, json_t *ar
 
 int manager_change(Cli *cli, const char *method, const char *signature, json_t *arguments, json_t **ret) {
         return bus_change(cli, BUS_ROOT, INTERFACE("Manager"), method, signature, arguments, ret);
+}
+
+int manager_change_message(Cli *cli, const char *method, const char *signature, json_t *arguments, sd_bus_message **ret) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *m = NULL;
+        int r = allow_asking(cli);
+
+        if (r < 0) {
+                json_decref(arguments);
+                return cli_fail_bus(cli, r, NULL);
+        }
+        r = bus_message(cli, BUS_ROOT, INTERFACE("Manager"), method, signature, arguments, &m);
+        if (r < 0)
+                return r;
+        r = sd_bus_call(cli->bus, m, 0, &error, ret);
+        if (r < 0)
+                r = cli_fail_bus(cli, r, &error);
+        sd_bus_error_free(&error);
+        sd_bus_message_unref(m);
+        return r < 0 ? r : 0;
 }

@@ -20,6 +20,8 @@ int bus_try(Cli *cli, const char *path, const char *interface, const char *metho
             json_t *arguments, json_t **ret, sd_bus_error *error);
 int manager_call(Cli *cli, const char *method, const char *signature, json_t *arguments, json_t **ret);
 int manager_change(Cli *cli, const char *method, const char *signature, json_t *arguments, json_t **ret);
+/* The same, for an answer that is no text; `ret`: the answer itself. */
+int manager_change_message(Cli *cli, const char *method, const char *signature, json_t *arguments, sd_bus_message **ret);
 /* A message with its arguments, for calls that are not waited for one by one. */
 int bus_message(Cli *cli, const char *path, const char *interface, const char *method, const char *signature,
                 json_t *arguments, sd_bus_message **ret);

@@ -208,8 +208,22 @@ int verb_group_remove(Cli *cli, char **arguments, int n) {
         return r < 0 ? r : show_done(cli);
 }
 
+/* The rule's id on standard output, for scripts; how strong it is beside it, for people. */
+static void show_resource(Cli *cli, json_t *path, const char *id) {
+        json_auto_t *rule = NULL;
+        json_t *identity;
+
+        (void) printf("%s\n", id);
+        (void) fflush(stdout);
+        if (get_object(cli, KIND_RULE, json_string_value(path), &rule) < 0)
+                return;
+        identity = json_object_get(rule, "identity");
+        cli_note(cli, "  %s is recognised by %s; what would break it: %s", json_text(identity, "name"),
+                 json_text(rule, "strength"), json_text(identity, "breaks"));
+}
+
 int verb_make_resource(Cli *cli, char **arguments, int n) {
-        json_auto_t *devices = json_array(), *reply = NULL, *ids = json_array(), *object = NULL;
+        json_auto_t *devices = json_array(), *reply = NULL, *ids = json_array(), *object = NULL, *options = json_object();
         json_t *path;
         size_t index;
         int r = 0;
@@ -221,9 +235,10 @@ int verb_make_resource(Cli *cli, char **arguments, int n) {
                 if (r >= 0)
                         (void) json_array_append_new(devices, json_string(device));
         }
+        take_option(cli, "type", "type", options);
         if (r >= 0)
                 r = manager_change(cli, "MakeResource", "ao s a{sv}",
-                                   json_pack("[O, s, {}]", devices, arguments[0]), &reply);
+                                   json_pack("[O, s, O]", devices, arguments[0], options), &reply);
         if (r < 0)
                 return r;
         json_array_foreach(json_array_get(reply, 0), index, path) {
@@ -231,7 +246,7 @@ int verb_make_resource(Cli *cli, char **arguments, int n) {
 
                 (void) json_array_append_new(ids, id);
                 if (!cli->json)
-                        (void) printf("%s\n", strempty(json_string_value(id)));
+                        show_resource(cli, path, strempty(json_string_value(id)));
         }
         object = json_pack("{s:O}", "rules", ids);
         return cli->json ? show_json(cli, object) : 0;

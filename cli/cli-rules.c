@@ -26,16 +26,24 @@ static const Line rule_lines[] = {
         { "where", NULL },        { "node-filter", "node-filter" },
         { "origin", "origin" },   { "strength", "strength" },
         { "matched", "matched" }, { "matches", NULL },
+        { "recorded", "recorded" }, { "breaks", "breaks by" },
+        { "identity", NULL },
         { "state", "state" },     { "reason", "reason" },
 };
 
 /* Conditions as text, and the number of matches, beside the triples and the list. */
 static int complete_rule(Cli *cli, json_t *rule) {
+        json_t *identity = json_object_get(rule, "identity");
         _cleanup_free_ char *text = NULL;
 
         if (conditions_format(json_object_get(rule, "where"), &text) < 0)
                 return cli_oom(cli);
         (void) json_object_set_new(rule, "conditions", json_string(text));
+        if (*json_text(identity, "device")) {
+                (void) json_object_set_new(rule, "recorded",
+                                           json_sprintf("%s at %s", json_text(identity, "name"), json_text(identity, "device")));
+                (void) json_object_set_new(rule, "breaks", json_string(json_text(identity, "breaks")));
+        }
         (void) json_object_set_new(
                 rule, "matches",
                 json_integer((json_int_t) json_array_size(json_object_get(rule, "matched"))));
@@ -154,6 +162,16 @@ int verb_rule_update(Cli *cli, char **arguments, int n) {
                                 "nothing is to be changed; passthroughctl rule update --help");
         r = bus_change(cli, path, INTERFACE("Rule"), "Update", "a{sv} a{sv}", json_pack("[O, {}]", changes),
                        NULL);
+        return r < 0 ? r : show_done(cli);
+}
+
+int verb_rule_accept(Cli *cli, char **arguments, int n) {
+        _cleanup_free_ char *path = NULL;
+        int r = find_object(cli, KIND_RULE, arguments[0], &path);
+
+        if (r >= 0)
+                r = bus_change(cli, path, INTERFACE("Rule"), "Update", "a{sv} a{sv}",
+                               json_pack("[{}, {s:b}]", "accept-identity", true), NULL);
         return r < 0 ? r : show_done(cli);
 }
 

@@ -102,6 +102,7 @@ static const Option activate_options[] = {
         { "plan", 0, "TOKEN", NULL, "as this plan says, or not at all" },
         { "confirm-within", 0, "TIME", NULL, "undo it after that time unless confirmed; 0: never" },
         { "override", 0, "DEVICE", "@devices", "use it in spite of what may be overridden" },
+        { "accept-identity", 0, NULL, NULL, "take the device that is now where the last one was" },
         { 0 },
 };
 
@@ -131,7 +132,10 @@ static const Option history_options[] = {
         { "object", 0, "ID", NULL, "of one allocation or device" },
         { "consumer", 0, "NAME", "@consumers", "of one consumer" },
         { "user", 0, "USER", "@users", "of one user" },
+        { "operation", 0, "NAME", NULL, "of one kind: activate, create-group …" },
+        { "result", 0, "WORD", NULL, "done, or the word of an error: NotAuthorized" },
         { "since", 0, "TIME", NULL, "30m, 2h, 7d ago, or 2026-05-01 12:30" },
+        { "until", 0, "TIME", NULL, "before then, in the same forms" },
         { "limit", 0, "N", NULL, "at most so many, the latest; 100" },
         { "all", 0, NULL, NULL, "of all users, with the right for it" },
         { 0 },
@@ -139,7 +143,20 @@ static const Option history_options[] = {
 
 static const Option apply_options[] = {
         { "dry-run", 'n', NULL, NULL, "only show what would change" },
+        { "prune", 0, NULL, NULL, "remove the groups that the document does not name" },
+        { "keep-invalid", 0, NULL, NULL, "keep what the modules of this host do not know" },
         { "changed-exit-code", 0, "[CODE]", NULL, "exit status when something changes; 2" },
+        { 0 },
+};
+
+static const Option report_options[] = {
+        { "full", 0, NULL, NULL, "with serial numbers and MAC addresses" },
+        { "output", 'o', "FILE", "@files", "write it there" },
+        { 0 },
+};
+
+static const Option make_resource_options[] = {
+        { "type", 0, "TYPE", "@types", "as this type, where several offer the place" },
         { 0 },
 };
 
@@ -172,7 +189,7 @@ const Verb verbs[] = {
           "give nothing more; holders keep theirs" },
         { "group remove", "GROUP", "@groups", 1, 1, NULL, verb_group_remove,
           "remove a group that nobody uses" },
-        { "make-resource", "GROUP DEVICE…", "@groups|@devices", 2, -1, NULL, verb_make_resource,
+        { "make-resource", "GROUP DEVICE…", "@groups|@devices", 2, -1, make_resource_options, verb_make_resource,
           "a group of these devices, with one rule each" },
 
         { "rules", "", "", 0, 0, rules_options, verb_rules, "list rules" },
@@ -181,6 +198,8 @@ const Verb verbs[] = {
           "add a rule to a group" },
         { "rule update", "RULE [CONDITIONS]", "@rules|@fields", 1, -1, rule_update_options, verb_rule_update,
           "change a rule" },
+        { "rule accept", "RULE", "@rules", 1, 1, NULL, verb_rule_accept,
+          "take the device that is at its place now, after it was changed" },
         { "rule remove", "RULE", "@rules", 1, 1, NULL, verb_rule_remove, "remove a rule" },
         { "preview", "GROUP CONDITIONS", "@groups|@fields", 2, -1, NULL, verb_preview,
           "what a rule would match, and what it just misses" },
@@ -212,10 +231,11 @@ const Verb verbs[] = {
         { "check", "[CHECK…]", CHECK_WORDS, 0, -1, check_options, verb_check,
           "whether the host is ready for passthrough, and what helps" },
         { "monitor", "", "", 0, 0, NULL, verb_monitor, "show what happens, one line each" },
-        { "history", "", "", 0, 0, history_options, verb_history, "who took what and when" },
+        { "history", "", "", 0, 0, history_options, verb_history, "who asked for what and when" },
+        { "report", "", "", 0, 0, report_options, verb_report, "all that somebody who helps wants to know" },
         { "export", "", "", 0, 0, NULL, verb_export, "groups and rules as one document" },
         { "apply", "FILE", "@files", 1, 1, apply_options, verb_apply,
-          "make groups and rules equal to a document" },
+          "make groups and rules as a document says" },
         { "rescan", "", "", 0, 0, NULL, verb_rescan, "look at the hardware again" },
         { "acknowledge", "", "", 0, 0, NULL, verb_acknowledge, "go on after the state was damaged and begun anew" },
         { "wait", "", "", 0, 0, NULL, verb_wait, "wait until the service is ready" },

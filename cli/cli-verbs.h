@@ -14,7 +14,9 @@ VERB(rescan);
 VERB(acknowledge);
 VERB(modules);
 VERB(module_show);
+/* cli-history.c */
 VERB(history);
+VERB(report);
 /* cli-devices.c */
 VERB(devices);
 /* cli-device.c */
@@ -37,6 +39,7 @@ VERB(rules);
 VERB(rule_show);
 VERB(rule_add);
 VERB(rule_update);
+VERB(rule_accept);
 VERB(rule_remove);
 VERB(preview);
 /* cli-allocations.c */

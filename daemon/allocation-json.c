@@ -175,7 +175,7 @@ static uint64_t now_realtime_usec(void) {
 int allocation_from_json(const char *id, json_t *body, Policy *policy, bool stored, Allocation **ret, Fault *fault) {
         _cleanup_(allocation_freep) Allocation *allocation = calloc(1, sizeof(Allocation));
         _cleanup_free_ char *lifetime = NULL;
-        json_t *requests = NULL;
+        json_t *requests = NULL, *identities = NULL;
         unsigned owner = 0, node_uid = UINT32_MAX, node_gid = UINT32_MAX;
 
         if (!allocation)
@@ -193,6 +193,7 @@ int allocation_from_json(const char *id, json_t *body, Policy *policy, bool stor
                 { "restart-required", JSON_KEY_BOOL, &allocation->restart_required, 0, false },
                 { "created", JSON_KEY_UINT64, &allocation->created_usec, 0, false },
                 { "requests", JSON_KEY_ARRAY, &requests, 0, true },
+                { stored ? "identities" : NULL, JSON_KEY_OBJECT, &identities, 0, false },
                 { 0 },
         };
         int r = json_parse_object(body, keys, "an allocation", FAULT_UNKNOWN_OPTION, fault);
@@ -218,6 +219,8 @@ int allocation_from_json(const char *id, json_t *body, Policy *policy, bool stor
         r = requests_from_json(requests, policy, stored, &allocation->requests, &allocation->n_requests, fault);
         if (r < 0)
                 return r;
+        if (identities && !(allocation->identities = json_deep_copy(identities)))
+                return fault_oom(fault);
         allocation->state = ALLOCATION_CLAIMED;
         *ret = TAKE_PTR(allocation);
         return 0;
@@ -250,11 +253,12 @@ json_t *allocation_to_json(const Allocation *allocation) {
 
         for (size_t i = 0; i < allocation->n_requests; i++)
                 json_array_append_new(requests, request_to_json(&allocation->requests[i]));
-        return json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:b, s:b, s:b, s:I, s:o}",
+        return json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:b, s:b, s:b, s:I, s:o, s:O*}",
                          "consumer", allocation->consumer, "owner", (json_int_t) allocation->owner,
                          "node-uid", (json_int_t) allocation->node_uid, "node-gid", (json_int_t) allocation->node_gid,
                          "lifetime", lifetime_to_string(allocation->lifetime), "holder", allocation->holder,
                          "thick", allocation->thick, "wait", allocation->wait,
                          "restart-required", allocation->restart_required,
-                         "created", (json_int_t) allocation->created_usec, "requests", requests);
+                         "created", (json_int_t) allocation->created_usec, "requests", requests, "identities",
+                         allocation->identities);
 }

@@ -6,6 +6,7 @@
 #include <systemd/sd-id128.h>
 
 #include "guard.h"
+#include "identity.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -185,6 +186,8 @@ static int reserve(Manager *m, Allocation *a, StoreTxn *txn, Fault *fault) {
                 r = request_assign(&a->requests[list.items[i].request], list.items[i].device, list.items[i].bundle);
         for (size_t i = 0; i < a->n_requests && r >= 0; i++)
                 r = request_remember(&a->requests[i]);
+        if (r >= 0)
+                r = identity_note_use(m, a);
         for (size_t i = 0; i < list.keys.n_items && r >= 0; i++)
                 store_claim(txn, list.keys.items[i].key, list.keys.items[i].exclusive, a->id);
         if (r < 0)

@@ -58,6 +58,7 @@ Allocation *allocation_free(Allocation *allocation) {
                 return NULL;
         allocation_clear_steps(allocation);
         requests_free(allocation->requests, allocation->n_requests);
+        json_decref(allocation->identities);
         fault_done(&allocation->failure);
         leftover_free(allocation->leftover);
         free(allocation->consumer);

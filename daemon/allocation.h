@@ -63,6 +63,7 @@ struct Allocation {
         bool restart_required;  /* an edit acts at the next activation */
         Request *requests;
         size_t n_requests;
+        json_t *identities;     /* {device id: RECORD}: what the devices used last and now were, identity.h; NULL for none */
         Fault failure;          /* of the last job, empty when it succeeded */
         Job *job;               /* the one under way, NULL for none */
         struct Operation *stuck; /* its last operation while a child of it is stuck in the kernel, NULL otherwise */

@@ -7,6 +7,7 @@
 
 #include "choice.h"
 #include "guard.h"
+#include "identity.h"
 #include "json-util.h"
 #include "lib/limits.h"
 #include "operation.h"
@@ -132,6 +133,7 @@ bool device_eligible(Manager *m, Device *device, const char *holder, const PlanR
         if (inventory_check(m->inventory, device, request, findings, &fault) < 0)
                 finding_add(findings, PT_SEVERITY_BLOCKER, "module-error", device->module->name, NULL, "%s",
                             strempty(fault.message));
+        identity_check_device(m, device, findings);
         check_role(device, findings);
         device_need(m, device, findings);
         check_companions(m, device, request, findings);
@@ -177,6 +179,7 @@ typedef struct Chooser {
         Manager *m;
         const char *holder;
         const PlanRequest *request;
+        const Allocation *allocation;
         const char *const *overrides;
         bool explain; /* somebody reads why a device is not */
         size_t n_asked;
@@ -194,6 +197,7 @@ static bool chooser_eligible(void *userdata, Device *device, FindingList *why_no
                         return false;
         }
         (void) device_eligible(chooser->m, device, chooser->holder, chooser->request, why_not);
+        identity_check_use(chooser->allocation, device, why_not);
         return device_accept_overridden(device, chooser->overrides, why_not);
 }
 
@@ -264,7 +268,7 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 return fault_set_object(fault, -ENOENT, FAULT_MODULE_MISSING, group->id,
                                         "the module of type '%s' is not loaded", group->type);
 
-        Chooser chooser = { m, holder, &plan, list->overrides, list->explain, 0 };
+        Chooser chooser = { m, holder, &plan, a, list->overrides, list->explain, 0 };
         const ChoiceRequest wanted = {
                 .group = group,
                 .count = request->count,
@@ -313,6 +317,7 @@ static int reuse_request(Manager *m, Allocation *a, size_t index, const char *ho
                         return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, request->devices[i].device,
                                                 "the reserved device %s is not there", request->devices[i].device);
                 (void) device_eligible(m, device, holder, &plan, &findings);
+                identity_check_use(a, device, &findings);
                 if (!device_accept_overridden(device, list->overrides, &findings))
                         return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BLOCKED, device->id, "%s: %s",
                                                 device->host->sysname, finding_first_blocker(&findings)->text);

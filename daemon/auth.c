@@ -102,6 +102,7 @@ typedef struct Check {
         char **details; /* keys and values in turn */
         Answer answer;
         char *reason;
+        bool quiet; /* no password */
 } Check;
 
 /* Of the checks all but the last are answered. That one is asked (call), waits for its turn (waiting), or was answered a
@@ -227,7 +228,7 @@ static int ask(AuthQuery *query) {
         int r = sd_bus_message_new_method_call(query->bus->bus, &call, "org.freedesktop.PolicyKit1",
                                                "/org/freedesktop/PolicyKit1/Authority",
                                                "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
-        uint32_t flags = sd_bus_message_get_allow_interactive_authorization(query->message) > 0 ? 1 : 0;
+        uint32_t flags = !check->quiet && sd_bus_message_get_allow_interactive_authorization(query->message) > 0;
 
         if (r >= 0)
                 r = sd_bus_message_append(call, "(sa{sv})s", "system-bus-name", 1, "name", "s",
@@ -312,13 +313,14 @@ static bool same_details(char **a, const char *const *b) {
 }
 
 /* The answer to this check of this message; asks when there is none yet (ANSWER_NONE then). */
-static int find_answer(Bus *b, sd_bus_message *m, uid_t uid, Right right, const char *const *details, Check **ret) {
+static int find_answer(Bus *b, sd_bus_message *m, uid_t uid, Right right, const char *const *details, bool quiet,
+                       Check **ret) {
         AuthQuery *query = find_query(b, m);
         _cleanup_(strv_freep) char **copy = NULL;
         int r;
 
         for (size_t i = 0; query && i < query->n_checks; i++)
-                if (query->checks[i].right == right && same_details(query->checks[i].details, details)) {
+                if (query->checks[i].right == right && query->checks[i].quiet == quiet && same_details(query->checks[i].details, details)) {
                         *ret = &query->checks[i];
                         return 0;
                 }
@@ -332,7 +334,7 @@ static int find_answer(Bus *b, sd_bus_message *m, uid_t uid, Right right, const 
         r = strv_copy(details, &copy);
         if (r < 0)
                 return r;
-        query->checks[query->n_checks] = (Check) { .right = right, .details = TAKE_PTR(copy) };
+        query->checks[query->n_checks] = (Check) { .right = right, .details = TAKE_PTR(copy), .quiet = quiet };
         *ret = &query->checks[query->n_checks++];
         r = ask_in_turn(query);
         if (r < 0)
@@ -381,6 +383,17 @@ static int refuse(Right right, const Check *check, const Caller *caller, sd_bus_
                                  actions[right], text);
 }
 
+/* A caller that has to be asked for a password first comes again. */
+static void note_refusal(Bus *b, sd_bus_message *m, const Check *check, const sd_bus_error *error) {
+        _cleanup_fault_ Fault fault = { 0 };
+
+        if (check->answer == ANSWER_CHALLENGE)
+                return;
+        fault_set(&fault, -EACCES, check->answer == ANSWER_UNAVAILABLE ? FAULT_AUTHORIZATION_UNAVAILABLE : FAULT_NOT_AUTHORIZED,
+                  "%s", strempty(error->message));
+        bus_note_refused(b, m, &fault);
+}
+
 int auth_ask(Bus *b, sd_bus_message *m, Right right, const char *const *details, bool *ret_granted, sd_bus_error *error) {
         Caller caller;
         Check *check;
@@ -392,7 +405,7 @@ int auth_ask(Bus *b, sd_bus_message *m, Right right, const char *const *details,
                 *ret_granted = true;
                 return 1;
         }
-        r = find_answer(b, m, caller.uid, right, details, &check);
+        r = find_answer(b, m, caller.uid, right, details, true, &check);
         if (r < 0)
                 return too_much(r, caller.uid, error);
         if (check->answer == ANSWER_NONE)
@@ -410,12 +423,16 @@ int auth_check(Bus *b, sd_bus_message *m, Right right, const char *const *detail
                 return r;
         if (caller.uid == 0)
                 return 1;
-        r = find_answer(b, m, caller.uid, right, details, &check);
+        r = find_answer(b, m, caller.uid, right, details, false, &check);
         if (r < 0)
                 return too_much(r, caller.uid, error);
         if (check->answer == ANSWER_NONE)
                 return 0;
-        return check->answer == ANSWER_YES ? 1 : refuse(right, check, &caller, error);
+        if (check->answer == ANSWER_YES)
+                return 1;
+        r = refuse(right, check, &caller, error);
+        note_refusal(b, m, check, error);
+        return r;
 }
 
 /* ---- the rights table ---- */

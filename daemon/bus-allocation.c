@@ -138,7 +138,7 @@ static int run_verb(sd_bus_message *m, const BusObject *object, Verb verb, sd_bu
         if (r >= 0)
                 r = verb(object->bus->manager, &caller, object->object, options, &job, &fault);
         if (r < 0)
-                return bus_error_from_fault(error, r, &fault);
+                return bus_refuse(object->bus, m, r, &fault, error);
         return bus_reply_job(m, job);
 }
 
@@ -226,10 +226,7 @@ static int method_update(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r >= 0)
                 r = manager_update_allocation(object.bus->manager, &caller, object.object, requests,
                                               bus_call_done_empty, call, &fault);
-        if (r >= 0)
-                return 1;
-        bus_call_free(call);
-        return bus_error_from_fault(error, r, &fault);
+        return r >= 0 ? 1 : bus_call_refuse(call, r, &fault, error);
 }
 
 static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error) {

@@ -3,12 +3,14 @@
 /* Method calls that are answered when the store has committed. The message is kept until then. */
 
 #include "bus-internal.h"
+#include "job-table.h"
 #include "json-util.h"
 
 struct BusCall {
         Bus *bus;
         sd_bus_message *message;
         ObjectKind kind;
+        uint64_t started_usec;
 };
 
 int bus_call_new(Bus *b, sd_bus_message *m, ObjectKind kind, BusCall **ret) {
@@ -16,9 +18,16 @@ int bus_call_new(Bus *b, sd_bus_message *m, ObjectKind kind, BusCall **ret) {
 
         if (!call)
                 return -ENOMEM;
-        *call = (BusCall) { .bus = b, .message = sd_bus_message_ref(m), .kind = kind };
+        *call = (BusCall) { .bus = b, .message = sd_bus_message_ref(m), .kind = kind, .started_usec = now_monotonic_usec() };
         *ret = call;
         return 0;
+}
+
+int bus_call_refuse(BusCall *call, int result, const Fault *fault, sd_bus_error *error) {
+        if (call && fault)
+                bus_note_refused(call->bus, call->message, fault);
+        bus_call_free(call);
+        return bus_error_from_fault(error, result, fault);
 }
 
 void bus_call_free(BusCall *call) {
@@ -28,11 +37,15 @@ void bus_call_free(BusCall *call) {
         free(call);
 }
 
-/* True when it was answered with the fault. */
-static bool refused(BusCall *call, int result, const Fault *fault) {
+/* True when it was answered with the fault. `id`: of what was made; NULL when the call's own object says it all. */
+static bool refused(BusCall *call, int result, const Fault *fault, const char *id) {
         bus_emit_changes(call->bus);
-        if (result >= 0)
+        if (result >= 0) {
+                bus_note_done(call->bus, call->message, id, NULL, call->started_usec);
                 return false;
+        }
+        if (fault)
+                bus_note_refused(call->bus, call->message, fault);
         (void) bus_reply_fault(call->message, result, fault);
         bus_call_free(call);
         return true;
@@ -42,7 +55,7 @@ void bus_call_done_path(void *userdata, int result, const Fault *fault, const ch
         BusCall *call = userdata;
         char path[BUS_PATH_SIZE];
 
-        if (refused(call, result, fault))
+        if (refused(call, result, fault, id))
                 return;
         bus_path(call->kind, id, path);
         (void) sd_bus_reply_method_return(call->message, "o", path);
@@ -56,7 +69,7 @@ void bus_call_done_paths(void *userdata, int result, const Fault *fault, const c
         char *save = NULL;
         int r;
 
-        if (refused(call, result, fault))
+        if (refused(call, result, fault, ids))
                 return;
         copy = strdup(strempty(ids));
         r = copy ? sd_bus_message_new_method_return(call->message, &reply) : -ENOMEM;
@@ -80,7 +93,7 @@ void bus_call_done_paths(void *userdata, int result, const Fault *fault, const c
 void bus_call_done_empty(void *userdata, int result, const Fault *fault, const char *id) {
         BusCall *call = userdata;
 
-        if (refused(call, result, fault))
+        if (refused(call, result, fault, NULL))
                 return;
         (void) sd_bus_reply_method_return(call->message, NULL);
         bus_call_free(call);
@@ -91,7 +104,7 @@ void bus_call_done_allocated(void *userdata, int result, const Fault *fault, con
         char path[BUS_PATH_SIZE], job[BUS_PATH_SIZE] = "/";
         const Allocation *allocation;
 
-        if (refused(call, result, fault))
+        if (refused(call, result, fault, id))
                 return;
         bus_path(OBJECT_ALLOCATION, id, path);
         allocation = manager_find_allocation(call->bus->manager, id);
@@ -104,7 +117,7 @@ void bus_call_done_allocated(void *userdata, int result, const Fault *fault, con
 void bus_call_done_string(void *userdata, int result, const Fault *fault, const char *text) {
         BusCall *call = userdata;
 
-        if (refused(call, result, fault))
+        if (refused(call, result, fault, NULL))
                 return;
         (void) sd_bus_reply_method_return(call->message, "s", strempty(text));
         bus_call_free(call);

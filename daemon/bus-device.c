@@ -167,7 +167,7 @@ static int method_reset(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (r < 0)
                 return r;
         r = manager_reset_device(object.bus->manager, &caller, device, &job, &fault);
-        return r < 0 ? bus_error_from_fault(error, r, &fault) : bus_reply_job(m, job);
+        return r < 0 ? bus_refuse(object.bus, m, r, &fault, error) : bus_reply_job(m, job);
 }
 
 static int method_quarantine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -204,7 +204,7 @@ static int method_clear_quarantine(sd_bus_message *m, void *userdata, sd_bus_err
         Device *device = object.object;
         const char *details[] = { "device", device->id, "type", device->module->name, NULL };
         _cleanup_fault_ Fault fault = { 0 };
-        BusCall *call;
+        BusCall *call = NULL;
         Caller caller;
         int r = bus_no_options(m, "the options of ClearQuarantine", error);
 
@@ -218,11 +218,7 @@ static int method_clear_quarantine(sd_bus_message *m, void *userdata, sd_bus_err
         r = bus_call_new(object.bus, m, OBJECT_DEVICE, &call);
         if (r >= 0)
                 r = manager_clear_quarantine(object.bus->manager, &caller, device, bus_call_done_empty, call, &fault);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_from_fault(error, r, &fault);
-        }
-        return 1;
+        return r >= 0 ? 1 : bus_call_refuse(call, r, &fault, error);
 }
 
 static const sd_bus_vtable vtable[] = {

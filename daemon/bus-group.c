@@ -167,10 +167,7 @@ static int check_manage(const BusObject *object, sd_bus_message *m, Caller *ret,
 }
 
 static int finish(int r, BusCall *call, Fault *fault, sd_bus_error *error) {
-        if (r >= 0)
-                return 1;
-        bus_call_free(call);
-        return bus_error_from_fault(error, r, fault);
+        return r >= 0 ? 1 : bus_call_refuse(call, r, fault, error);
 }
 
 static int method_add_rule(sd_bus_message *m, void *userdata, sd_bus_error *error) {

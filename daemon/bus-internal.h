@@ -99,6 +99,8 @@ typedef struct BusCall BusCall;
 /* Keeps the message; the reply is given by the OpDone functions. */
 int bus_call_new(Bus *b, sd_bus_message *m, ObjectKind kind, BusCall **ret);
 void bus_call_free(BusCall *call);
+/* Refused at once: notes it, frees the call (may be NULL), sets the error. */
+int bus_call_refuse(BusCall *call, int result, const Fault *fault, sd_bus_error *error);
 /* OpDone: replies "o" with the path of the object of the call's kind, or the fault. */
 void bus_call_done_path(void *userdata, int result, const Fault *fault, const char *id);
 void bus_call_done_paths(void *userdata, int result, const Fault *fault, const char *ids); /* ao, ids split at blanks */
@@ -135,7 +137,7 @@ typedef enum Right {
 /* 1: authorised; 0: polkit was asked, the call is dispatched again with its answer (return 1 from the handler); negative:
  * refused, `error` is set. `details`: pairs ended by NULL, may be NULL. */
 int auth_check(Bus *b, sd_bus_message *m, Right right, const char *const *details, sd_bus_error *error);
-/* The same, but being refused is an answer: ret_granted. */
+/* The same, but being refused is an answer: ret_granted. Nobody is asked for a password. */
 int auth_ask(Bus *b, sd_bus_message *m, Right right, const char *const *details, bool *ret_granted, sd_bus_error *error);
 int auth_caller(Bus *b, sd_bus_message *m, Caller *ret, sd_bus_error *error);
 /* Owner, or allocate-any. */
@@ -145,6 +147,18 @@ int auth_groups(Bus *b, sd_bus_message *m, json_t *requests, sd_bus_error *error
 int auth_allocation_groups(Bus *b, sd_bus_message *m, const Allocation *a, sd_bus_error *error);
 void auth_free(Bus *b);
 void auth_sender_vanished(Bus *b, const char *name);
+
+/* bus-history.c */
+/* What a call did, in the history; `id` of what it made or NULL for the object that was called. Jobs note themselves. */
+void bus_note_done(Bus *b, sd_bus_message *m, const char *id, const char *message, uint64_t started_usec);
+void bus_note_refused(Bus *b, sd_bus_message *m, const Fault *fault);
+/* The same, and sets the error. */
+int bus_refuse(Bus *b, sd_bus_message *m, int result, const Fault *fault, sd_bus_error *error);
+/* Methods of the manager that have files of their own. */
+int bus_method_history(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_method_export(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_method_support_report(sd_bus_message *m, void *userdata, sd_bus_error *error); /* bus-report.c */
 
 /* bus-lifetime.c */
 int bus_lifetime_start(Bus *b);

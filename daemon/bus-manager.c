@@ -36,7 +36,8 @@ static int get_types(sd_bus *bus, const char *path, const char *interface, const
 
 static int get_features(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        static const char *const features[] = { "allocate", "apply", "check", "explain", "hold", "make-resource", "plan", NULL };
+        static const char *const features[] = { "allocate", "apply", "check", "explain", "history", "hold", "identity",
+                                                "make-resource", "plan", "support-report", NULL };
 
         return sd_bus_message_append_strv(reply, (char **) features);
 }
@@ -211,10 +212,7 @@ static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *
 /* ---- groups ---- */
 
 static int finish(int r, BusCall *call, Fault *fault, sd_bus_error *error) {
-        if (r >= 0)
-                return 1;
-        bus_call_free(call);
-        return bus_error_from_fault(error, r, fault);
+        return r >= 0 ? 1 : bus_call_refuse(call, r, fault, error);
 }
 
 /* manage-groups on the group `there`, or on the one that would be made of name and id: what rules see is always an id. */
@@ -412,6 +410,8 @@ static int method_rescan(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = manager_rescan(b->manager);
+        if (r >= 0)
+                bus_note_done(b, m, NULL, NULL, 0);
         return r < 0 ? bus_error_from_fault(error, r, NULL) : sd_bus_reply_method_return(m, NULL);
 }
 
@@ -434,132 +434,6 @@ static int method_acknowledge(sd_bus_message *m, void *userdata, sd_bus_error *e
         if (r >= 0)
                 r = manager_acknowledge(b->manager, &caller, bus_call_done_empty, call, &fault);
         return finish(r, call, &fault, error);
-}
-
-static int method_export(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        _cleanup_(json_decrefp) json_t *document = NULL;
-        _cleanup_free_ char *text = NULL;
-        int r = bus_no_options(m, "the options of Export", error);
-
-        if (r < 0)
-                return r;
-        document = manager_export(b->manager);
-        text = document ? json_dumps(document, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
-        return text ? sd_bus_reply_method_return(m, "s", text) : bus_error_from_fault(error, -ENOMEM, NULL);
-}
-
-/* The answer of Apply: what changes, beside whether anything does. */
-typedef struct ApplyCall {
-        Bus *bus;
-        sd_bus_message *message;
-        json_t *changes;
-        bool submitting, answered; /* the answer may come before manager_apply() returns */
-} ApplyCall;
-
-static void apply_call_free(ApplyCall *call) {
-        sd_bus_message_unref(call->message);
-        json_decref(call->changes);
-        free(call);
-}
-
-static void on_applied(void *userdata, int result, const Fault *fault, const char *id) {
-        ApplyCall *call = userdata;
-        sd_bus_message *reply = NULL;
-        int r = result;
-
-        bus_emit_changes(call->bus);
-        if (r >= 0)
-                r = sd_bus_message_new_method_return(call->message, &reply);
-        if (r >= 0)
-                r = bus_append_dict_list(reply, call->changes);
-        if (r >= 0)
-                (void) sd_bus_send(NULL, reply, NULL);
-        else
-                (void) bus_reply_fault(call->message, r, fault);
-        sd_bus_message_unref(reply);
-        call->answered = true;
-        if (!call->submitting)
-                apply_call_free(call);
-}
-
-static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        _cleanup_(json_decrefp) json_t *options = NULL;
-        _cleanup_fault_ Fault fault = { 0 };
-        bool dry_run = false;
-        const JsonKey keys[] = { { "dry-run", JSON_KEY_BOOL, &dry_run, 0, false }, { 0 } };
-        const char *text;
-        ApplyCall *call;
-        Caller caller;
-        int r = sd_bus_message_read(m, "s", &text);
-
-        if (r >= 0)
-                r = bus_read_dict(m, &options);
-        if (r >= 0)
-                r = json_parse_object(options, keys, "the options of Apply", FAULT_UNKNOWN_OPTION, &fault);
-        if (r < 0)
-                return bus_error_from_fault(error, r, &fault);
-        r = auth_check(b, m, RIGHT_MANAGE_GROUPS, NULL, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = auth_caller(b, m, &caller, error);
-        if (r < 0)
-                return r;
-        call = calloc(1, sizeof(ApplyCall));
-        if (!call)
-                return bus_error_from_fault(error, -ENOMEM, NULL);
-        *call = (ApplyCall) { .bus = b, .message = sd_bus_message_ref(m), .submitting = true };
-        r = manager_apply(b->manager, &caller, text, dry_run, on_applied, call, &call->changes, &fault);
-        call->submitting = false;
-        if (r < 0 || call->answered)
-                apply_call_free(call);
-        return r < 0 ? bus_error_from_fault(error, r, &fault) : 1;
-}
-
-/* ---- history ---- */
-
-static void on_history(void *userdata, int result, json_t *rows, const Fault *fault) {
-        sd_bus_message *m = userdata, *reply = NULL;
-        int r = result;
-
-        if (r >= 0)
-                r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = bus_append_dict_list(reply, rows);
-        if (r >= 0)
-                (void) sd_bus_send(NULL, reply, NULL);
-        else
-                (void) bus_reply_fault(m, r, fault);
-        sd_bus_message_unref(reply);
-        sd_bus_message_unref(m);
-}
-
-static int method_history(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        _cleanup_(json_decrefp) json_t *filter = NULL;
-        _cleanup_fault_ Fault fault = { 0 };
-        bool any;
-        Caller caller;
-        int r = bus_read_dict(m, &filter);
-
-        if (r < 0)
-                return bus_error_from_fault(error, r, NULL);
-        r = auth_ask(b, m, RIGHT_ALLOCATE_ANY, NULL, &any, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        r = auth_caller(b, m, &caller, error);
-        if (r < 0)
-                return r;
-        /* Without that right everybody sees the own rows. */
-        if (!any)
-                json_object_set_new(filter, "uid", json_integer((json_int_t) caller.uid));
-        r = store_query_history(b->manager->store, filter, on_history, sd_bus_message_ref(m), &fault);
-        if (r < 0) {
-                sd_bus_message_unref(m);
-                return bus_error_from_fault(error, r, &fault);
-        }
-        return 1;
 }
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
@@ -589,7 +463,7 @@ static const sd_bus_vtable vtable[] = {
                                 bus_method_plan, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Allocate", SD_BUS_ARGS("s", consumer, "aa{sv}", requests, "a{sv}", options),
                                 SD_BUS_RESULT("o", allocation, "o", job), method_allocate, ANYBODY),
-        SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows), method_history,
+        SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("a{sv}", filter), SD_BUS_RESULT("aa{sv}", rows), bus_method_history,
                                 ANYBODY),
         SD_BUS_PROPERTY("RebootReasons", "as", bus_get_reboot_reasons, 0, CHANGES),
         SD_BUS_METHOD_WITH_ARGS("CheckHost", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", checks),
@@ -597,10 +471,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_rescan, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("AcknowledgeDamage", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_acknowledge,
                                 ANYBODY),
-        SD_BUS_METHOD_WITH_ARGS("Export", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", document), method_export,
+        SD_BUS_METHOD_WITH_ARGS("Export", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", document), bus_method_export,
                                 ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("Apply", SD_BUS_ARGS("s", document, "a{sv}", options), SD_BUS_RESULT("aa{sv}", changes),
-                                method_apply, ANYBODY),
+                                bus_method_apply, ANYBODY),
+        SD_BUS_METHOD_WITH_ARGS("SupportReport", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("h", report),
+                                bus_method_support_report, ANYBODY),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("o", job), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("o", job, "s", result, "s", error, "s", message), 0),
         SD_BUS_VTABLE_END,

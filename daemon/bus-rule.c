@@ -82,6 +82,14 @@ static int get_where(sd_bus *bus, const char *path, const char *interface, const
         return where ? bus_append_conditions(reply, where) : -ENOMEM;
 }
 
+static int get_identity(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const Rule *rule = ((const BusObject *) userdata)->object;
+        _cleanup_(json_decrefp) json_t *empty = json_object();
+
+        return empty ? bus_append_dict(reply, rule->identity ?: empty) : -ENOMEM;
+}
+
 static int get_matched(sd_bus *bus, const char *path, const char *interface, const char *property,
                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const BusObject *object = userdata;
@@ -111,7 +119,7 @@ static int check_manage(const BusObject *object, sd_bus_message *m, Caller *ret,
 
 static int method_update(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
-        _cleanup_(json_decrefp) json_t *changes = NULL;
+        _cleanup_(json_decrefp) json_t *changes = NULL, *options = NULL;
         _cleanup_fault_ Fault fault = { 0 };
         BusCall *call = NULL;
         Caller caller;
@@ -120,19 +128,14 @@ static int method_update(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = bus_read_dict(m, &changes);
-        if (r >= 0) {
-                r = bus_no_options(m, "the options of Update", error);
-                if (r < 0)
-                        return r;
+        if (r >= 0)
+                r = bus_read_dict(m, &options);
+        if (r >= 0)
                 r = bus_call_new(object.bus, m, OBJECT_RULE, &call);
-        }
         if (r >= 0)
-                r = manager_update_rule(object.bus->manager, &caller, object.object, changes, bus_call_done_empty, call,
-                                        &fault);
-        if (r >= 0)
-                return 1;
-        bus_call_free(call);
-        return bus_error_from_fault(error, r, &fault);
+                r = manager_update_rule(object.bus->manager, &caller, object.object, changes, options,
+                                        bus_call_done_empty, call, &fault);
+        return r >= 0 ? 1 : bus_call_refuse(call, r, &fault, error);
 }
 
 static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -150,10 +153,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = bus_call_new(object.bus, m, OBJECT_RULE, &call);
         if (r >= 0)
                 r = manager_remove_rule(object.bus->manager, &caller, object.object, bus_call_done_empty, call, &fault);
-        if (r >= 0)
-                return 1;
-        bus_call_free(call);
-        return bus_error_from_fault(error, r, &fault);
+        return r >= 0 ? 1 : bus_call_refuse(call, r, &fault, error);
 }
 
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
@@ -169,6 +169,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Where", "a(sss)", get_where, 0, CHANGES),
         SD_BUS_PROPERTY("Origin", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Strength", "s", get_text, 0, CHANGES),
+        SD_BUS_PROPERTY("Identity", "a{sv}", get_identity, 0, CHANGES),
         /* Computed when asked: over ten thousand devices it is too much to send with each change. */
         SD_BUS_PROPERTY("Matched", "ao", get_matched, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_PROPERTY("State", "s", get_text, 0, CHANGES),

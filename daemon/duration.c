@@ -65,7 +65,7 @@ static void on_rows(void *userdata, int result, json_t *rows, const Fault *fault
                 const char *outcome = json_string_value(json_object_get(row, "result"));
 
                 if (outcome && streq(outcome, "done"))
-                        duration_note(m, strempty(json_string_value(json_object_get(row, "verb"))),
+                        duration_note(m, strempty(json_string_value(json_object_get(row, "operation"))),
                                       json_object_get(row, "devices"), json_string_value(json_object_get(row, "object")),
                                       (uint64_t) json_integer_value(json_object_get(row, "duration")));
         }
@@ -75,7 +75,7 @@ void durations_load(Manager *m) {
         _cleanup_(json_decrefp) json_t *filter = json_pack("{s:i}", "limit", (int) ROWS_MAX);
         _cleanup_fault_ Fault fault = { 0 };
 
-        if (store_query_history(m->store, filter, on_rows, m, &fault) < 0)
+        if (store_query_history(m->store, filter, UINT32_MAX, on_rows, m, &fault) < 0)
                 log_plain(LOG_WARNING, "how long operations took can't be asked for: %s", strempty(fault.message));
 }
 

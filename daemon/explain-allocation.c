@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "explain-internal.h"
+#include "identity.h"
 #include "lib/limits.h"
 
 #define LOOKED_AT_MAX 16u /* members of a group of which is said why they cannot be had */
@@ -60,7 +61,17 @@ static void say_remaining_steps(const Allocation *a, Explanation *e) {
                 explanation_add(e, PT_SEVERITY_NOTE, "more-steps", NULL, NULL, NULL, "%zu steps are not undone", n);
 }
 
-static void say_devices(Manager *m, const Request *request, const Group *group, Explanation *e) {
+/* Another one is where the reserved device was. */
+static void say_identity(const Allocation *a, const Device *device, Explanation *e) {
+        _cleanup_findings_ FindingList findings = { 0 };
+
+        identity_check_use(a, device, &findings);
+        for (size_t i = 0; i < findings.n_items; i++)
+                explanation_add(e, PT_SEVERITY_BLOCKER, findings.items[i].code, findings.items[i].culprit,
+                                findings.items[i].remedy, NULL, "%s", findings.items[i].text);
+}
+
+static void say_devices(Manager *m, const Allocation *a, const Request *request, const Group *group, Explanation *e) {
         for (size_t i = 0; i < request->n_devices; i++) {
                 const char *id = request->devices[i].device;
                 const Device *device = inventory_find(m->inventory, id);
@@ -76,6 +87,8 @@ static void say_devices(Manager *m, const Request *request, const Group *group, 
                 else if (device->quarantine)
                         explanation_add(e, PT_SEVERITY_WARNING, "quarantined", id, NULL, NULL, "%s is in quarantine: %s",
                                         device->host->sysname, device->quarantine);
+                if (device && !allocation_state_holds(a->state))
+                        say_identity(a, device, e);
                 e->subject = NULL;
         }
 }
@@ -93,7 +106,9 @@ static void say_candidates(Manager *m, const Allocation *a, const Request *reque
         for (size_t i = 0; i < n_looked; i++) {
                 _cleanup_findings_ FindingList findings = { 0 };
 
-                if (device_eligible(m, members[i], a->id, &plan, &findings)) {
+                (void) device_eligible(m, members[i], a->id, &plan, &findings);
+                identity_check_use(a, members[i], &findings);
+                if (!finding_first_blocker(&findings)) {
                         n_good++;
                         continue;
                 }
@@ -133,7 +148,7 @@ static void say_request(Manager *m, const Allocation *a, const Request *request,
                 explanation_add(e, request->optional ? PT_SEVERITY_NOTE : PT_SEVERITY_WARNING, "request-unmet", request->id,
                                 NULL, json_pack("{s:s}", "request", request->id), "request '%s': %s", request->name,
                                 request->status);
-        say_devices(m, request, group, e);
+        say_devices(m, a, request, group, e);
         if (group && group->module && request->n_devices == 0 && !allocation_state_holds(a->state))
                 say_candidates(m, a, request, group, e);
 }

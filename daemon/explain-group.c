@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "explain-internal.h"
+#include "identity.h"
 #include "lib/limits.h"
 
 #define LOOKED_AT_MAX 64u /* members that are asked about in full */
@@ -130,6 +131,16 @@ static void say_members(Manager *m, Group *group, Explanation *e) {
         reasons_done(&reasons);
 }
 
+/* Places of its rules where another device is than the recorded one. */
+static void say_identities(Manager *m, const Group *group, Explanation *e) {
+        _cleanup_findings_ FindingList findings = { 0 };
+
+        identity_check_group(m, group, &findings);
+        for (size_t i = 0; i < findings.n_items; i++)
+                explanation_add(e, (PtSeverity) findings.items[i].severity, findings.items[i].code, findings.items[i].culprit,
+                                findings.items[i].remedy, NULL, "%s", findings.items[i].text);
+}
+
 static void say_rules(const Group *group, Explanation *e) {
         for (const Rule *rule = group->rules; rule; rule = rule->next) {
                 _cleanup_free_ char *contradiction = NULL;
@@ -172,7 +183,7 @@ static void say_state(Manager *m, Group *group, Explanation *e) {
                                 json_pack("{s:I, s:I, s:I}", "total", (json_int_t) total, "available",
                                           (json_int_t) available, "allocated", (json_int_t) allocated),
                                 "%u of its %u devices can be had; %u in use", available, total, allocated);
-        say_rules(group, e);
+        say_identities(m, group, e);        say_rules(group, e);
         for (size_t i = 1; i < group->n_members; i++)
                 if (group->members[i]->name != group->members[0]->name) { /* interned: equal names are one string */
                         explanation_add(e, PT_SEVERITY_NOTE, "mixed-models", group->id, NULL, NULL,

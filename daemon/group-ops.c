@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "identity.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -36,7 +37,7 @@ static const char *const group_properties[] = { "Name", "Description", "Class", 
                                                 "Choice", "Tenant", "Available", "Notes", NULL };
 /* Without Matched, which is computed when asked: a property without a change signal spoils the signal of all. */
 static const char *const rule_properties[] = { "Name", "Enabled", "Action", "NodeFilter", "Where", "Origin", "Strength",
-                                               "State", "Reason", NULL };
+                                               "Identity", "State", "Reason", NULL };
 
 void manager_group_edited(Manager *m, const char *id) {
         all_changed(m, OBJECT_GROUP, id, group_properties);
@@ -305,23 +306,47 @@ static void on_rule_replaced(void *userdata, int result, const Fault *fault) {
         pending_finish(p, result, fault, result >= 0 ? id : NULL);
 }
 
-int manager_update_rule(Manager *m, const Caller *caller, Rule *rule, json_t *changes, OpDone done, void *userdata,
-                        Fault *fault) {
+/* The rule becomes what MakeResource would write for the device that is at its place now. */
+static int accept_identity(Manager *m, const Rule *rule, json_t *body, Fault *fault) {
+        _cleanup_(json_decrefp) json_t *accepted = NULL;
+        const char *place = json_string_value(json_object_get(rule->identity, "device"));
+        Device *device = place ? inventory_find(m->inventory, place) : NULL;
+        int r;
+
+        if (!place)
+                return fault_set_object(fault, -EINVAL, FAULT_INVALID_ARGUMENT, rule->id,
+                                        "rule '%s' records no device; only rules of MakeResource do", rule->name);
+        if (!device)
+                return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, place,
+                                        "there is no device at %s that could be taken in place of the recorded one", place);
+        r = identity_rule_body(m, device, &accepted, fault);
+        return r < 0 ? r : json_object_update(body, accepted) < 0 ? fault_oom(fault) : 0;
+}
+
+int manager_update_rule(Manager *m, const Caller *caller, Rule *rule, json_t *changes, json_t *options, OpDone done,
+                        void *userdata, Fault *fault) {
+        bool accept = false;
+        const JsonKey keys[] = { { "accept-identity", JSON_KEY_BOOL, &accept, 0, false }, { 0 } };
         _cleanup_(json_decrefp) json_t *body = rule_to_json(newest_rule(m, rule)), *stored = NULL;
         _cleanup_(rule_freep) Rule *next = NULL;
-        int r = check_writable(m, fault);
+        int r = json_parse_object(options, keys, "the options of Update", FAULT_UNKNOWN_OPTION, fault);
 
+        if (r >= 0)
+                r = check_writable(m, fault);
+        if (r >= 0 && accept)
+                r = accept_identity(m, rule, body, fault);
         if (r < 0)
                 return r;
         json_object_del(body, "group");
         if (json_object_get(changes, "where")) { /* an edited rule is the administrator's */
                 json_object_set_new(body, "origin", json_string("manual"));
                 json_object_set_new(body, "strength", json_string(""));
+                json_object_del(body, "identity");
         }
         if (!body || json_object_update(body, changes) < 0)
                 return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "the changes must be a dictionary");
         /* Conditions that stay as they are may be invalid by now. */
-        r = rule_from_json(rule->id, body, rule->group, rule->group->module, !json_object_get(changes, "where"), &next,
+        r = rule_from_json(rule->id, body, rule->group, rule->group->module, !json_object_get(changes, "where") && !accept, &next,
                            fault);
         if (r < 0)
                 return r;

@@ -8,6 +8,7 @@
 #include "excerpt.h"
 #include "lib/limits.h"
 #include "lib/parse.h"
+#include "lib/schema.h"
 
 char **strv_free(char **strv) {
         for (size_t i = 0; strv && strv[i]; i++)
@@ -232,6 +233,18 @@ static void list_names(const JsonKey *keys, char *buffer, size_t size) {
                 n += (size_t) snprintf(buffer + n, size - n, "%s%s", k == keys ? "" : ", ", k->name);
 }
 
+#define KEYS_MAX 64u
+
+static const char *nearest_key(const JsonKey *keys, const char *name) {
+        const char *names[KEYS_MAX + 1];
+        size_t n = 0;
+
+        for (; keys->name && n < KEYS_MAX; keys++)
+                names[n++] = keys->name;
+        names[n] = NULL;
+        return schema_nearest_name(names, name);
+}
+
 int json_parse_object(json_t *object, const JsonKey *keys, const char *what, FaultCode unknown, Fault *fault) {
         const char *name;
         json_t *value;
@@ -245,10 +258,12 @@ int json_parse_object(json_t *object, const JsonKey *keys, const char *what, Fau
                 while (key->name && !streq(key->name, name))
                         key++;
                 if (!key->name) {
+                        const char *nearest = nearest_key(keys, name);
                         char names[512], quoted[EXCERPT_SIZE];
                         list_names(keys, names, sizeof(names));
-                        return fault_set(fault, -EINVAL, unknown, "'%s' is not known for %s; known: %s",
-                                         excerpt(name, quoted), what, names[0] ? names : "none");
+                        return fault_set(fault, -EINVAL, unknown, "'%s' is not known for %s%s%s%s; known: %s",
+                                         excerpt(name, quoted), what, nearest ? ", did you mean '" : "",
+                                         strempty(nearest), nearest ? "'?" : "", names[0] ? names : "none");
                 }
                 int r = parse_key(key, value, what, fault);
                 if (r < 0)

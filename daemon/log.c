@@ -3,12 +3,15 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 
+#include "lib/limits.h"
 #include "lib/parse.h"
 #include "log-journal.h"
 
@@ -60,6 +63,65 @@ static struct {
         atomic_uint_least64_t unreported; /* of them, those that no entry has told of yet */
 } logger = { .fd = -EBADF, .max_level = LOG_INFO };
 
+/* Names of devices come from the hardware: nothing of them may steer a terminal or look like a second
+ * line. */
+static void clean_line(char *line) {
+        for (char *p = line; *p; p++)
+                if ((unsigned char) *p < 0x20 || *p == 0x7f)
+                        *p = ' ';
+}
+
+#define KEPT_LINE_MAX_BYTES 1024u
+
+typedef struct KeptLine {
+        uint64_t realtime_usec;
+        int priority;
+        char *message;
+} KeptLine;
+
+/* A ring; `n` counts all that were ever kept. */
+static struct {
+        pthread_mutex_t mutex;
+        KeptLine lines[LOG_KEPT_MAX];
+        uint64_t n;
+} kept = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static void keep_line(int priority, const char *message) {
+        char *copy = strndup(message, KEPT_LINE_MAX_BYTES);
+        struct timespec ts;
+        KeptLine *line;
+
+        if (!copy)
+                return;
+        clean_line(copy);
+        clock_gettime(CLOCK_REALTIME, &ts);
+        pthread_mutex_lock(&kept.mutex);
+        line = &kept.lines[kept.n++ % LOG_KEPT_MAX];
+        free(line->message);
+        *line = (KeptLine){ (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u, priority, copy };
+        pthread_mutex_unlock(&kept.mutex);
+}
+
+static void forget_lines(void) {
+        pthread_mutex_lock(&kept.mutex);
+        for (size_t i = 0; i < LOG_KEPT_MAX; i++) {
+                free(kept.lines[i].message);
+                kept.lines[i].message = NULL;
+        }
+        kept.n = 0;
+        pthread_mutex_unlock(&kept.mutex);
+}
+
+void log_each_kept(void (*each)(void *userdata, uint64_t realtime_usec, int priority, const char *message), void *userdata) {
+        pthread_mutex_lock(&kept.mutex);
+        for (uint64_t i = kept.n > LOG_KEPT_MAX ? kept.n - LOG_KEPT_MAX : 0; i < kept.n; i++) {
+                const KeptLine *line = &kept.lines[i % LOG_KEPT_MAX];
+
+                each(userdata, line->realtime_usec, line->priority, line->message);
+        }
+        pthread_mutex_unlock(&kept.mutex);
+}
+
 const char *log_event_id(LogEvent event) {
         return (int) event >= 0 && event < _LOG_EVENT_MAX ? events[event].id : NULL;
 }
@@ -109,6 +171,7 @@ void log_open_at(const char *identifier, int max_level, const char *journal_sock
 }
 
 void log_close(void) {
+        forget_lines();
         logger.fd = close_fd(logger.fd);
         logger.identifier = NULL;
 }
@@ -119,14 +182,6 @@ void log_set_max_level(int max_level) {
 
 uint64_t log_dropped(void) {
         return logger.dropped;
-}
-
-/* Names of devices come from the hardware: nothing of them may steer a terminal or look like a second
- * line. */
-static void clean_line(char *line) {
-        for (char *p = line; *p; p++)
-                if ((unsigned char) *p < 0x20 || *p == 0x7f)
-                        *p = ' ';
 }
 
 /* Whether the line went out. Standard error is shared with others, so that it cannot be made
@@ -195,6 +250,7 @@ void log_message(int priority, LogEvent event, const char *const *fields, const 
                 message[0] = '\0';
         va_end(arguments);
 
+        keep_line(priority, message);
         if (logger.fd >= 0)
                 r = send_to_journal(priority, event, fields, message);
         if (!logger.stderr_is_journal)

@@ -53,5 +53,7 @@ void log_set_max_level(int max_level);
 void log_message(int priority, LogEvent event, const char *const *fields, const char *format, ...) PRINTF_LIKE(4, 5);
 #define log_plain(priority, ...) log_message((priority), LOG_EVENT_NONE, NULL, __VA_ARGS__)
 #define log_fields(...) ((const char *const[]) { __VA_ARGS__, NULL })
+/* The last lines, oldest first, as they were sent: for a report. From the loop. */
+void log_each_kept(void (*each)(void *userdata, uint64_t realtime_usec, int priority, const char *message), void *userdata);
 /* Messages since log_open() that the journal did not get. */
 uint64_t log_dropped(void);

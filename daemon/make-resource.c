@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "identity.h"
 #include "json-util.h"
 #include "lib/limits.h"
 #include "log.h"
@@ -17,21 +18,15 @@
 
 /* `number`: the first that may be in its id; moved behind the one that is. */
 static int rule_for(Manager *m, Group *group, Device *device, size_t *number, Rule **ret, Fault *fault) {
-        _cleanup_(json_decrefp) json_t *identity = NULL, *body = NULL;
-        char id[ID_SIZE + 32], strength[64];
-        int r = policy_identify(m->policy, device, &identity, fault);
+        _cleanup_(json_decrefp) json_t *body = NULL;
+        char id[ID_SIZE + 32];
+        int r = identity_rule_body(m, device, &body, fault);
 
         if (r < 0)
                 return r;
-        snprintf(strength, sizeof(strength), "%s (%d)", strempty(json_string_value(json_object_get(identity, "kind"))),
-                 (int) json_integer_value(json_object_get(identity, "strength")));
         do
                 snprintf(id, sizeof(id), "%.*s-r%zu", (int) ID_MAX - 8, group->id, (*number)++);
         while (policy_find_rule(m->policy, id) || pending_reserves(m, id));
-        body = json_pack("{s:s, s:s, s:s, s:O}", "name", device->name, "origin", "auto", "strength", strength, "where",
-                         json_object_get(identity, "condition"));
-        if (!body)
-                return fault_oom(fault);
         return rule_from_json(id, body, group, device->module, false, ret, fault);
 }
 
@@ -299,15 +294,50 @@ static int making_new(Manager *m, Device *const *devices, const char *name, OpDo
         return 0;
 }
 
+/* What `type` makes of the places of these devices: the type is preset by the device that was named, and may be chosen where
+ * several types offer the same place. */
+static int offers_of_type(Device *const *devices, const char *type, Device ***ret, Fault *fault) {
+        _cleanup_free_ Device **offers = NULL;
+        size_t n = 0;
+
+        while (devices[n])
+                n++;
+        offers = calloc(n + 1, sizeof(Device *));
+        if (!offers)
+                return fault_oom(fault);
+        for (size_t i = 0; i < n; i++) {
+                char types[128] = "";
+
+                for (Device *offer = devices[i]->host->offers; offer; offer = offer->next_offer) {
+                        if (streq(offer->module->name, type))
+                                offers[i] = offer;
+                        if (strlen(types) + strlen(offer->module->name) + sizeof(", ") < sizeof(types))
+                                strcat(strcat(types, types[0] ? ", " : ""), offer->module->name);
+                }
+                if (!offers[i])
+                        return fault_set_object(fault, -EINVAL, FAULT_INVALID_VALUE, devices[i]->id,
+                                                "%s is not offered as type '%.16s'; it is as: %s",
+                                                devices[i]->host->sysname, type, types);
+        }
+        *ret = TAKE_PTR(offers);
+        return 0;
+}
+
 int manager_make_resource(Manager *m, const Caller *caller, Device *const *devices, const char *name, json_t *options,
                           OpDone done, void *userdata, Fault *fault) {
-        const JsonKey keys[] = { { 0 } };
+        _cleanup_free_ Device **offers = NULL;
+        _cleanup_free_ char *type = NULL;
+        const JsonKey keys[] = { { "type", JSON_KEY_STRING, &type, TYPE_NAME_MAX, false }, { 0 } };
         Making *making;
         int r = json_parse_object(options, keys, "the options of MakeResource", FAULT_UNKNOWN_OPTION, fault);
 
         if (r >= 0 && m->readiness == READINESS_LIMITED)
                 r = fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
                               strempty(store_health_reason(m->store)));
+        if (r >= 0 && type) {
+                r = offers_of_type(devices, type, &offers, fault);
+                devices = offers;
+        }
         if (r >= 0)
                 r = check_devices(devices, policy_find_group_by_name(m->policy, name), fault);
         if (r < 0)

@@ -4,6 +4,9 @@
 #include "guard.h"
 #include "doctor.h"
 #include "duration.h"
+#include "declarative.h"
+#include "history.h"
+#include "identity.h"
 #include "json-util.h"
 #include "log.h"
 #include "observe.h"
@@ -15,6 +18,7 @@
 #include "quarantine.h"
 #include "reconcile.h"
 #include "usage.h"
+#include "support-report.h"
 
 static const char *const object_kind_table[_OBJECT_MAX] = {
         [OBJECT_MANAGER] = "manager", [OBJECT_DEVICE] = "devices",         [OBJECT_GROUP] = "groups",
@@ -84,6 +88,7 @@ static void on_device_added(void *userdata, Device *device) {
                 m->events.added(m->events.userdata, OBJECT_DEVICE, device->id);
         policy_device_added(m->policy, device);
         look_at_protected(m, device);
+        identity_want(m, device);
         manager_kick(m);
 }
 
@@ -99,6 +104,7 @@ static void on_device_changed(void *userdata, Device *device, uint64_t fields) {
         observe_again(m, device);
         if (fields != 0 && protect_has(m->protect, device->module))
                 on_need_changed(m, device->host);
+        identity_want(m, device);
         manager_kick(m);
 }
 
@@ -197,7 +203,9 @@ static int open_parts(Manager *m, Fault *fault) {
         r = store_open(m->event, c->state_directory, c->runtime_directory, &m->store, fault);
         if (r < 0)
                 return r;
-        r = key_table_new(&m->keys);
+        r = history_new(m);
+        if (r >= 0)
+                r = key_table_new(&m->keys);
         if (r >= 0)
                 r = node_watcher_new(m->event, &m->nodes);
         if (r >= 0)
@@ -313,6 +321,8 @@ void manager_answer_waiting(Manager *m) {
         observe_free(m);
         doctor_answer(m);
         usages_answer(m);
+        applies_answer(m);
+        support_reports_answer(m);
         pendings_answer(m);
 }
 
@@ -328,9 +338,12 @@ Manager *manager_free(Manager *m) {
         usages_free(m);
         plans_free(m);
         operations_free(m);
+        history_free(m);
         m->store = store_close(m->store);
         durations_free(m);
         pendings_free(m);
+        applies_free(m);
+        support_reports_free(m);
         observe_free(m);
         doctor_free(m);
         jobs_free(m);

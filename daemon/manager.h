@@ -83,6 +83,9 @@ typedef struct Manager {
         sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
         struct Pending *pending; /* changes being written */
         struct Doctor *doctor;           /* what the last check of the host found, doctor.c */
+        struct Apply *applying;  /* documents under way, in order; declarative.c */
+        struct Report *reports;  /* support reports being written */
+        struct History *history; /* history.c */
         struct Observation *observation; /* slow fields being read, observe.c */
         struct QuarantineTable *quarantines; /* quarantine.c; NULL while there is none */
         struct Probe *probes;    /* looks at devices under way, probe.c */
@@ -121,17 +124,14 @@ int manager_remove_group(Manager *m, const Caller *caller, Group *group, json_t 
                          Fault *fault);
 int manager_add_rule(Manager *m, const Caller *caller, Group *group, const char *name, json_t *where, json_t *options,
                      OpDone done, void *userdata, Fault *fault);
-int manager_update_rule(Manager *m, const Caller *caller, Rule *rule, json_t *changes, OpDone done, void *userdata,
-                        Fault *fault);
+/* Options: accept-identity. */
+int manager_update_rule(Manager *m, const Caller *caller, Rule *rule, json_t *changes, json_t *options, OpDone done,
+                        void *userdata, Fault *fault);
 int manager_remove_rule(Manager *m, const Caller *caller, Rule *rule, OpDone done, void *userdata, Fault *fault);
 /* One rule a device with its strongest identity; makes the group when `group` names none and options say create. All or
  * nothing. `ret_rules` in done's id: ids joined by blanks. */
 int manager_make_resource(Manager *m, const Caller *caller, Device *const *devices, const char *group, json_t *options,
                           OpDone done, void *userdata, Fault *fault);
-/* {version, groups: […], rules: […]} and back: all or nothing, id "changed" or "unchanged". `dry_run`: only the differences. */
-json_t *manager_export(Manager *m);
-int manager_apply(Manager *m, const Caller *caller, const char *text, bool dry_run, OpDone done, void *userdata,
-                  json_t **ret_changes, Fault *fault);
 
 /* allocation-ops.c */
 /* Options: uuid, owner-uid, node-uid, node-gid, lifetime, holder, thick, wait, activate, plan (token). `done`: the

@@ -10,6 +10,8 @@
 
 #include "confirm.h"
 #include "guard.h"
+#include "history.h"
+#include "identity.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -341,6 +343,8 @@ static int keep_assignments(Operation *op, const AssignmentList *list) {
                 if (r < 0)
                         return fault_oom(&op->fault);
         }
+        if (identity_note_use(op->m, a) < 0)
+                return fault_oom(&op->fault);
         return split_plan(op) < 0 ? fault_oom(&op->fault) : 0;
 }
 
@@ -477,14 +481,31 @@ void manager_kick(Manager *m) {
                 sd_event_source_set_priority(m->kick, SD_EVENT_PRIORITY_IDLE);
 }
 
+/* That it was done is in the history also when the activation fails. */
+static void accept_identity(Operation *op) {
+        if (identity_accept_use(op->m, op->allocation, &op->accepted) < 0 || !op->accepted)
+                return;
+        history_note(op->m, &(HistoryEntry) {
+                .uid = op->uid,
+                .owner = op->allocation->owner,
+                .operation = "accept-identity",
+                .object = op->allocation->id,
+                .consumer = op->allocation->consumer,
+                .job = op->job->id,
+                .message = op->accepted,
+        });
+}
+
 int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *options, Job **ret, Fault *fault) {
         _cleanup_free_ char *token = NULL;
         _cleanup_(strv_freep) char **overrides = NULL;
         unsigned confirm = UINT_MAX;
+        bool accept = false;
         const JsonKey keys[] = {
                 { "plan", JSON_KEY_STRING, &token, 64, false },
                 { "confirm-timeout", JSON_KEY_UINT, &confirm, CONFIRM_MAX_SEC, false },
                 { "override", JSON_KEY_STRV, &overrides, 0, false },
+                { "accept-identity", JSON_KEY_BOOL, &accept, 0, false },
                 { 0 },
         };
         Operation *op;
@@ -510,6 +531,8 @@ int operation_activate(Manager *m, Allocation *allocation, uid_t uid, json_t *op
         op->confirm_sec = confirm;
         op->overrides = TAKE_PTR(overrides);
         op->job->on_cancel = on_cancel;
+        if (accept)
+                accept_identity(op);
         *ret = op->job;
         manager_kick(m);
         return 0;

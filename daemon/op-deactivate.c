@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "confirm.h"
+#include "identity.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -54,6 +55,19 @@ static void remove_allocation(Operation *op) {
         }
 }
 
+/* The operation, and with it the allocation, may be gone afterwards. */
+static void finish_given_back(Operation *op) {
+        Manager *m = op->m;
+        char id[UUID_TEXT_SIZE];
+        const Allocation *allocation;
+
+        memcpy(id, op->allocation->id, sizeof(id));
+        operation_finish(op);
+        allocation = manager_find_allocation(m, id);
+        if (allocation)
+                identity_complete_use(m, allocation);
+}
+
 static void on_cleared(Operation *op) {
         if (op->allocation->state == ALLOCATION_DEACTIVATING)
                 allocation_advance(op->m, op->allocation, EVENT_UNDONE);
@@ -61,7 +75,7 @@ static void on_cleared(Operation *op) {
         if (op->release && (op->fault.code == FAULT_NONE || op->giving_back))
                 remove_allocation(op);
         else
-                operation_finish(op);
+                finish_given_back(op);
 }
 
 static void on_undone(Operation *op) {

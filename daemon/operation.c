@@ -3,10 +3,10 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "duration.h"
 #include "guard.h"
+#include "history.h"
 #include "json-util.h"
 #include "log.h"
 #include "pending.h"
@@ -68,6 +68,7 @@ void operation_free(Operation *op) {
         json_decref(op->notes);
         json_decref(op->unsound);
         free(op->token);
+        free(op->accepted);
         free(op->bundle);
         free(op);
 }
@@ -75,13 +76,6 @@ void operation_free(Operation *op) {
 void operation_fail(Operation *op, const Fault *fault) {
         if (op->fault.code == FAULT_NONE)
                 fault_copy(&op->fault, fault);
-}
-
-static uint64_t now_realtime_usec(void) {
-        struct timespec ts;
-
-        clock_gettime(CLOCK_REALTIME, &ts);
-        return (uint64_t) ts.tv_sec * 1000000u + (uint64_t) ts.tv_nsec / 1000u;
 }
 
 /* Devices used last stay named in the request after a give-back. */
@@ -96,25 +90,23 @@ static json_t *devices_of(const Allocation *allocation) {
 
 static void write_history(Operation *op) {
         _cleanup_(json_decrefp) json_t *devices = devices_of(op->allocation);
-        uint64_t duration = now_monotonic_usec() - op->job->started_usec;
-        StoreTxn *txn = store_begin(op->m->store, STORE_STATE);
 
         if (op->fault.code == FAULT_NONE)
-                duration_note(op->m, op->job->operation, devices, op->job->objects[0] + strlen("devices/"), duration);
-        if (!txn)
-                return;
-        store_history(txn, &(HistoryRow) {
-                .time_usec = now_realtime_usec(),
+                duration_note(op->m, op->job->operation, devices, op->job->objects[0] + strlen("devices/"),
+                              now_monotonic_usec() - op->job->started_usec);
+        history_note(op->m, &(HistoryEntry) {
                 .uid = op->uid,
-                .verb = op->job->operation,
+                .owner = op->allocation ? op->allocation->owner : HISTORY_NO_OWNER,
+                .operation = op->job->operation,
                 .object = op->allocation ? op->allocation->id : op->job->objects[0] + strlen("devices/"),
                 .consumer = op->allocation ? op->allocation->consumer : "",
-                .result = op->fault.code == FAULT_NONE ? "done" : fault_code_to_string(op->fault.code),
-                .message = strempty(op->fault.message),
-                .duration_usec = duration,
+                .job = op->job->id,
+                .fault = &op->fault,
+                .message = op->accepted,
+                .started_usec = op->job->started_usec,
                 .devices = devices,
         });
-        store_commit(txn, NULL, NULL);
+        history_flush(op->m); /* the job's own changes were committed a moment ago; so is this */
 }
 
 static LogEvent log_event_of(const Operation *op) {

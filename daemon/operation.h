@@ -18,6 +18,7 @@ struct Operation {
         HostDevice **bundle;      /* of a device operation; NULL-terminated, owned */
         char **nodes;             /* device nodes of the allocation; owned */
         char *token;              /* of the plan the caller agreed to; NULL for none */
+        char *accepted;           /* which other devices the caller took in place of the recorded ones; NULL for none */
         char **overrides;         /* devices whose overridable blockers the caller accepts */
         bool evidence_asked;      /* what the host needs was asked for before devices are chosen */
         uint64_t evidence;        /* the guard's generation that the choice rests on */

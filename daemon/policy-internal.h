@@ -13,6 +13,13 @@ typedef struct TypeGroups {
         UT_hash_handle hh;
 } TypeGroups;
 
+/* Rules that record a device at one place; linked by next_at_place. */
+typedef struct PlaceRules {
+        char device[ID_SIZE];
+        Rule *first;
+        UT_hash_handle hh;
+} PlaceRules;
+
 struct Policy {
         Inventory *inventory;
         Loader *loader;
@@ -21,7 +28,12 @@ struct Policy {
         Group *groups;
         Rule *rules;
         TypeGroups *types;
+        PlaceRules *places; /* policy-place.c */
+        uint64_t edits;
         uint64_t round; /* of looking at one device */
 };
 
 void policy_want_slow(Policy *policy, Device *device);
+int policy_place_add(Policy *policy, Rule *rule);
+void policy_place_remove(Policy *policy, Rule *rule);
+void policy_places_free(Policy *policy);

@@ -49,6 +49,7 @@ Policy *policy_free(Policy *policy) {
         }
         HASH_ITER(hh, policy->types, type, next_type)
                 type_groups_free(policy, type);
+        policy_places_free(policy);
         free(policy->node);
         free(policy);
         return NULL;
@@ -89,6 +90,10 @@ Rule *policy_first_rule(Policy *policy) {
 
 size_t policy_count_groups(const Policy *policy) {
         return HASH_COUNT(policy->groups);
+}
+
+uint64_t policy_edits(const Policy *policy) {
+        return policy->edits;
 }
 
 size_t policy_count_rules(const Policy *policy) {
@@ -270,6 +275,7 @@ int policy_add_group(Policy *policy, Group *group) {
                         return r;
                 type->groups[type->n_groups++] = group;
         }
+        policy->edits++;
         HASH_ADD_STR(policy->groups, id, group);
         return 0;
 }
@@ -291,6 +297,9 @@ static int policy_append_rule(Policy *policy, Rule *rule) {
                 if (r < 0)
                         return r;
         }
+        if (policy_place_add(policy, rule) < 0)
+                return -ENOMEM;
+        policy->edits++;
         rule->next = NULL;
         if (group->matcher->last_rule)
                 group->matcher->last_rule->next = rule;
@@ -328,6 +337,7 @@ int policy_replace_group(Policy *policy, Group *group) {
         for (size_t i = 0; type && i < type->n_groups; i++)
                 if (type->groups[i] == old)
                         type->groups[i] = group;
+        policy->edits++;
         membership_move(old, group);
         group->rules = TAKE_PTR(old->rules);
         for (Rule *rule = group->rules; rule; rule = rule->next)
@@ -345,7 +355,9 @@ int policy_replace_group(Policy *policy, Group *group) {
 static void policy_unlink_rule(Policy *policy, Rule *rule) {
         Matcher *matcher = rule->group->matcher;
 
+        policy->edits++;
         *rule_link(rule->group, rule) = rule->next;
+        policy_place_remove(policy, rule);
         HASH_DEL(policy->rules, rule);
         if (matcher->last_rule != rule)
                 return;
@@ -363,6 +375,10 @@ int policy_replace_rule(Policy *policy, Rule *rule) {
         if (old->group != rule->group)
                 return -EINVAL;
 
+        if (policy_place_add(policy, rule) < 0)
+                return -ENOMEM;
+        policy_place_remove(policy, old);
+        policy->edits++;
         matcher = rule->group->matcher;
         *rule_link(rule->group, old) = rule;
         rule->next = old->next;
@@ -395,8 +411,11 @@ void policy_remove_group(Policy *policy, Group *group) {
                 membership_leave(group, device);
                 tell_membership(policy, device);
         }
-        for (Rule *rule = group->rules; rule; rule = rule->next)
+        for (Rule *rule = group->rules; rule; rule = rule->next) {
+                policy_place_remove(policy, rule);
                 HASH_DEL(policy->rules, rule);
+        }
+        policy->edits++;
         HASH_DEL(policy->groups, group);
         group_free(group);
 }

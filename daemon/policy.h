@@ -32,6 +32,8 @@ Rule *policy_find_rule(Policy *policy, const char *id);
 Rule *policy_first_rule(Policy *policy);
 size_t policy_count_groups(const Policy *policy);
 size_t policy_count_rules(const Policy *policy);
+/* Grows with every change of a group or a rule. */
+uint64_t policy_edits(const Policy *policy);
 
 /* Take ownership and match. -EEXIST when the id is taken. */
 int policy_add_group(Policy *policy, Group *group);
@@ -46,6 +48,9 @@ void policy_remove_group(Policy *policy, Group *group); /* its rules too */
 void policy_device_added(Policy *policy, Device *device);
 void policy_device_changed(Policy *policy, Device *device, uint64_t fields);
 void policy_device_removed(Policy *policy, Device *device);
+
+/* The rules that record what stood at the place of this device, linked by next_at_place; NULL for none. */
+Rule *policy_rules_at(Policy *policy, const char *device);
 
 /* What a rule fits, in order of place: new memory. */
 int policy_rule_devices(Policy *policy, const Rule *rule, Device ***ret, size_t *ret_n);

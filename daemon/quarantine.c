@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "history.h"
 #include "lib/parse.h"
 #include "log.h"
 #include "observe.h"
@@ -229,15 +230,14 @@ static json_t *body_of(Manager *m, const QuarantineSpec *spec) {
                          identities_of(m, spec->device));
 }
 
-static void put_history(StoreTxn *txn, const char *verb, const char *device, const char *consumer, uid_t uid,
+static void put_history(Manager *m, StoreTxn *txn, const char *verb, const char *device, const char *consumer, uid_t uid,
                         const char *message) {
-        store_history(txn, &(HistoryRow) {
-                .time_usec = now_realtime_usec(),
+        history_put(m, txn, &(HistoryEntry) {
                 .uid = uid,
-                .verb = verb,
+                .owner = HISTORY_NO_OWNER,
+                .operation = verb,
                 .object = device,
                 .consumer = consumer,
-                .result = "done",
                 .message = message,
         });
 }
@@ -248,7 +248,7 @@ int quarantine_store(Manager *m, StoreTxn *txn, const QuarantineSpec *spec) {
         if (!body)
                 return -ENOMEM;
         store_put(txn, TABLE_QUARANTINE, spec->device, NULL, body);
-        put_history(txn, "quarantine", spec->device, spec->allocation ? spec->allocation->consumer : "", spec->uid,
+        put_history(m, txn, "quarantine", spec->device, spec->allocation ? spec->allocation->consumer : "", spec->uid,
                     spec->reason);
         return 0;
 }
@@ -327,7 +327,7 @@ static StoreTxn *begin_clear(Manager *m, const char *id, uid_t uid, const char *
 
         if (txn) {
                 store_remove(txn, TABLE_QUARANTINE, id);
-                put_history(txn, "clear-quarantine", id, "", uid, message);
+                put_history(m, txn, "clear-quarantine", id, "", uid, message);
         }
         return txn;
 }

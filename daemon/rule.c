@@ -5,6 +5,7 @@
 
 #include "excerpt.h"
 #include "group.h"
+#include "identity.h"
 #include "json-util.h"
 #include "lib/limits.h"
 
@@ -26,6 +27,7 @@ Rule *rule_free(Rule *rule) {
         conditions_free(rule->where);
         free(rule->origin);
         free(rule->strength);
+        json_decref(rule->identity);
         free(rule->invalid);
         free(rule);
         return NULL;
@@ -104,7 +106,7 @@ int rule_from_json(const char *id, json_t *body, Group *group, const Module *mod
                    Fault *fault) {
         _cleanup_(rule_freep) Rule *rule = calloc(1, sizeof(Rule));
         _cleanup_free_ char *group_id = NULL, *action = NULL;
-        json_t *where = NULL;
+        json_t *where = NULL, *identity = NULL;
         int r;
 
         if (!rule)
@@ -126,6 +128,7 @@ int rule_from_json(const char *id, json_t *body, Group *group, const Module *mod
                                       { "where", JSON_KEY_ANY, &where, .required = true },
                                       { "origin", JSON_KEY_STRING, &rule->origin, NAME_MAX_BYTES },
                                       { "strength", JSON_KEY_STRING, &rule->strength, NAME_MAX_BYTES },
+                                      { "identity", JSON_KEY_OBJECT, &identity },
                                       { NULL },
                               },
                               "a rule", FAULT_UNKNOWN_OPTION, fault);
@@ -138,17 +141,21 @@ int rule_from_json(const char *id, json_t *body, Group *group, const Module *mod
         if (r < 0)
                 return r;
         r = set_conditions(rule, where, module && module->descriptor ? module : NULL, stored, fault);
+        if (r >= 0 && identity)
+                r = identity_check_body(identity, fault);
         if (r < 0)
                 return r;
+        if (identity && !(rule->identity = json_deep_copy(identity)))
+                return fault_oom(fault);
         *ret = TAKE_PTR(rule);
         return 0;
 }
 
 json_t *rule_to_json(const Rule *rule) {
-        return json_pack("{ss ss sb ss ss so ss ss}", "name", rule->name, "group", rule->group->id,
+        return json_pack("{ss ss sb ss ss so ss ss sO*}", "name", rule->name, "group", rule->group->id,
                          "enabled", (int) rule->enabled, "action", rule_action_to_string(rule->action),
                          "node-filter", rule->node_filter, "where", conditions_to_json(rule->where),
-                         "origin", rule->origin, "strength", rule->strength);
+                         "origin", rule->origin, "strength", rule->strength, "identity", rule->identity);
 }
 
 bool rule_applies(const Rule *rule, const char *node) {

@@ -23,12 +23,15 @@ typedef struct Rule {
         ConditionList *where;
         char *origin;      /* "auto" (make resource) or "manual" */
         char *strength;    /* of the identity that an auto rule uses: "serial (100)"; "" for manual ones */
+        json_t *identity;  /* what a rule of MakeResource was made of (identity.h); NULL for manual ones */
         char *invalid;     /* why it matches nothing: its field is gone; NULL when valid */
         struct Rule *next; /* of the same group, in order of creation */
+        struct Rule *next_at_place; /* maintained by policy-place.c */
         UT_hash_handle hh; /* in the policy, by id */
 } Rule;
 
-/* Body: {name, group, enabled, action, node-filter, where: [[f, op, v]…] or text, origin, strength}.
+/* Body: {name, group, enabled, action, node-filter, where: [[f, op, v]…] or text, origin, strength,
+ * identity}.
  * Unknown keys are refused. When loading (`stored`) a rule that is no longer valid is kept as invalid with
  * the reason. */
 int rule_from_json(const char *id, json_t *body, Group *group, const Module *module, bool stored, Rule **ret,

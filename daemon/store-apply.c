@@ -182,19 +182,22 @@ static int apply_history(StoreFile *file, const StoreOp *op, Fault *fault) {
 
         r = store_file_statement(
                 file, STATEMENT_HISTORY,
-                "INSERT INTO history (verb, object, consumer, result, message, devices, time_usec, uid,"
-                " duration_usec) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO history (verb, object, consumer, result, message, job, boot, run, devices,"
+                " time_usec, uid, duration_usec, owner)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
                 &statement);
         for (size_t i = 0; r == SQLITE_OK && i < ELEMENTSOF(op->texts); i++)
                 r = bind_text(statement, (int) i + 1, op->texts[i]);
         if (r == SQLITE_OK)
-                r = bind_text(statement, 6, op->body);
+                r = bind_text(statement, 9, op->body);
         if (r == SQLITE_OK)
-                r = sqlite3_bind_int64(statement, 7, as_integer(op->row.time_usec));
+                r = sqlite3_bind_int64(statement, 10, as_integer(op->row.time_usec));
         if (r == SQLITE_OK)
-                r = sqlite3_bind_int64(statement, 8, op->row.uid);
+                r = sqlite3_bind_int64(statement, 11, op->row.uid);
         if (r == SQLITE_OK)
-                r = sqlite3_bind_int64(statement, 9, as_integer(op->row.duration_usec));
+                r = sqlite3_bind_int64(statement, 12, as_integer(op->row.duration_usec));
+        if (r == SQLITE_OK && op->row.owner != UINT32_MAX)
+                r = sqlite3_bind_int64(statement, 13, op->row.owner);
         r = complete(file, statement, r, "write the history", fault);
         if (r < 0)
                 return r;

@@ -22,6 +22,8 @@ void history_request_free(HistoryRequest *history) {
                 return;
         free(history->object);
         free(history->consumer);
+        free(history->operation);
+        free(history->result);
         json_decref(history->rows);
         fault_done(&history->request.fault);
         free(history);
@@ -93,14 +95,15 @@ static json_t *row_to_json(sqlite3_stmt *statement) {
         const char *devices = column(statement, 8);
         json_t *list = devices ? json_loads(devices, 0, NULL) : NULL;
 
-        return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:o}", "time",
+        return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:s, s:s, s:s}", "time",
                          (json_int_t) sqlite3_column_int64(statement, 0), "uid",
-                         (json_int_t) sqlite3_column_int64(statement, 1), "verb",
+                         (json_int_t) sqlite3_column_int64(statement, 1), "operation",
                          strempty(column(statement, 2)), "object", strempty(column(statement, 3)),
                          "consumer", strempty(column(statement, 4)), "result",
                          strempty(column(statement, 5)), "message", strempty(column(statement, 6)),
                          "duration", (json_int_t) sqlite3_column_int64(statement, 7), "devices",
-                         list ?: json_array());
+                         list ?: json_array(), "job", strempty(column(statement, 9)), "boot",
+                         strempty(column(statement, 10)), "run", strempty(column(statement, 11)));
 }
 
 static int bind_optional(sqlite3_stmt *statement, int index, const char *text) {
@@ -120,16 +123,26 @@ static int bind_filter(sqlite3_stmt *statement, const HistoryRequest *history) {
                 r = sqlite3_bind_int64(statement, 4, (sqlite3_int64) history->since_usec);
         if (r == SQLITE_OK)
                 r = sqlite3_bind_int64(statement, 5, history->limit);
+        if (r == SQLITE_OK)
+                r = bind_optional(statement, 6, history->operation);
+        if (r == SQLITE_OK)
+                r = bind_optional(statement, 7, history->result);
+        if (r == SQLITE_OK)
+                r = sqlite3_bind_int64(statement, 8, (sqlite3_int64) history->until_usec);
+        if (r == SQLITE_OK && history->only != UINT32_MAX)
+                r = sqlite3_bind_int64(statement, 9, history->only);
         return r;
 }
 
 /* The bound on rows keeps this within milliseconds; no index has to be written with every row. */
 static int read_history(StoreFile *file, HistoryRequest *history, Fault *fault) {
         static const char sql[] = "SELECT time_usec, uid, verb, object, consumer, result, message, "
-                                  "duration_usec, devices FROM history"
+                                  "duration_usec, devices, job, boot, run FROM history"
                                   " WHERE (?1 IS NULL OR object = ?1) AND (?2 IS NULL OR consumer = ?2) AND "
                                   "(?3 IS NULL OR uid = ?3)"
-                                  " AND time_usec >= ?4 ORDER BY id DESC LIMIT ?5";
+                                  " AND (?6 IS NULL OR verb = ?6) AND (?7 IS NULL OR result = ?7)"
+                                  " AND (?9 IS NULL OR uid = ?9 OR owner = ?9)"
+                                  " AND time_usec >= ?4 AND time_usec < ?8 ORDER BY id DESC LIMIT ?5";
         sqlite3_stmt *statement = NULL;
         int r, q = 0;
 

@@ -25,10 +25,11 @@ void load_request_done(LoadRequest *load);
 /* REQUEST_HISTORY */
 typedef struct HistoryRequest {
         StoreRequest request;
-        char *object, *consumer; /* NULL: any */
+        char *object, *consumer, *operation, *result; /* NULL: any */
         bool has_uid;
         unsigned uid;
-        uint64_t since_usec;
+        uint64_t since_usec, until_usec;
+        uint32_t only; /* UINT32_MAX: everybody's */
         unsigned limit;
         json_t *rows;
         StoreRows done;

@@ -40,6 +40,14 @@ static const StoreMigration migrations[] = {
                 " message TEXT NOT NULL, duration_usec INTEGER NOT NULL, devices TEXT) STRICT;",
         },
         {
+                /* Numbers of jobs begin anew with each run of the service. An owner sees what others did. */
+                STORE_STATE, 2,
+                "ALTER TABLE history ADD COLUMN job TEXT NOT NULL DEFAULT '';"
+                "ALTER TABLE history ADD COLUMN boot TEXT NOT NULL DEFAULT '';"
+                "ALTER TABLE history ADD COLUMN run TEXT NOT NULL DEFAULT '';"
+                "ALTER TABLE history ADD COLUMN owner INTEGER;",
+        },
+        {
                 STORE_RUNTIME, 1,
                 META
                 RECORDS("progress")

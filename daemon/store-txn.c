@@ -163,13 +163,15 @@ static void make_valid(char *text) {
 }
 
 void store_history(StoreTxn *txn, const HistoryRow *row) {
-        const char *const texts[] = { row->verb, row->object, row->consumer, row->result, row->message };
+        const char *const texts[] = { row->operation, row->object, row->consumer, row->result,
+                                      row->message,   row->job,    row->boot,     row->run };
         StoreOp *op = add_state_op(txn, OP_HISTORY);
 
         if (!op)
                 return;
         op->row = (HistoryRow){ .time_usec = row->time_usec,
                                 .uid = row->uid,
+                                .owner = row->owner,
                                 .duration_usec = row->duration_usec };
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 copy_text(txn, strempty(texts[i]), &op->texts[i]);

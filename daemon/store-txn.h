@@ -43,7 +43,7 @@ typedef struct StoreOp {
         char *owner;    /* OP_CLAIM, OP_UNCLAIM: the allocation */
         char *body;     /* JSON; OP_HISTORY: the devices */
         HistoryRow row; /* OP_HISTORY: the numbers */
-        char *texts[5]; /* OP_HISTORY: verb, object, consumer, result, message */
+        char *texts[8]; /* OP_HISTORY: operation, object, consumer, result, message, job, boot, run */
 } StoreOp;
 
 struct StoreTxn {

@@ -254,12 +254,15 @@ int store_acknowledge(Store *store, StoreDone done, void *userdata) {
         return store_commit(txn, done, userdata);
 }
 
-int store_query_history(Store *store, json_t *filter, StoreRows done, void *userdata, Fault *fault) {
+int store_query_history(Store *store, json_t *filter, uint32_t only, StoreRows done, void *userdata, Fault *fault) {
         HistoryRequest *history = calloc(1, sizeof(*history));
         const JsonKey keys[] = {
                 { "object", JSON_KEY_STRING, history ? &history->object : NULL },
                 { "consumer", JSON_KEY_STRING, history ? &history->consumer : NULL },
                 { "uid", JSON_KEY_UINT, history ? &history->uid : NULL },
+                { "operation", JSON_KEY_STRING, history ? &history->operation : NULL },
+                { "result", JSON_KEY_STRING, history ? &history->result : NULL },
+                { "until", JSON_KEY_UINT64, history ? &history->until_usec : NULL, .max = INT64_MAX },
                 { "since", JSON_KEY_UINT64, history ? &history->since_usec : NULL, .max = INT64_MAX },
                 { "limit", JSON_KEY_UINT, history ? &history->limit : NULL, .max = HISTORY_MAX },
                 {},
@@ -271,6 +274,8 @@ int store_query_history(Store *store, json_t *filter, StoreRows done, void *user
 
         history->request.kind = REQUEST_HISTORY;
         history->limit = PAGE_DEFAULT;
+        history->until_usec = INT64_MAX;
+        history->only = only;
         history->done = done;
         history->userdata = userdata;
         history->has_uid = json_object_get(filter, "uid") != NULL;

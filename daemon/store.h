@@ -83,9 +83,12 @@ int store_load_claims(Store *store,
 typedef struct HistoryRow {
         uint64_t time_usec; /* CLOCK_REALTIME */
         uint32_t uid;
-        const char *verb;   /* "allocate", "activate" … */
+        uint32_t owner;     /* of the allocation; UINT32_MAX for none */
+        const char *operation; /* "allocate", "activate" … */
         const char *object; /* id */
         const char *consumer;
+        const char *job;    /* its number; NULL for none */
+        const char *boot, *run; /* of the host and of the service */
         const char *result; /* "done" or the error's word */
         const char *message;
         uint64_t duration_usec;
@@ -104,10 +107,12 @@ int store_commit(StoreTxn *txn, StoreDone done, void *userdata);
 /* Damage is remembered in the new file until this: an administrator knows that allocations may be
  * missing. */
 int store_acknowledge(Store *store, StoreDone done, void *userdata);
-/* Asks for the history on the store thread: rows as [{time, uid, verb, object, consumer, result, message,
- * duration, devices}…], newest first. `filter`: {object?, consumer?, uid?, since?, limit?}; `since` in
- * microseconds as in the rows, `limit` 100 unless given, HISTORY_MAX at most. */
+/* Asks for the history on the store thread: rows as [{time, uid, operation, object, consumer, job, boot,
+ * run, result, message, duration, devices}…], newest first. `filter`: {object?, consumer?, uid?, operation?,
+ * result?, since?, until?, limit?}; `since` and `until` (not included) in
+ * microseconds as in the rows, `limit` 100 unless given, HISTORY_MAX at most. `only`: rows of this user and of
+ * the allocations that belong to it; UINT32_MAX for all. */
 typedef void (*StoreRows)(void *userdata, int result, json_t *rows, const Fault *fault);
-int store_query_history(Store *store, json_t *filter, StoreRows done, void *userdata, Fault *fault);
+int store_query_history(Store *store, json_t *filter, uint32_t only, StoreRows done, void *userdata, Fault *fault);
 /* Waits until everything submitted so far is committed; for the end of the service only. */
 void store_flush(Store *store);

@@ -32,6 +32,9 @@
 #define MANAGED_OBJECTS_MAX 2000u           /* beyond it GetManagedObjects answers TooManyObjects */
 #define MANAGED_BYTES_MAX (8u * 1024 * 1024) /* the same for what allocations, and what groups, add to it; roughly */
 #define HISTORY_MAX 10000u                  /* rows kept */
+#define HISTORY_DELAY_USEC 100000u          /* rows that no job waits for are written together */
+#define HISTORY_REFUSALS_MAX 20u            /* refused calls of one user that are kept, in that many seconds */
+#define HISTORY_REFUSALS_SEC 60u
 #define CHECKS_ASKED_PER_UID_MAX 16u        /* of polkit at a time: a bus lets one sender have 128 calls open */
 #define CHECKS_WAITING_PER_UID_MAX 256u     /* behind them */
 #define JOBS_MAX 4096u
@@ -59,4 +62,9 @@
 #define MONITOR_BUFFER_BYTES (32 * 1024 * 1024) /* device events that wait in the kernel */
 #define MONITOR_BATCH_MAX 64u               /* device events taken in one turn of the loop */
 #define SETTLE_LATEST_USEC 20000u           /* while more device events come in, those before wait no longer */
+#define APPLY_SLICE_USEC 5000u              /* the same for a document that is applied */
+#define APPLIES_MAX 16u                     /* documents that wait to be applied */
+#define REPORT_SLICE_USEC 5000u             /* and for a support report */
+#define REPORTS_MAX 4u                      /* of them at a time */
+#define LOG_KEPT_MAX 256u                   /* lines of the log kept for it */
 #define SCAN_SLICE_USEC 2000u               /* a rescan holds the loop no longer than that at a time */

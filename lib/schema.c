@@ -193,6 +193,19 @@ const char *schema_nearest_setting(const PtSetting *settings, const char *name) 
         return nearest;
 }
 
+const char *schema_nearest_name(const char *const *names, const char *name) {
+        const char *nearest = NULL;
+        size_t distance;
+
+        if (!name)
+                return NULL;
+
+        distance = strlen(name) / 3 + 1;
+        for (; *names; names++)
+                take_nearer(name, *names, &distance, &nearest);
+        return nearest;
+}
+
 #define REFUSE(fault, ...) fault_set((fault), -EINVAL, FAULT_INVALID_ARGUMENT, __VA_ARGS__)
 
 /* What fields and settings have in common. */

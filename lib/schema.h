@@ -19,6 +19,7 @@ int schema_default(const PtSetting *setting, PtValue *ret);
 /* The known name nearest to a misspelt one (edit distance at most a third of its length), or NULL. */
 const char *schema_nearest_field(const PtField *fields, const char *name);
 const char *schema_nearest_setting(const PtSetting *settings, const char *name);
+const char *schema_nearest_name(const char *const *names, const char *name); /* of a list that ends with NULL */
 /* Checks the tables of a module: names kebab-case and unique, types known, defaults valid, documentation
  * there. */
 int schema_check_tables(const PtField *fields, const PtSetting *settings, Fault *fault);

@@ -192,10 +192,13 @@ def owners_act_and_others_do_not():
         service.user('carol').must(allocation, 'Activate')
         root.must(allocation, 'Deactivate')
 
-        # The history is everybody's own.
-        equal({r['uid'] for r in carol.Manager.History({})}, {USERS['carol']}, 'rows of carol')
-        equal(alice.Manager.History({}), [], 'rows of alice')
+        # The history is everybody's own, and that of one's allocations whoever did it.
+        equal({(r['uid'], r['object']) for r in carol.Manager.History({}) if r['uid'] == 0}, {(0, allocation.rsplit('/')[-1].replace('_', '-'))},
+              'rows of others that carol sees')
+        equal(alice.Manager.History({}), [], 'rows of alice: who has to be asked for a password was not refused yet')
         equal(alice.Manager.History({'uid': USERS['carol']}), [], 'rows of another')
+        with raises(ASK, 'allocate-any', whole=True):
+            alice.Manager.History({'all': True})
         equal({r['uid'] for r in root.Manager.History({})}, {0, USERS['carol']}, 'rows of all')
 
 
@@ -226,7 +229,7 @@ def naming_others_needs_a_right():
         node = os.stat(f'/dev/vfio/{carol.Device(device_path(NIC)).IommuGroup}')
         equal((node.st_uid, node.st_gid), (USERS['alice'], 61100), 'owner of the node')
         service.user('bob').must(allocation, 'Release')
-        equal({r['uid'] for r in carol.Manager.History({})}, {USERS['bob'], USERS['carol']}, 'history with the right')
+        equal({r['uid'] for r in carol.Manager.History({})}, {0, USERS['bob'], USERS['carol']}, 'history with the right')
 
 
 @test()
@@ -331,7 +334,7 @@ def a_person_is_asked_only_when_the_caller_allows_it():
             pending.wait()
         agent.answer = 'yes'
         pending = alice.start(ROOT, f'{NAME}.Manager', 'Apply',
-                              GLib.Variant('(sa{sv})', ('{"version": 1, "groups": [], "rules": []}', {'dry-run': GLib.Variant('b', True)})),
+                              GLib.Variant('(sa{sv})', ('{"version": 1, "groups": [], "rules": []}', {'dry-run': GLib.Variant('b', True), 'prune': GLib.Variant('b', True)})),
                               interactive=True)
         with raises('GroupInUse'):
             pending.wait()

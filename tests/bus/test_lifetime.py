@@ -74,7 +74,7 @@ def a_bus_name_holds():
         other.close()
         until(lambda: gone(root, others), 'the end of the other')
         equal(root.Allocation(kept).State, 'claimed', 'a persistent one has no holder')
-        rows = {(r['verb'], r['consumer']) for r in root.Manager.History({})}
+        rows = {(r['operation'], r['consumer']) for r in root.Manager.History({})}
         contains(rows, ('release', 'own'), 'history')
 
 

@@ -300,8 +300,15 @@ def an_allocation_lives():
         equal(root.Group(group).Allocations, [], 'Allocations of the group at the end')
 
         rows = root.Manager.History({})
-        equal([(r['verb'], r['result'], r['consumer'], r['uid']) for r in rows if r['verb'] != 'allocate'],
-              [('release', 'done', 'vm-7', 0), ('deactivate', 'done', 'vm-7', 0), ('activate', 'done', 'vm-7', 0)], 'history')
+        equal([(r['operation'], r['result'], r['consumer'], r['uid']) for r in rows if r['operation'] != 'allocate'],
+              [('release', 'done', 'vm-7', 0), ('deactivate', 'WrongState', 'vm-7', 0), ('deactivate', 'done', 'vm-7', 0),
+               ('activate', 'done', 'vm-7', 0), ('remove-group', 'GroupInUse', '', 0), ('make-resource', 'done', '', 0)],
+              'history')
+        equal([r['operation'] for r in root.Manager.History({'result': 'GroupInUse'})], ['remove-group'], 'by result')
+        equal(len(root.Manager.History({'operation': 'activate', 'object': rows[0]['object']})), 1, 'by operation and object')
+        equal(root.Manager.History({'until': rows[-1]['time']}), [], 'before all')
+        check(all(len(r['boot']) == 32 and len(r['run']) == 32 for r in rows), 'boot and run')
+        equal({r['job'] != '' for r in rows if r['operation'] == 'release'}, {True}, 'the job of a release')
         equal(root.Manager.History({'consumer': 'somebody'}), [], 'filtered history')
         root.Group(group).Remove({})
 
@@ -393,10 +400,14 @@ def documents_go_out_and_in():
 
         def changes(result):
             return sorted((c['action'], c['kind'], c['id']) for c in result)
-        equal(changes(root.Manager.Apply(new, {'dry-run': True})), expected, 'dry run')
-        equal(root.Manager.GetGroup('empty'), f'{ROOT}/groups/empty', 'a dry run does nothing')
+        before = root.Manager.Export({})
+        equal(changes(root.Manager.Apply(new, {'dry-run': True})), [e for e in expected if e[0] != 'remove'], 'without prune')
+        equal(changes(root.Manager.Apply(new, {'dry-run': True, 'prune': True})), expected, 'dry run')
+        equal(root.Manager.Export({}), before, 'a dry run does nothing')
         root.subscribe()
-        equal(changes(root.Manager.Apply(new, {})), expected, 'changes')
+        result = root.Manager.Apply(new, {'prune': True})
+        equal(changes(result), expected, 'changes')
+        equal([(d['key'], d['to']) for c in result if c['kind'] == 'rule' for d in c['differences']], [('name', 'renamed')], 'diff')
         root.wait_signal('InterfacesAdded', where=lambda a: a[0] == f'{ROOT}/groups/other')
         root.wait_signal('InterfacesRemoved', where=lambda a: a[0] == f'{ROOT}/groups/empty')
         with raises('UnknownGroup'):
@@ -406,7 +417,14 @@ def documents_go_out_and_in():
 
         root.Manager.Allocate('vm', [{'group': 'nics'}], {})
         with raises('GroupInUse'):
-            root.Manager.Apply('{"version": 1, "groups": [], "rules": []}', {})
+            root.Manager.Apply('{"version": 1, "groups": [], "rules": []}', {'prune': True})
+        equal(root.Manager.Apply('{"version": 1, "groups": [], "rules": []}', {}), [], 'what is not named stays')
+        with raises('UnknownOption', "/groups/0/choise (line 1, column"):
+            root.Manager.Apply(new.replace('"choice"', '"choise"', 1), {})
+        with raises('UnknownOption', "did you mean 'choice'?"):
+            root.Manager.Apply(new.replace('"choice"', '"choise"', 1), {})
+        with raises('UnknownOption', "/rulse (line 1, column"):
+            root.Manager.Apply(new.replace('"rules"', '"rulse"', 1), {})
         for bad, word in (('', 'InvalidArgument'), ('[]', 'InvalidArgument'), ('{}', 'InvalidArgument'), ('{"version": 2, "groups": [],'
                           '"rules": []}', 'InvalidValue'), (new.replace('"choice"', '"choise"', 1), 'UnknownOption'),
                           (new.replace('"group": "nics"', '"group": "none"'), 'UnknownGroup'),

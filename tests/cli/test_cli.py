@@ -681,10 +681,12 @@ def export_and_apply(s):
     changed['rules'] = [rule for rule in changed['rules'] if rule['group'] != 'disks']
     changed['groups'] = [group for group in changed['groups'] if group['id'] != 'disks']
     text = json.dumps(changed)
-    contains(s.ctl('apply', '-', '--dry-run', input=text), 'would update group gpus')
-    equal(s.run('apply', '-', '-n', '--changed-exit-code', input=text).returncode, 2)
-    equal(s.run('apply', '-', '--changed-exit-code=9', input=text).returncode, 9)
-    equal(s.run('apply', '-', '--changed-exit-code=9', input=text).returncode, 0, 'a second time')
+    contains(s.ctl('apply', '-', '--dry-run', '--prune', input=text), '~ would update group gpus')
+    contains(s.ctl('apply', '-', '-n', '--prune', input=text), '- would remove group disks')
+    contains(s.ctl('apply', '-', '-n', '--prune', input=text), 'description: "" -> changed')
+    equal(s.run('apply', '-', '-n', '--prune', '--changed-exit-code', input=text).returncode, 2)
+    equal(s.run('apply', '-', '--prune', '--changed-exit-code=9', input=text).returncode, 9)
+    equal(s.run('apply', '-', '--prune', '--changed-exit-code=9', input=text).returncode, 0, 'a second time')
     contains(s.ctl('group', 'show', 'disks', status=NOT_FOUND), 'UnknownGroup')
     s.ctl('apply', path)
     contains(s.ctl('group', 'show', 'disks'), 'disks')
@@ -697,7 +699,7 @@ def export_and_apply(s):
 @test()
 def history_of_one_consumer(s):
     rows = s.json('history', '--consumer=vm1')
-    equal([row['verb'] for row in rows][::-1], ['activate', 'deactivate', 'release'])
+    equal([row['operation'] for row in rows][::-1], ['activate', 'deactivate', 'release'])
     equal(rows[0]['user'], 'root')
     equal(len(s.json('history', '--limit=2')), 2)
     equal(s.json('history', '--since=1h', '--consumer=nobody'), [])

@@ -73,6 +73,52 @@ def plug(slot):
     wait_until(lambda: (SYS / slot).exists(), 20, f"{slot} to appear")
 
 
+def rewrite(slot, name, text):
+    """Another content for an attribute of the simulated host, which may share its file with other devices."""
+    path = SYS / slot / name
+    path.unlink()
+    path.write_text(text)
+
+
+def gone(slot):
+    unplug(slot)
+    wait_until(lambda: not (SYS / slot).exists(), 60, f"{slot} to be gone")
+
+
+def exchange(one, two):
+    """Two cards of one model change places, while nobody looks."""
+    if IN_VM:
+        addresses = [next((SYS / slot).glob("net/*/address")).read_text().strip() for slot in (one, two)]
+        gone(one)
+        gone(two)
+        for slot, address in ((one, addresses[1]), (two, addresses[0])):
+            subprocess.run(["vm-hmp", "device_add", f"{VM_DEVICES[slot][1]},mac={address}"], check=True)
+        for slot in (one, two):
+            wait_until(lambda slot=slot: (SYS / slot / "driver").exists(), 30, f"{slot} to appear")
+        return
+    contents = [(SYS / slot / "config").read_bytes() for slot in (one, two)]
+    for slot, content in ((one, contents[1]), (two, contents[0])):
+        with open(SYS / slot / "config", "r+b") as config:
+            config.write(content)
+
+
+def other_model(slot):
+    """Somebody puts a card of another model in. Returns what puts the old one back."""
+    if IN_VM:
+        old, new = VM_DEVICES[slot], "e1000e,id={},bus=rp{},mac=52:54:00:00:09:09"
+        gone(slot)
+        subprocess.run(["vm-hmp", "device_add", new.format(old[0], slot[6])], check=True)
+        wait_until((SYS / slot / "driver").exists, 30, f"{slot} to appear")
+
+        def back():
+            gone(slot)
+            plug(slot)
+        return back
+    before = (SYS / slot / "device").read_text()
+    rewrite(slot, "device", "0x0011\n")
+    return lambda: rewrite(slot, "device", before)
+
+
 class Holder:
     """Somebody who has the device open: a VFIO client in the VM, an open node on the simulated host."""
 

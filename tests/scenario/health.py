@@ -40,7 +40,7 @@ def clear(client, slot):
 
 def verbs(client, slot):
     name = client.device(slot).rsplit("/", 1)[1].replace("_", "-")
-    return [str(row["verb"]) for row in client.history(object=name)]
+    return [str(row["operation"]) for row in client.history(object=name)]
 
 
 def sound(service):

@@ -129,7 +129,7 @@ int rig_history(StoreRig *rig, json_t *filter) {
         int r;
 
         fault_done(&rig->fault);
-        r = store_query_history(rig->store, filter, take_rows, rig, &rig->fault);
+        r = store_query_history(rig->store, filter, UINT32_MAX, take_rows, rig, &rig->fault);
         json_decref(filter);
         if (r < 0)
                 return r;

@@ -364,7 +364,11 @@ static void add_history(StoreRig *rig, uint64_t time, uint32_t uid, const char *
         store_history(txn, &(HistoryRow){
                                    .time_usec = time,
                                    .uid = uid,
-                                   .verb = "activate",
+                                   .owner = 1001,
+                                   .operation = uid == 0 ? "release" : "activate",
+                                   .job = "7",
+                                   .boot = "b1",
+                                   .run = "r1",
                                    .object = object,
                                    .consumer = consumer,
                                    .result = "done",
@@ -399,9 +403,10 @@ static void test_history(void **state) {
         add_history(rig, 1003, 1000, A, "vm2");
 
         assert_times(rig, NULL, "1003 1002 1001 ");
-        expected = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:[s]}", "time", 1003, "uid", 1000,
-                             "verb", "activate", "object", A, "consumer", "vm2", "result", "done", "message",
-                             "", "duration", 1500, "devices", "pci-0000-3b-00-0");
+        expected = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:[s], s:s, s:s, s:s}", "time", 1003, "uid", 1000,
+                             "operation", "activate", "object", A, "consumer", "vm2", "result", "done", "message",
+                             "", "duration", 1500, "devices", "pci-0000-3b-00-0", "job", "7", "boot", "b1", "run",
+                             "r1");
         assert_true(json_equal(json_array_get(rig->rows, 0), expected));
         json_decref(expected);
         assert_int_equal(json_array_size(json_object_get(json_array_get(rig->rows, 1), "devices")), 0);
@@ -410,6 +415,11 @@ static void test_history(void **state) {
         assert_times(rig, json_pack("{s:s}", "consumer", "vm2"), "1003 1002 ");
         assert_times(rig, json_pack("{s:i}", "uid", 0), "1001 ");
         assert_times(rig, json_pack("{s:i}", "since", 1002), "1003 1002 ");
+        assert_times(rig, json_pack("{s:i}", "until", 1002), "1001 ");
+        assert_times(rig, json_pack("{s:i, s:i}", "since", 1002, "until", 1003), "1002 ");
+        assert_times(rig, json_pack("{s:s}", "operation", "release"), "1001 ");
+        assert_times(rig, json_pack("{s:s}", "result", "NotAuthorized"), "");
+        assert_times(rig, json_pack("{s:s}", "result", "done"), "1003 1002 1001 ");
         assert_times(rig, json_pack("{s:i}", "limit", 1), "1003 ");
         assert_times(rig, json_pack("{s:s, s:s}", "object", A, "consumer", "vm2"), "1003 ");
 
@@ -442,7 +452,7 @@ static void test_history_is_bounded(void **state) {
                 txn = store_begin(rig->store, STORE_STATE);
                 for (unsigned k = 0; k < (HISTORY_MAX + 500) / 10; k++)
                         store_history(txn, &(HistoryRow){ .time_usec = i * (HISTORY_MAX + 500) / 10 + k,
-                                                          .verb = "v" });
+                                                          .operation = "v" });
                 assert_int_equal(rig_commit(rig, txn), 0);
         }
         assert_int_equal(rig_history(rig, json_pack("{s:i}", "limit", HISTORY_MAX)), 0);
@@ -522,11 +532,11 @@ static void test_wal_is_bounded_under_load(void **state) {
         rig_open(rig);
         txn = store_begin(rig->store, STORE_STATE);
         for (unsigned i = 0; i < HISTORY_MAX; i++)
-                store_history(txn, &(HistoryRow){ .verb = "v" });
+                store_history(txn, &(HistoryRow){ .operation = "v" });
         assert_int_equal(rig_commit(rig, txn), 0);
 
         /* While the thread answers this, everything else gathers. */
-        assert_int_equal(store_query_history(rig->store, filter, ignore_rows, NULL, NULL), 0);
+        assert_int_equal(store_query_history(rig->store, filter, UINT32_MAX, ignore_rows, NULL, NULL), 0);
         json_decref(filter);
         for (int i = 0; i < 4000; i++) {
                 txn = store_begin(rig->store, STORE_RUNTIME);
