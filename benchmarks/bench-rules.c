@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A hundred rules over every PCI device of the host, with the service's own inventory and policy; and a bare loop that asks
- * the same questions of the same strings, held in plain memory. Prints six figures in microseconds, each a median: all
- * devices OURS BARE, one device that comes OURS SHARE, one rule that is edited OURS SHARE. A share is the bare loop's time
- * for one device or one rule. Ends with an error when the two find different members.
+ * the same questions of the same strings, held in plain memory. Prints figures in microseconds, each a median: all devices
+ * OURS BARE, one device that comes OURS SHARE, one rule that is edited OURS SHARE, why one device is in its groups and not in
+ * the others OURS BARE, the preview of one rule OURS BARE. A share is the bare loop's time for one device or one rule. Ends
+ * with an error when the two find different members.
  *
  *   bench-rules MODULE-DIRECTORY */
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/explain-internal.h"
 #include "daemon/policy.h"
 #include "lib/value-util.h"
 #include "measure.h"
@@ -21,6 +23,7 @@
 #define ROUNDS 9
 #define EDITS 30
 #define HOTPLUGS 200
+#define QUESTIONS 50
 
 typedef struct BareDevice {
         int numa_node;
@@ -231,6 +234,98 @@ static double one_edit(Bench *b, size_t round) {
         return now_usec() - began;
 }
 
+/* ---- saying why ---- */
+
+/* Without a list of reasons: how many of the four conditions of each rule fail. */
+static size_t bare_reasons(const Bench *b, const BareDevice *device) {
+        size_t near = 0;
+
+        for (size_t i = 0; i < N_RULES; i++) {
+                const BareRule *rule = &b->rules[i];
+                size_t failed = device->numa_node > rule->numa_most;
+
+                failed += strcmp(device->device_id, rule->device_not) == 0;
+                failed += strncmp(device->slot, rule->slot_begins, strlen(rule->slot_begins)) != 0;
+                failed += pcre2_match(rule->code, (PCRE2_SPTR) device->name, device->name_length, 0, 0, b->match, NULL) < 0;
+                near += failed > 0 && failed <= 3;
+        }
+        return near;
+}
+
+static double explain_one(Manager *m, Device *device) {
+        Explanation e = { .list = json_array(), .topic = "membership" };
+        double began = now_usec();
+
+        explain_membership(m, device, &e);
+        if (json_array_size(e.list) == 0)
+                stop("nothing is said of a device");
+        began = now_usec() - began;
+        json_decref(e.list);
+        return began;
+}
+
+static double preview_one(Bench *b, Group *group, size_t *ret_matched) {
+        json_t *where = json_pack("[[sss][sss]]", "numa-node", "le", "0", "name", "regex", "NVMe.*1"), *result = NULL;
+        Fault fault = { 0 };
+        double began = now_usec();
+
+        if (policy_preview(b->policy, group, where, &result, &fault) < 0)
+                stop(fault.message);
+        began = now_usec() - began;
+        *ret_matched = json_array_size(json_object_get(result, "matched"));
+        json_decref(result);
+        json_decref(where);
+        return began;
+}
+
+static double bare_preview(const Bench *b, pcre2_code *code, size_t *ret_matched) {
+        size_t matched = 0, near = 0;
+        double began = now_usec();
+
+        for (size_t i = 0; i < b->n; i++) {
+                const BareDevice *device = &b->bare[i];
+                size_t failed = device->numa_node > 0;
+
+                failed += pcre2_match(code, (PCRE2_SPTR) device->name, device->name_length, 0, 0, b->match, NULL) < 0;
+                matched += failed == 0 && b->devices[i]->role == PT_ROLE_OFFER;
+                near += failed == 1;
+        }
+        *ret_matched = matched;
+        return now_usec() - began + (near > b->n); /* counted, not thrown away */
+}
+
+static void measure_why(Bench *b) {
+        double ours[QUESTIONS], bare[QUESTIONS], preview[ROUNDS], plain[ROUNDS];
+        Manager m = { .inventory = b->inventory, .policy = b->policy, .loader = b->loader, .config = { .node = "bench" } };
+        PCRE2_SIZE offset;
+        int error;
+        pcre2_code *code = pcre2_compile((PCRE2_SPTR) "NVMe.*1", PCRE2_ZERO_TERMINATED, 0, &error, &offset, NULL);
+        size_t sum = 0;
+
+        for (size_t i = 0; i < QUESTIONS; i++) {
+                size_t at = i * 7919 % b->n;
+
+                while (b->devices[at]->role != PT_ROLE_OFFER)
+                        at = (at + 1) % b->n;
+                double began = now_usec();
+
+                sum += bare_reasons(b, &b->bare[at]);
+                bare[i] = now_usec() - began;
+                ours[i] = explain_one(&m, b->devices[at]);
+        }
+        for (size_t i = 0; i < ROUNDS; i++) {
+                size_t matched, expected;
+
+                plain[i] = bare_preview(b, code, &expected);
+                preview[i] = preview_one(b, policy_first_group(b->policy), &matched);
+                if (matched != expected)
+                        stop("the preview differs");
+        }
+        pcre2_code_free(code);
+        printf(" %.3f %.3f %.3f %.3f\n", percentile(ours, QUESTIONS, 0.5), percentile(bare, QUESTIONS, 0.5) + (sum > SIZE_MAX / 2),
+               percentile(preview, ROUNDS, 0.5), percentile(plain, ROUNDS, 0.5));
+}
+
 int main(int argc, char **argv) {
         double ours[ROUNDS], bare[ROUNDS], devices[HOTPLUGS], edits[EDITS], loop;
         Bench b = { 0 };
@@ -256,8 +351,9 @@ int main(int argc, char **argv) {
         if (bare_loop(&b) != our_members(&b))
                 stop("the members differ after the edits");
         loop = percentile(bare, ROUNDS, 0.5);
-        printf("%.2f %.2f %.3f %.3f %.3f %.3f\n", percentile(ours, ROUNDS, 0.5), loop, percentile(devices, HOTPLUGS, 0.5),
+        printf("%.2f %.2f %.3f %.3f %.3f %.3f", percentile(ours, ROUNDS, 0.5), loop, percentile(devices, HOTPLUGS, 0.5),
                loop / (double) b.n, percentile(edits, EDITS, 0.5), loop / N_RULES);
+        measure_why(&b);
         policy_free(b.policy);
         inventory_free(b.inventory);
         loader_free(b.loader);

@@ -383,7 +383,9 @@ def plan_says_what_would_be_done(s):
     contains(s.ctl('plan', status=USAGE), 'requests, or --allocation')
     contains(s.ctl('plan', 'nothing', status=NOT_FOUND), 'UnknownGroup')
     # What cannot be had is told in full, with everybody's reasons.
-    text = s.ctl('plan', 'gpus:2', status=UNAVAILABLE)
+    done = s.run('plan', 'gpus:2')
+    text = done.stdout
+    equal(done.returncode, UNAVAILABLE, text + done.stderr)
     for part in 'blocker no-device-available', 'has 1 of the 2 devices', 'Candidates':
         contains(text, part)
     check('does this and nothing else' not in text, text)
