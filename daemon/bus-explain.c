@@ -28,13 +28,16 @@ static void on_explained(void *userdata, int result, json_t *findings, const Fau
 int bus_explain(Bus *b, sd_bus_message *m, ObjectKind kind, const char *id, sd_bus_error *error) {
         _cleanup_(json_decrefp) json_t *options = NULL;
         _cleanup_fault_ Fault fault = { 0 };
-        int r = bus_await_evidence(b, m);
+        int r = bus_read_dict(m, &options);
 
-        if (r <= 0)
-                return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
-        r = bus_read_dict(m, &options);
         if (r < 0)
                 return bus_error_from_fault(error, r, NULL);
+        /* Who wants no processes wants to know at once what is known. The message is rewound before it comes again. */
+        if (!json_is_false(json_object_get(options, "processes"))) {
+                r = bus_await_evidence(b, m);
+                if (r <= 0)
+                        return r < 0 ? bus_error_from_fault(error, r, NULL) : 1;
+        }
         r = manager_explain(b->manager, kind, id, options, on_explained, sd_bus_message_ref(m), &fault);
         if (r >= 0)
                 return 1;

@@ -182,19 +182,6 @@ Match conditions_match(ConditionList *list, const Device *device, size_t *ret_fa
         return match;
 }
 
-size_t conditions_failures(ConditionList *list, const Device *device, bool *failed) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < list->n_items; i++) {
-                Condition *c = &list->items[i];
-
-                failed[c->position] = !list->module || list->module != device->module ||
-                                      condition_match(c, device) == MATCH_NO;
-                n += failed[c->position];
-        }
-        return n;
-}
-
 size_t conditions_distance(ConditionList *list, const Device *device, size_t max, uint8_t *failed,
                            bool *ret_unknown) {
         bool unknown = false;

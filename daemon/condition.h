@@ -59,9 +59,6 @@ int conditions_to_text(const ConditionList *list, char **ret);
 size_t conditions_count(const ConditionList *list);
 /* All must hold. `ret_failed` (may be NULL): index of the first that does not. */
 Match conditions_match(ConditionList *list, const Device *device, size_t *ret_failed);
-/* Every condition that fails, for near misses: fills `failed` (conditions_count() entries), returns how
- * many. */
-size_t conditions_failures(ConditionList *list, const Device *device, bool *failed);
 /* How far the device is from fitting: the number of conditions that fail, their positions in `failed` in order
  * of evaluation. Gives up once that is more than `max` and returns max + 1. `ret_unknown`: of the others one
  * cannot be said. */

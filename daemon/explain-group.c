@@ -98,28 +98,42 @@ static void say_reason(const Reason *reason, Explanation *e) {
                                 strempty(reason->text));
 }
 
+static void count_known(Manager *m, Device *device, Reasons *reasons) {
+        const char *codes[8];
+        size_t n = manager_device_blockers(m, device, codes, ELEMENTSOF(codes));
+
+        for (size_t k = 0; k < n; k++)
+                count(reasons, device, codes[k], NULL);
+}
+
 /* Cheap for all, complete for the first. What looks free is looked at first: there the surprises are. */
 static void say_members(Manager *m, Group *group, Explanation *e) {
         Device *const *members = group_members_by_place(group);
+        Device *blocked[LOOKED_AT_MAX];
         Reasons reasons = { 0 };
-        size_t n_looked = 0, n_free = 0;
+        size_t n_looked = 0, n_blocked = 0, n_free = 0;
 
         e->topic = "members";
-        for (size_t pass = 0; members && pass < 2; pass++)
-                for (size_t i = 0; i < group->n_members; i++) {
-                        const char *codes[8];
-                        size_t n = manager_device_blockers(m, members[i], codes, ELEMENTSOF(codes));
+        for (size_t i = 0; members && i < group->n_members; i++) {
+                const char *codes[1];
 
-                        if ((pass == 0) != (n == 0))
-                                continue;
-                        n_free += n == 0;
+                if (manager_device_blockers(m, members[i], codes, ELEMENTSOF(codes)) == 0) {
+                        n_free++;
                         if (n_looked < LOOKED_AT_MAX) {
                                 look_closely(m, members[i], &reasons);
                                 n_looked++;
-                        } else
-                                for (size_t k = 0; k < n; k++)
-                                        count(&reasons, members[i], codes[k], NULL);
-                }
+                        }
+                } else if (n_blocked < LOOKED_AT_MAX)
+                        blocked[n_blocked++] = members[i];
+                else
+                        count_known(m, members[i], &reasons);
+        }
+        for (size_t i = 0; i < n_blocked; i++)
+                if (n_looked < LOOKED_AT_MAX) {
+                        look_closely(m, blocked[i], &reasons);
+                        n_looked++;
+                } else
+                        count_known(m, blocked[i], &reasons);
         for (size_t i = 0; i < reasons.n; i++)
                 say_reason(&reasons.items[i], e);
         if (n_looked < group->n_members)

@@ -15,7 +15,7 @@
 #define RULES_OF_GROUP_MAX 8u
 #define RULES_SAID_MAX 64u
 /* Rules that are put to devices while a group's near misses are looked for: some milliseconds. */
-#define CHECKS_MAX 200000u
+#define CHECKS_MAX 50000u
 #define NEAR_SAID_MAX 20u
 
 /* ---- the words ---- */

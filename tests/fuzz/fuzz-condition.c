@@ -47,14 +47,18 @@ static void check_match(ConditionList *list, bool contradictory) {
         const Device *const devices[] = { &full, &empty };
 
         for (size_t i = 0; i < ELEMENTSOF(devices); i++) {
-                bool failed[CONDITIONS_MAX];
+                uint8_t failed[CONDITIONS_MAX];
+                bool unknown = false;
                 size_t first = SIZE_MAX;
                 Match match = conditions_match(list, devices[i], &first);
-                size_t n = conditions_failures(list, devices[i], failed);
+                size_t n = conditions_distance(list, devices[i], CONDITIONS_MAX, failed, &unknown);
 
                 assert(match != MATCH_YES || !contradictory);
                 assert(match == MATCH_YES || first < conditions_count(list));
                 assert((match == MATCH_NO) == (n > 0) || conditions_error(list));
+                assert((match == MATCH_YES) == (n == 0 && !unknown) || conditions_error(list));
+                for (size_t k = 0; k < n && n <= CONDITIONS_MAX; k++)
+                        assert(failed[k] < conditions_count(list));
                 assert(match != MATCH_UNKNOWN || conditions_need_slow(list) || conditions_error(list));
         }
 }

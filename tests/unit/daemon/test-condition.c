@@ -161,14 +161,15 @@ static void test_match_table(void **state) {
 static void test_other_module(void **state) {
         _cleanup_(conditions_freep) ConditionList *list = NULL, *without = NULL;
         Device *other = fake_device(inventory, &fake_other, "usb", "1-2");
-        bool failed[1] = { false };
+        uint8_t failed[1] = { 0 };
+        bool unknown = false;
 
         fake_set_text(inventory, other, 0, "NVIDIA");
         assert_int_equal(conditions_from_text("name = NVIDIA", &fake_other, &list, NULL), 0);
         assert_int_equal(conditions_match(list, other, NULL), MATCH_YES);
         assert_int_equal(conditions_match(list, gpu, NULL), MATCH_NO);
-        assert_int_equal(conditions_failures(list, gpu, failed), 1);
-        assert_true(failed[0]);
+        /* It is as far away as can be. */
+        assert_int_equal(conditions_distance(list, gpu, 1, failed, &unknown), 2);
 
         /* Without its module a list is text. */
         assert_int_equal(conditions_from_text("gone ~ [ and name = \"x y\"", NULL, &without, NULL), 0);
@@ -181,7 +182,8 @@ static void test_other_module(void **state) {
 static void test_unread(void **state) {
         _cleanup_(conditions_freep) ConditionList *list = parse("serial = AB12 and vendor-id = 10de");
         size_t failed = 99;
-        bool failures[2];
+        uint8_t failures[2];
+        bool unknown = false;
 
         assert_true(conditions_need_slow(list));
         assert_int_equal(conditions_fields(list),
@@ -192,7 +194,8 @@ static void test_unread(void **state) {
         gpu->slow = SLOW_UNKNOWN;
         assert_int_equal(conditions_match(list, gpu, &failed), MATCH_UNKNOWN);
         assert_int_equal(failed, 0);
-        assert_int_equal(conditions_failures(list, gpu, failures), 0);
+        assert_int_equal(conditions_distance(list, gpu, 2, failures, &unknown), 0);
+        assert_true(unknown);
         assert_null(conditions_error(list));
 
         /* What is known already decides, so that nobody reads serials of devices that do not matter. */
@@ -207,16 +210,24 @@ static void test_unread(void **state) {
         assert_int_equal(conditions_match(list, gpu, NULL), MATCH_NO);
 }
 
-static void test_failures(void **state) {
+static void test_distance(void **state) {
         _cleanup_(conditions_freep) ConditionList *list =
                 parse("name ~ Radeon and slot begins 0000 and vendor-id = 1002");
-        bool failed[3];
+        uint8_t failed[3] = { 9, 9, 9 };
+        bool unknown = true;
         size_t first;
 
-        assert_int_equal(conditions_failures(list, gpu, failed), 2);
-        assert_true(failed[0] && !failed[1] && failed[2]);
+        assert_int_equal(conditions_distance(list, gpu, 3, failed, &unknown), 2);
+        assert_int_equal(failed[0] + failed[1], 2);
+        assert_true(failed[0] == 0 || failed[0] == 2);
+        assert_int_equal(failed[2], 9);
+        assert_false(unknown);
         assert_int_equal(conditions_match(list, gpu, &first), MATCH_NO);
         assert_true(first == 0 || first == 2);
+
+        /* Beyond the limit nobody wants to know how far. */
+        assert_int_equal(conditions_distance(list, gpu, 1, failed, &unknown), 2);
+        assert_int_equal(conditions_distance(list, gpu, 0, failed, &unknown), 1);
 }
 
 static void test_text_form(void **state) {
@@ -665,7 +676,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(test_operator_names), TEST(test_match_table),
                 TEST(test_other_module),   TEST(test_unread),
-                TEST(test_failures),       TEST(test_text_form),
+                TEST(test_distance),       TEST(test_text_form),
                 TEST(test_text_refused),   TEST(test_json_values),
                 TEST(test_json_refused),   TEST(test_not_utf8),
                 TEST(test_too_large),      TEST(test_count_limit_of_text),

@@ -9,6 +9,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/macro.h"
@@ -119,12 +120,149 @@ static void test_refused(void **state) {
         }
 }
 
+/* The node of a disk and what it is called, a network interface, a partition; nothing of where links lead. */
+static void make_disk(Rig *rig) {
+        static const char *const directories[] = { "nvme/nvme0/nvme0n1/nvme0n1p1", "net/eth0/queues", "power" };
+        static const struct {
+                const char *path, *target;
+        } links[] = {
+                { "subsystem", "../../../bus/pci" },
+                { "driver", "../../../bus/pci/drivers/nvme" },
+                { "nvme/nvme0/subsystem", "../../../../../class/nvme" },
+                { "nvme/nvme0/device", "../../../0000:01:00.0" },
+                { "nvme/nvme0/nvme0n1/subsystem", "../../../../../../class/block" },
+                { "nvme/nvme0/nvme0n1/nvme0n1p1/subsystem", "../../../../../../../class/block" },
+                { "net/eth0/subsystem", "../../../../../class/net" },
+        };
+        static const struct {
+                const char *path, *text;
+        } files[] = {
+                { "uevent", "DRIVER=nvme\n" },
+                { "nvme/nvme0/uevent", "MAJOR=238\nDEVNAME=nvme0\n" },
+                { "nvme/nvme0/nvme0n1/uevent", "MAJOR=259\nDEVNAME=nvme0n1\nDEVTYPE=disk\n" },
+                { "nvme/nvme0/nvme0n1/nvme0n1p1/uevent", "DEVNAME=../../etc/passwd\nDEVNAME=nvme0n1p1\n" },
+                { "net/eth0/uevent", "INTERFACE=eth0\n" },
+        };
+        char path[256];
+
+        for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
+                (void) snprintf(path, sizeof(path), "sys/devices/pci0000:00/0000:01:00.0/%s", directories[i]);
+                fake_make_directory(&rig->host, path);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(links); i++) {
+                (void) snprintf(path, sizeof(path), "sys/devices/pci0000:00/0000:01:00.0/%s", links[i].path);
+                fake_link(&rig->host, path, links[i].target);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                (void) snprintf(path, sizeof(path), "sys/devices/pci0000:00/0000:01:00.0/%s", files[i].path);
+                fake_write_file(&rig->host, path, files[i].text);
+        }
+}
+
+static bool names(json_t *children, const char *subsystem, const char *name, const char *node) {
+        json_t *child;
+        size_t i;
+
+        json_array_foreach(children, i, child)
+                if (streq(json_string_value(json_object_get(child, "subsystem")), subsystem) &&
+                    streq(json_string_value(json_object_get(child, "name")), name) &&
+                    streq(strempty(json_string_value(json_object_get(child, "node"))), node))
+                        return true;
+        return false;
+}
+
+static void test_below(void **state) {
+        Rig *rig = *state;
+        json_t *held, *done, *holders, *children;
+
+        make_disk(rig);
+        make_process(rig, "300", "mount", "0::/");
+        fake_link(&rig->host, "proc/300/fd/3", "/dev/nvme0n1p1");
+        rig_send(rig, json_pack("{s:s, s:[], s:[s]}", "type", "holders", "nodes", "below",
+                                "/devices/pci0000:00/0000:01:00.0"));
+        held = rig_expect(rig, "held");
+        done = rig_expect(rig, "done");
+        assert_int_equal(json_integer_value(json_object_get(done, "result")), 0);
+        children = json_object_get(held, "children");
+        assert_int_equal(json_array_size(children), 4);
+        assert_true(names(children, "nvme", "nvme0", "/dev/nvme0"));
+        assert_true(names(children, "block", "nvme0n1", "/dev/nvme0n1"));
+        assert_true(names(children, "block", "nvme0n1p1", "/dev/nvme0n1p1"));
+        assert_true(names(children, "net", "eth0", ""));
+        holders = json_object_get(held, "holders");
+        assert_int_equal(json_array_size(holders), 1);
+        assert_string_equal(json_string_value(json_object_get(json_array_get(holders, 0), "node")), "/dev/nvme0n1p1");
+        json_decref(held);
+        json_decref(done);
+}
+
+/* A process that was handed the file of a device alone. */
+static void test_device_files(void **state) {
+        Rig *rig = *state;
+
+        make_process(rig, "40", "ours", "0::/");
+        fake_link(&rig->host, "proc/40/fd/9", "anon_inode:[vfio-device]");
+        fake_make_directory(&rig->host, "proc/40/fdinfo");
+        fake_write_file(&rig->host, "proc/40/fdinfo/9",
+                        "pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:01:00.0\n");
+        make_process(rig, "41", "others", "0::/");
+        fake_link(&rig->host, "proc/41/fd/9", "anon_inode:[vfio-device]");
+        fake_make_directory(&rig->host, "proc/41/fdinfo");
+        fake_write_file(&rig->host, "proc/41/fdinfo/9",
+                        "vfio-device-syspath: /sys/devices/pci0000:00/0000:02:00.0\n");
+        /* The kernel does not say; and one of whom it is known whose device it has. */
+        make_process(rig, "42", "unknown", "0::/");
+        fake_link(&rig->host, "proc/42/fd/9", "anon_inode:[vfio-device]");
+        make_process(rig, "43", "group", "0::/");
+        fake_link(&rig->host, "proc/43/fd/8", "/dev/vfio/99");
+        fake_link(&rig->host, "proc/43/fd/9", "anon_inode:[vfio-device]");
+        fake_make_directory(&rig->host, "sys/devices/pci0000:00/0000:01:00.0");
+
+        for (int guess = 0; guess < 2; guess++) {
+                json_t *held, *done, *holder;
+                size_t i, certain = 0;
+
+                rig_send(rig, json_pack("{s:s, s:[s], s:[s], s:b}", "type", "holders", "nodes", "/dev/vfio/17", "below",
+                                        "/devices/pci0000:00/0000:01:00.0", "guess", guess));
+                held = rig_expect(rig, "held");
+                done = rig_expect(rig, "done");
+                assert_int_equal(json_array_size(json_object_get(held, "holders")), guess ? 2 : 1);
+                json_array_foreach(json_object_get(held, "holders"), i, holder) {
+                        bool sure = json_is_true(json_object_get(holder, "certain"));
+
+                        assert_int_equal(json_integer_value(json_object_get(holder, "pid")), sure ? 40 : 42);
+                        certain += sure;
+                }
+                assert_int_equal(certain, 1);
+                json_decref(held);
+                json_decref(done);
+        }
+}
+
+static void test_below_refused(void **state) {
+        static const char *const below[] = { "/etc", "devices/pci0000:00", "/devices/../etc", "/devices/a\nb" };
+        Rig *rig = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(below); i++) {
+                json_t *done;
+
+                rig_send(rig, json_pack("{s:s, s:[], s:[s]}", "type", "holders", "nodes", "below", below[i]));
+                done = rig_expect(rig, "done");
+                assert_true(json_integer_value(json_object_get(done, "result")) < 0);
+                assert_true(json_is_string(json_object_get(done, "error")));
+                json_decref(done);
+        }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_units),
                 TEST(test_scan),
                 TEST(test_refused),
+                TEST(test_below),
+                TEST(test_device_files),
+                TEST(test_below_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
