@@ -346,6 +346,25 @@ static void build_devices(Tree *t, const Description *d, Counters *counters) {
         }
 }
 
+/* What the description has beside devices. */
+static void build_further(Tree *t, const Description *d) {
+        const char *path;
+        json_t *value;
+        Path directory;
+
+        json_object_foreach(d->files, path, value) {
+                path_make(&directory, "%.*s", (int) (path_name(path) - path - 2), path + 1);
+                tree_make_directory(t, directory.s);
+                tree_put(t, directory.s, path_name(path), 0644, "%s", json_string_value(value));
+        }
+        json_object_foreach(d->links, path, value) {
+                path_make(&directory, "%.*s", (int) (path_name(path) - path - 2), path + 1);
+                tree_make_directory(t, directory.s);
+                tree_make_directory(t, json_string_value(value) + 1);
+                tree_symlink(t, json_string_value(value) + 1, directory.s, path_name(path));
+        }
+}
+
 int host_build(Tree *t, Description *d) {
         Counters counters = { .ifindex = IFINDEX_BEFORE };
 
@@ -354,6 +373,7 @@ int host_build(Tree *t, Description *d) {
         build_drivers(t, d);
         counters.group = host_number_groups(d);
         build_devices(t, d, &counters);
+        build_further(t, d);
         host_save_counters(t, &counters);
         return tree_failed(t);
 }

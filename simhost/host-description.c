@@ -76,7 +76,7 @@ static const Field sriov_fields[] = {
 };
 
 static const char *const host_keys[] = {
-        "comment", "cmdline", "iommu", "cpu", "vfio", "drivers", "natural", "devices", "generated",
+        "comment", "cmdline", "iommu", "cpu", "vfio", "drivers", "natural", "devices", "generated", "files", "links",
 };
 
 const char *json_text(json_t *object, const char *key, const char *otherwise) {
@@ -213,6 +213,27 @@ static int read_device(json_t *object, PciSpec *spec) {
         return 0;
 }
 
+/* Paths of the host, each with a text. */
+static int read_further(json_t *root, const char *key, json_t **ret) {
+        json_t *object = json_object_get(root, key), *value;
+        const char *path;
+
+        if (object && !json_is_object(object)) {
+                complain("'%s' is no object", key);
+                return -EINVAL;
+        }
+        json_object_foreach(object, path, value) {
+                if (path[0] == '/' && strchr(path + 1, '/') && path[strlen(path) - 1] != '/' && !strstr(path, "/../") &&
+                    json_is_string(value) && (*json_string_value(value) == '/' || !string_equal(key, "links")))
+                        continue;
+                complain("%s: '%s': needs an absolute path, and a text (of a link: another absolute path)", key, path);
+                return -EINVAL;
+        }
+
+        *ret = object;
+        return 0;
+}
+
 static int read_natural(Description *d, json_t *array) {
         json_t *entry;
         size_t i;
@@ -302,6 +323,10 @@ static int read_host(Description *d) {
         d->vfio = !json_is_false(json_object_get(d->root, "vfio"));
         d->drivers = json_object_get(d->root, "drivers");
         r = read_natural(d, json_object_get(d->root, "natural"));
+        if (r >= 0)
+                r = read_further(d->root, "files", &d->files);
+        if (r >= 0)
+                r = read_further(d->root, "links", &d->links);
         if (r < 0)
                 return r;
 

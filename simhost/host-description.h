@@ -71,6 +71,8 @@ typedef struct Description {
         const char *cpu;   /* "intel" or "amd": which flags /proc/cpuinfo shows; "none": no virtualisation */
         bool vfio;         /* the VFIO modules are loaded */
         json_t *drivers;   /* further drivers that are loaded though nothing is bound to them */
+        json_t *files; /* {PATH: TEXT} beside what follows from the devices, or NULL */
+        json_t *links; /* {PATH: PATH} */
         PciSpec *devices;
         size_t n_devices;
         NaturalSpec *natural;
