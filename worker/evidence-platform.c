@@ -113,10 +113,26 @@ static void read_class(const Sysfs *sysfs, const char *class, const char *name, 
                 buffer[0] = '\0';
 }
 
+/* Linux 6.1's i6300esb does not say which function its watchdog is, but names itself as its driver does. One that no function
+ * goes with (softdog) is the kernel's own. */
+static int judge_virtual_watchdog(Listing *listing, const char *identity, const char *const *chain) {
+        char driver[64];
+        int r = 0;
+
+        for (size_t i = 0; i < listing->scan->n_items && r >= 0 && identity[0]; i++) {
+                pci_driver(evidence_sysfs(listing->evidence), &listing->scan->items[i], driver, sizeof(driver));
+                if (streq(driver, identity))
+                        r = add_function(listing->evidence, EVIDENCE_CRITICAL, &listing->scan->items[i], "watchdog", chain);
+        }
+        return r;
+}
+
 static void take_watchdog(void *userdata, const char *entry) {
         char identity[128], state[32], text[192], link[PATH_MAX];
         const char *const chain[] = { text, entry, NULL };
+        _cleanup_free_ char *path = NULL;
         Listing *listing = userdata;
+        int r;
 
         if (listing->error < 0)
                 return;
@@ -125,7 +141,13 @@ static void take_watchdog(void *userdata, const char *entry) {
         (void) snprintf(text, sizeof(text), "watchdog %s%s%s", identity[0] ? identity : "of the host",
                         state[0] ? ", " : "", state);
         (void) snprintf(link, sizeof(link), "/sys/class/watchdog/%s", entry);
-        listing->error = add_place(listing->evidence, EVIDENCE_CRITICAL, link, "watchdog", chain);
+        r = evidence_resolve(listing->evidence, link, &path);
+        if (r < 0)
+                listing->error = r == -ENOMEM ? r : 0;
+        else if (startswith(path, "/devices/virtual/"))
+                listing->error = judge_virtual_watchdog(listing, identity, chain);
+        else
+                listing->error = evidence_add(listing->evidence, EVIDENCE_CRITICAL, path, "watchdog", chain);
 }
 
 static void take_ipmi(void *userdata, const char *entry) {

@@ -69,6 +69,22 @@ static void test_management(void **state) {
         assert_not_said(evidence, "0000:00:08.2");
 }
 
+static void test_virtual_watchdog(void **state) {
+        Evidence *evidence = *state;
+
+        fake_make_directory(&evidence->host, "sys/bus/pci/drivers/i6300ESB timer");
+        add_pci(evidence, "", "0000:00:03.0", "0xff0000", "0x8086", "i6300ESB timer");
+        add_pci(evidence, "", "0000:00:04.0", "0xff0000", "0x8086", "other");
+        add_class(evidence, "watchdog", "watchdog0", "virtual");
+        put(evidence, "/sys/class/watchdog/watchdog0/identity", "i6300ESB timer");
+        add_class(evidence, "watchdog", "watchdog1", "virtual");
+        put(evidence, "/sys/class/watchdog/watchdog1/identity", "Software Watchdog");
+        collect(evidence);
+        assert_said(evidence, "critical watchdog", "0000:00:03.0: watchdog i6300ESB timer < watchdog0");
+        assert_not_said(evidence, "0000:00:04.0");
+        assert_not_said(evidence, "watchdog1");
+}
+
 /* It says that it is a device of ACPI, and is wired to the chipset. */
 static void test_tpm(void **state) {
         Evidence *evidence = *state;
@@ -165,6 +181,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_chipset, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_management, evidence_setup, evidence_teardown),
+                cmocka_unit_test_setup_teardown(test_virtual_watchdog, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_tpm, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_accelerators, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_idle_crypto, evidence_setup, evidence_teardown),
