@@ -10,6 +10,7 @@ static const struct {
         const char *word;
         int status;
 } statuses[] = {
+        { "UnknownBoot", STATUS_NOT_FOUND },
         { "UnknownDevice", STATUS_NOT_FOUND },
         { "UnknownGroup", STATUS_NOT_FOUND },
         { "UnknownRule", STATUS_NOT_FOUND },

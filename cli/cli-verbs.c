@@ -123,6 +123,12 @@ static const Option plan_options[] = {
         "lockdown static-binding iommu-groups reserved-memory integrated-graphics sriov memory-regions " \
         "memory-lock udev modules state configuration polkit"
 
+static const Option topology_options[] = {
+        { "boot", 'b', "BOOT", "boot kernel", "compare with the boot before, the last with another kernel, an id, or -1, -2 …" },
+        { "until", 0, "BOOT", "now boot", "compare that one, in place of what there is now" },
+        { 0 },
+};
+
 static const Option check_options[] = {
         { "verbose", 'v', NULL, NULL, "show what was read where for all checks, not only for those that did not pass" },
         { 0 },
@@ -230,6 +236,9 @@ const Verb verbs[] = {
         { "module show", "TYPE", "@modules", 1, 1, NULL, verb_module_show, "fields and settings of a type" },
         { "check", "[CHECK…]", CHECK_WORDS, 0, -1, check_options, verb_check,
           "whether the host is ready for passthrough, and what helps" },
+        { "topology list", "", "", 0, 0, NULL, verb_topology_list, "the boots whose devices are recorded" },
+        { "topology diff", "", "", 0, 0, topology_options, verb_topology_diff,
+          "devices and IOMMU groups that differ since the last boot" },
         { "monitor", "", "", 0, 0, NULL, verb_monitor, "show what happens, one line each" },
         { "history", "", "", 0, 0, history_options, verb_history, "who asked for what and when" },
         { "report", "", "", 0, 0, report_options, verb_report, "all that somebody who helps wants to know" },

@@ -50,6 +50,9 @@ VERB(update);
 VERB(activate);
 VERB(deactivate);
 VERB(release);
+/* cli-topology.c */
+VERB(topology_list);
+VERB(topology_diff);
 /* cli-check.c */
 VERB(check);
 /* cli-confirm.c */

@@ -84,6 +84,9 @@ int bus_method_check_host(sd_bus_message *m, void *userdata, sd_bus_error *error
 int bus_get_reboot_reasons(sd_bus *bus, const char *path, const char *interface, const char *property,
                            sd_bus_message *reply, void *userdata, sd_bus_error *error);
 void bus_checks_free(Bus *b);
+/* bus-topology.c: Manager.TopologyBoots(), TopologyDiff() */
+int bus_method_topology_boots(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_method_topology_diff(sd_bus_message *m, void *userdata, sd_bus_error *error);
 /* bus-device-type.c */
 int bus_register_types(Bus *b);
 void bus_types_free(Bus *b);

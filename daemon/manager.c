@@ -19,6 +19,7 @@
 #include "reconcile.h"
 #include "usage.h"
 #include "support-report.h"
+#include "topology-boot.h"
 
 static const char *const object_kind_table[_OBJECT_MAX] = {
         [OBJECT_MANAGER] = "manager", [OBJECT_DEVICE] = "devices",         [OBJECT_GROUP] = "groups",
@@ -183,6 +184,8 @@ static int load_state(Manager *m, Fault *fault) {
                 r = quarantine_load(m, fault);
         if (r >= 0)
                 r = reconcile_load(m, fault);
+        if (r >= 0)
+                r = topology_load(m, fault);
         return r;
 }
 
@@ -271,6 +274,7 @@ void manager_settle(Manager *m) {
         set_readiness(m, store_health(m->store) == STORE_DAMAGED     ? READINESS_DEGRADED
                          : store_health(m->store) == STORE_READ_ONLY ? READINESS_LIMITED
                                                                      : READINESS_READY);
+        topology_take(m);
 }
 
 /* With or without an answer: without one, more counts as critical. */
@@ -323,6 +327,7 @@ void manager_answer_waiting(Manager *m) {
         usages_answer(m);
         applies_answer(m);
         support_reports_answer(m);
+        topology_answer(m);
         pendings_answer(m);
 }
 
@@ -346,6 +351,7 @@ Manager *manager_free(Manager *m) {
         support_reports_free(m);
         observe_free(m);
         doctor_free(m);
+        topology_free(m);
         jobs_free(m);
         m->guard = guard_free(m->guard);
         m->protect = protect_free(m->protect);

@@ -82,6 +82,7 @@ typedef struct Manager {
         NodeWatcher *nodes;      /* device nodes that somebody has open */
         sd_event_source *kick;   /* tries waiting activations again, once a turn of the loop */
         struct Pending *pending; /* changes being written */
+        struct Topology *topology;       /* of this boot and those before, topology-boot.c */
         struct Doctor *doctor;           /* what the last check of the host found, doctor.c */
         struct Apply *applying;  /* documents under way, in order; declarative.c */
         struct Report *reports;  /* support reports being written */
@@ -169,6 +170,14 @@ json_t *manager_reboot_reasons(const Manager *m);
 /* A check that only its caller can make, in the form of the others. */
 json_t *doctor_row(const char *id, const char *title, const char *status, const char *text, const char *evidence,
                    const char *remedy);
+
+/* topology-boot.c. The boots that are recorded, oldest first: [{boot, kernel, time, devices, current}…]; new reference. */
+json_t *manager_topology_boots(Manager *m);
+/* How the host differs from what an earlier boot found: rows of topology.h with "rules" and "allocations" that they concern.
+ * Options: {since: boot (default: the one before), kernel (the last with another kernel), a boot's id or its beginning, or a
+ * number as -1; until: now (default) or a boot as before}. */
+typedef void (*TopologyDone)(void *userdata, int result, const Fault *fault, json_t *rows);
+int manager_topology_diff(Manager *m, json_t *options, TopologyDone done, void *userdata, Fault *fault);
 
 /* explain-run.c, plan-request.c: nothing is changed. */
 /* {choices: [{request, group, name, count, optional, members, chosen: [{device, score, companions: [{device, fate, driver}…]}…],

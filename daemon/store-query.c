@@ -29,6 +29,15 @@ void history_request_free(HistoryRequest *history) {
         free(history);
 }
 
+void record_request_free(RecordRequest *record) {
+        if (!record)
+                return;
+        free(record->key);
+        json_decref(record->body);
+        fault_done(&record->request.fault);
+        free(record);
+}
+
 static const char *column(sqlite3_stmt *statement, int index) {
         return (const char *) sqlite3_column_text(statement, index);
 }
@@ -166,6 +175,30 @@ static int read_history(StoreFile *file, HistoryRequest *history, Fault *fault) 
         return q;
 }
 
+static int read_record(StoreFile *file, RecordRequest *record, Fault *fault) {
+        sqlite3_stmt *statement = NULL;
+        json_error_t error;
+        char sql[128];
+        int r, q = -ENOENT;
+
+        snprintf(sql, sizeof(sql), "SELECT body FROM %s WHERE key = ?1", store_schema_table(record->table)->name);
+        r = sqlite3_prepare_v2(file->db, sql, -1, &statement, NULL);
+        if (r == SQLITE_OK)
+                r = sqlite3_bind_text(statement, 1, record->key, -1, SQLITE_STATIC);
+        if (r == SQLITE_OK)
+                r = sqlite3_step(statement);
+        if (r == SQLITE_ROW) {
+                record->body = json_loads(strempty(column(statement, 0)), 0, &error);
+                q = record->body ? 0
+                                 : fault_set(fault, -EUCLEAN, FAULT_STORE_FAILED, "the stored %s '%s' cannot be read: %s",
+                                             store_schema_table(record->table)->noun, record->key, error.text);
+        } else if (r != SQLITE_DONE)
+                q = store_file_fault(file, r, "read what is stored", fault);
+        sqlite3_finalize(statement);
+
+        return q;
+}
+
 void store_query_run(StoreFile *const *files, StoreRequest *request) {
         switch (request->kind) {
         case REQUEST_LOAD: {
@@ -182,6 +215,13 @@ void store_query_run(StoreFile *const *files, StoreRequest *request) {
                 request->result =
                         read_history(files[STORE_STATE], (HistoryRequest *) request, &request->fault);
                 break;
+        case REQUEST_RECORD: {
+                RecordRequest *record = (RecordRequest *) request;
+
+                request->result =
+                        read_record(files[store_schema_table(record->table)->kind], record, &request->fault);
+                break;
+        }
         case REQUEST_FLUSH:
         case REQUEST_TRANSACTION:
                 break;

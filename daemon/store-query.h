@@ -36,3 +36,14 @@ typedef struct HistoryRequest {
         void *userdata;
 } HistoryRequest;
 void history_request_free(HistoryRequest *history);
+
+/* REQUEST_RECORD */
+typedef struct RecordRequest {
+        StoreRequest request;
+        StoreTable table;
+        char *key;
+        json_t *body;
+        StoreRecordDone done;
+        void *userdata;
+} RecordRequest;
+void record_request_free(RecordRequest *record);

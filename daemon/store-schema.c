@@ -7,6 +7,8 @@ static const StoreTableInfo tables[_STORE_TABLE_MAX] = {
         [TABLE_ALLOCATIONS] = { "allocations", STORE_STATE, FAULT_ALLOCATION_EXISTS, "allocation" },
         [TABLE_SETTINGS] = { "settings", STORE_STATE, FAULT_STORE_FAILED, "setting" },
         [TABLE_QUARANTINE] = { "quarantine", STORE_STATE, FAULT_STORE_FAILED, "quarantine" },
+        [TABLE_BOOTS] = { "boots", STORE_STATE, FAULT_STORE_FAILED, "boot" },
+        [TABLE_TOPOLOGY] = { "topology", STORE_STATE, FAULT_STORE_FAILED, "topology" },
         [TABLE_PROGRESS] = { "progress", STORE_RUNTIME, FAULT_STORE_FAILED, "progress" },
         [TABLE_STEPS] = { "steps", STORE_RUNTIME, FAULT_STORE_FAILED, "step" },
 };
@@ -46,6 +48,12 @@ static const StoreMigration migrations[] = {
                 "ALTER TABLE history ADD COLUMN boot TEXT NOT NULL DEFAULT '';"
                 "ALTER TABLE history ADD COLUMN run TEXT NOT NULL DEFAULT '';"
                 "ALTER TABLE history ADD COLUMN owner INTEGER;",
+        },
+        {
+                STORE_STATE, 3,
+                /* What a boot had is large and read only when somebody compares; which boots there were is small. */
+                RECORDS("boots")
+                RECORDS("topology"),
         },
         {
                 STORE_RUNTIME, 1,

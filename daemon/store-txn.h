@@ -10,6 +10,7 @@ typedef enum StoreRequestKind {
         REQUEST_LOAD,
         REQUEST_LOAD_CLAIMS,
         REQUEST_HISTORY,
+        REQUEST_RECORD,
         REQUEST_FLUSH, /* nothing but its place in the order */
 } StoreRequestKind;
 

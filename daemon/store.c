@@ -76,6 +76,11 @@ static void finish(Store *store, StoreRequest *request) {
                 history->done(history->userdata, request->result, request->result < 0 ? NULL : history->rows,
                               &request->fault);
                 history_request_free(history);
+        } else if (request->kind == REQUEST_RECORD) {
+                RecordRequest *record = (RecordRequest *) request;
+
+                record->done(record->userdata, request->result, record->body, &request->fault);
+                record_request_free(record);
         }
 }
 
@@ -144,6 +149,8 @@ static void discard(StoreRequest *request) {
                         store_txn_free((StoreTxn *) request);
                 else if (request->kind == REQUEST_HISTORY)
                         history_request_free((HistoryRequest *) request);
+                else if (request->kind == REQUEST_RECORD)
+                        record_request_free((RecordRequest *) request);
                 request = next;
         }
 }
@@ -286,5 +293,20 @@ int store_query_history(Store *store, json_t *filter, uint32_t only, StoreRows d
         }
 
         store_thread_submit(store, &history->request);
+        return 0;
+}
+
+int store_query_record(Store *store, StoreTable table, const char *key, StoreRecordDone done, void *userdata, Fault *fault) {
+        RecordRequest *record = calloc(1, sizeof(*record));
+
+        if (!record || !(record->key = strdup(key))) {
+                record_request_free(record);
+                return fault_oom(fault);
+        }
+        record->request.kind = REQUEST_RECORD;
+        record->table = table;
+        record->done = done;
+        record->userdata = userdata;
+        store_thread_submit(store, &record->request);
         return 0;
 }

@@ -31,6 +31,8 @@ typedef enum StoreTable {
         TABLE_ALLOCATIONS, /* state: key id, body */
         TABLE_SETTINGS,    /* state: key name, body */
         TABLE_QUARANTINE,  /* state: key device id, body {reason, since} */
+        TABLE_BOOTS,       /* state: key boot id, body: when, which kernel (topology.h) */
+        TABLE_TOPOLOGY,    /* state: key boot id, body: its devices */
         TABLE_PROGRESS,    /* runtime: key allocation id, body {state, …} */
         TABLE_STEPS,       /* runtime: key "ALLOCATION/NNNNNN", owner allocation id, body {step, device, observed, state} */
         _STORE_TABLE_MAX,
@@ -114,5 +116,8 @@ int store_acknowledge(Store *store, StoreDone done, void *userdata);
  * the allocations that belong to it; UINT32_MAX for all. */
 typedef void (*StoreRows)(void *userdata, int result, json_t *rows, const Fault *fault);
 int store_query_history(Store *store, json_t *filter, uint32_t only, StoreRows done, void *userdata, Fault *fault);
+/* Asks for one record on the store thread. `body` NULL and -ENOENT without a fault when there is none. */
+typedef void (*StoreRecordDone)(void *userdata, int result, json_t *body, const Fault *fault);
+int store_query_record(Store *store, StoreTable table, const char *key, StoreRecordDone done, void *userdata, Fault *fault);
 /* Waits until everything submitted so far is committed; for the end of the service only. */
 void store_flush(Store *store);

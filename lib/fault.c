@@ -42,6 +42,7 @@ static const char *const fault_code_table[_FAULT_MAX] = {
         [FAULT_TOO_LARGE] = "TooLarge",
         [FAULT_TOO_MANY_OBJECTS] = "TooManyObjects",
         [FAULT_UNKNOWN_ALLOCATION] = "UnknownAllocation",
+        [FAULT_UNKNOWN_BOOT] = "UnknownBoot",
         [FAULT_UNKNOWN_DEVICE] = "UnknownDevice",
         [FAULT_UNKNOWN_FIELD] = "UnknownField",
         [FAULT_UNKNOWN_FORMAT] = "UnknownFormat",

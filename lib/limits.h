@@ -31,6 +31,8 @@
 #define PAGE_DEFAULT 100u
 #define MANAGED_OBJECTS_MAX 2000u           /* beyond it GetManagedObjects answers TooManyObjects */
 #define MANAGED_BYTES_MAX (8u * 1024 * 1024) /* the same for what allocations, and what groups, add to it; roughly */
+#define BOOTS_MAX 16u                       /* boots whose topology is kept */
+#define TOPOLOGY_SETTLE_SEC 60u             /* what appears that long after the first start on a boot belongs to it */
 #define HISTORY_MAX 10000u                  /* rows kept */
 #define HISTORY_DELAY_USEC 100000u          /* rows that no job waits for are written together */
 #define HISTORY_REFUSALS_MAX 20u            /* refused calls of one user that are kept, in that many seconds */

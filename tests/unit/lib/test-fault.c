@@ -15,7 +15,7 @@ static const char *const words[] = {
         "RegexLimit",    "RuleExists",        "StateDamaged",
         "StepFailed",    "StoreFailed",       "TimedOut",
         "TooLarge",      "TooManyObjects",    "UnknownAllocation",
-        "UnknownDevice", "UnknownField",      "UnknownFormat",
+        "UnknownBoot", "UnknownDevice", "UnknownField",      "UnknownFormat",
         "UnknownGroup",  "UnknownJob",        "UnknownOperator",
         "UnknownOption", "UnknownRule",       "UnknownSetting",
         "UnknownType",   "VolatileIdentity",  "WorkerFailed",
