@@ -198,23 +198,26 @@ def newer(service):
     """A newer version has been here: its database is read and left as it is."""
     _, allocation = active(service)
     service.stop()
-    set_version(STATE / "state.db", 999)
+    version = set_version(STATE / "state.db", 999)
     before = snapshot.dump(STATE / "state.db")
     client = service.start()
     limited(client, allocation, "newer version")
     service.stop()
     equal(snapshot.dump(STATE / "state.db"), before, "the database")
-    set_version(STATE / "state.db", 1)
+    set_version(STATE / "state.db", version)
     client = service.start()
     client.must(allocation, "Release")
     equal((driver(NIC), override(NIC)), ("e1000e", None), NIC)
 
 
 def set_version(path, version):
+    """Returns the one that it had."""
     connection = sqlite3.connect(path)
+    before, = connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version={version}")
     connection.commit()
     connection.close()
+    return before
 
 
 def damage_middle(path):
