@@ -173,13 +173,18 @@ static void raise_loopback(void) {
 }
 
 /* The file systems that are really mounted lie on disks of the machine, which this host has not got. Its
- * system disk takes their place, so that what looks for the disks in use finds one that is. */
+ * system disk takes their place, so that what looks for the disks in use finds one that is. A host without one
+ * runs from memory. */
 static void adopt_mounts(Tree *t) {
         _cleanup_fclose_ FILE *f = fopen("/proc/self/mountinfo", "re");
         char line[4096], disk[PATH_MAX], *words[4];
 
-        if (!f || tree_read(t, "kernel", "system-disk", disk, sizeof(disk)) < 0)
+        if (!f)
                 return;
+        if (tree_read(t, "kernel", "system-disk", disk, sizeof(disk)) < 0) {
+                copy_text(disk, sizeof(disk), "sys/devices/virtual/block/ram0");
+                tree_make_directory(t, disk);
+        }
         /* The third word is the device's number; those with major 0 are no disks. */
         while (fgets(line, sizeof(line), f))
                 if (split_words(line, words, ELEMENTS(words)) >= 3 && !string_starts(words[2], "0:"))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "evidence.h"
+#include "evidence-internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,6 +45,8 @@ struct Evidence {
         json_t *items, *unresolved; /* not sent yet */
         size_t bytes;               /* about, of both */
         Seen *said, *counters;
+        ProcessTable processes;
+        bool processes_known;
         int send_result;            /* of the socket: nobody listens any more */
 };
 
@@ -64,6 +66,17 @@ static void evidence_done(Evidence *evidence) {
         json_decref(evidence->unresolved);
         free_seen(&evidence->said);
         free_seen(&evidence->counters);
+        process_table_done(&evidence->processes);
+}
+
+int evidence_processes(Evidence *evidence, const ProcessTable **ret) {
+        int r = evidence->processes_known ? 0 : process_table_read(&evidence->worker->sysfs, &evidence->processes);
+
+        if (r < 0)
+                return r;
+        evidence->processes_known = true;
+        *ret = &evidence->processes;
+        return 0;
 }
 
 const Sysfs *evidence_sysfs(const Evidence *evidence) {
@@ -266,6 +279,7 @@ static const struct {
         const char *name;
         int (*collect)(Evidence *evidence);
 } collector_table[] = {
+        { "storage", evidence_storage },
         { "network", evidence_network },
         { "consoles", evidence_console },
         { "platform", evidence_platform },
