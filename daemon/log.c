@@ -45,6 +45,7 @@ static const struct {
         [LOG_EVENT_DENIED] = { "b2fedefb06424fa9b8d58e15dffe5b4e", "denied" },
         [LOG_EVENT_OVERFLOW] = { "2b893b473465496291669b36fb243019", "overflow" },
         [LOG_EVENT_QUARANTINE] = { "5e97db9a54bb425fa84a1744133286a6", "quarantine" },
+        [LOG_EVENT_OVERRIDDEN] = { "dd141816fe4045a283ae37bd08b409ce", "overridden" },
 };
 
 static const char *const priority_words[] = {

@@ -34,6 +34,7 @@ typedef enum LogEvent {
         LOG_EVENT_DENIED,
         LOG_EVENT_OVERFLOW,
         LOG_EVENT_QUARANTINE,
+        LOG_EVENT_OVERRIDDEN,
         _LOG_EVENT_MAX,
 } LogEvent;
 /* 32 hexadecimal digits, constant for ever. */

@@ -376,6 +376,54 @@ static int explain_with_plan(Operation *op, int r) {
         return plan_changed(op->m, op->token, NULL, op->allocation->id, &why, &op->fault);
 }
 
+/* What an administrator decided otherwise is on record, with what it was about, also when the activation fails then. */
+static int note_override(Operation *op, const Assignment *item) {
+        const Allocation *a = op->allocation;
+        _cleanup_settings_ SettingValues settings = { 0 };
+        _cleanup_findings_ FindingList findings = { 0 };
+        _cleanup_(json_decrefp) json_t *devices = NULL;
+        _cleanup_free_ char *message = NULL;
+        const PtFinding *blocker;
+        PlanRequest request;
+        int r = plan_request_for(op->m, a, &a->requests[item->request], PT_VERB_ACTIVATE, &settings, &request, &op->fault);
+
+        if (r < 0)
+                return r;
+        (void) device_eligible(op->m, item->device, a->id, &request, &findings);
+        blocker = finding_first_blocker(&findings);
+        if (!blocker)
+                return 0;
+        log_message(LOG_NOTICE, LOG_EVENT_OVERRIDDEN,
+                    log_fields("DEVICE", item->device->id, "ALLOCATION", a->id, "CONSUMER", a->consumer),
+                    "user %u overrides what stands against %s (%s): %s", (unsigned) op->uid, item->device->host->sysname,
+                    blocker->code, blocker->text);
+        devices = json_pack("[s]", item->device->id);
+        if (!devices || asprintf(&message, "%s: %s", blocker->code, blocker->text) < 0) {
+                message = NULL;
+                return fault_oom(&op->fault);
+        }
+        history_note(op->m, &(HistoryEntry) {
+                .uid = op->uid,
+                .owner = a->owner,
+                .operation = "override",
+                .object = a->id,
+                .consumer = a->consumer,
+                .job = op->job->id,
+                .message = message,
+                .devices = devices,
+        });
+        return 0;
+}
+
+static int note_overrides(Operation *op, const AssignmentList *list) {
+        int r = 0;
+
+        for (size_t i = 0; i < list->n_items && r >= 0; i++)
+                if (strv_contains((const char *const *) op->overrides, list->items[i].device->id))
+                        r = note_override(op, &list->items[i]);
+        return r;
+}
+
 static int choose_and_plan(Operation *op, AssignmentList *list) {
         int r = assign_devices(op->m, op->allocation, op->allocation->id, (const char *const *) op->overrides,
                                false, list, &op->fault);
@@ -385,6 +433,8 @@ static int choose_and_plan(Operation *op, AssignmentList *list) {
         if (r < 0)
                 return explain_with_plan(op, r);
         r = check_token(op, list);
+        if (r >= 0)
+                r = note_overrides(op, list);
         if (r >= 0)
                 r = keep_assignments(op, list);
         if (r >= 0 && op->confirm_sec == UINT_MAX)

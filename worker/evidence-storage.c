@@ -11,8 +11,8 @@
  * come over a network (iSCSI, NVMe over TCP or RDMA, file servers) hang on no device of this kind; their network cards are
  * held by the addresses and routes that they have (evidence-network.c). */
 
-/* So many mounts of one device are named, and the others counted. */
-#define TARGETS_MAX 16u
+/* So many mounts of one device are named, and the others counted; fewer than the chains that are sent of one device. */
+#define TARGETS_MAX 12u
 #define SWAPS_MAX_BYTES 65536u
 
 /* ---- mounts ---- */
@@ -290,9 +290,9 @@ static int add_processes(Storage *storage, const MountTable *host, const Process
         char text[128];
         int r = 0;
 
-        /* The first is process 1's, whose table was read already. */
-        for (size_t i = 1; i < processes->n_namespaces && r >= 0; i++)
-                r = add_namespace(storage, host, processes->namespaces[i]);
+        for (size_t i = 0; i < processes->n_namespaces && r >= 0; i++)
+                if (processes->namespaces[i] != 1) /* its table is the host's */
+                        r = add_namespace(storage, host, processes->namespaces[i]);
         for (size_t i = 0; i < processes->n_nodes && r >= 0; i++)
                 r = add_open_node(storage, &processes->nodes[i]);
         if (r < 0 || processes->denied == 0)
