@@ -12,6 +12,7 @@
 #define CHUNK_BYTES ((size_t) 256 * 1024)
 /* A disk under 10,000 mounts is needed as much as one under 16: the rest is counted. */
 #define CHAINS_MAX 16u
+#define UNRESOLVED_MAX 32u
 /* Longer ones are cut: what leads to a device is a handful of names. */
 #define LINKS_MAX 16u
 #define LINK_MAX_BYTES 512u
@@ -44,6 +45,7 @@ struct Evidence {
         Worker *worker;
         json_t *items, *unresolved; /* not sent yet */
         size_t bytes;               /* about, of both */
+        size_t n_unresolved[_EVIDENCE_KIND_MAX];
         Seen *said, *counters;
         ProcessTable processes;
         bool processes_known;
@@ -244,7 +246,19 @@ int evidence_add(Evidence *evidence, EvidenceVerdict verdict, const char *syspat
 }
 
 int evidence_unresolved(Evidence *evidence, EvidenceKind kind, const char *text) {
-        json_t *item = json_pack("{s:s, s:o}", "kind", evidence_kind_to_string(kind), "text", link_text(text));
+        json_t *item;
+        Seen *seen;
+
+        /* A few are enough to know that, and why. */
+        if (evidence->n_unresolved[kind] >= UNRESOLVED_MAX)
+                return 0;
+        seen = seen_get(&evidence->said, text, strlen(text));
+        if (!seen)
+                return -ENOMEM;
+        if (seen->count++ > 0)
+                return 0;
+        evidence->n_unresolved[kind]++;
+        item = json_pack("{s:s, s:o}", "kind", evidence_kind_to_string(kind), "text", link_text(text));
 
         if (!item || json_array_append_new(evidence->unresolved, item) < 0)
                 return -ENOMEM;
