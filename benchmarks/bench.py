@@ -93,6 +93,8 @@ ROWS = [
     (12, "others' p99 while polkit hangs, over quiet", lambda r: over(r["polkit"]), "<= 2"),
     ("", "while a bind is slow, over quiet", lambda r: over(r["binding"]), "<= 2"),
     ("", "while a list goes on, over echo sending the same", list_beside_list, "<= 1.3"),
+    (13, "guard, 200 mounts: ms", lambda r: milliseconds(r["guard"][0]), "<= 50"),
+    ("", "the same when nothing changed: ms", lambda r: milliseconds(r["guard"][1]), "<= 1"),
 ]
 
 

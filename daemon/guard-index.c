@@ -390,6 +390,15 @@ static int close_over_unresolved(GuardIndex *index, Source *source, json_t *item
         return 0;
 }
 
+static bool is_same_kind_before(json_t *unresolved, size_t index) {
+        const char *kind = json_string_value(json_object_get(json_array_get(unresolved, index), "kind"));
+
+        for (size_t i = 0; i < index; i++)
+                if (streq_null(kind, json_string_value(json_object_get(json_array_get(unresolved, i), "kind"))))
+                        return true;
+        return false;
+}
+
 int guard_index_close(GuardIndex *index, Source *source) {
         json_t *item;
         size_t i;
@@ -402,6 +411,9 @@ int guard_index_close(GuardIndex *index, Source *source) {
                         return r;
         }
         json_array_foreach(index->unresolved, i, item) {
+                /* One reason a kind is enough on a device; guard_unresolved() has all of them. */
+                if (is_same_kind_before(index->unresolved, i))
+                        continue;
                 r = close_over_unresolved(index, source, item);
                 if (r < 0)
                         return r;

@@ -1,0 +1,120 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the host needs stays with the host, and nothing beside it does: disks of the described host, its mounts and swap."""
+
+from harness import *
+
+# simhost/hosts/demo.json: what is mounted lies on the first disk.
+SYSTEM, SPARE, NIC, ACCELERATOR = '0000:04:00.0', '0000:08:00.0', '0000:02:00.0', '0000:01:00.0'
+
+
+def explained(client, bdf):
+    return client.Device(device_path(bdf)).Explain({})
+
+
+def codes(client, bdf, severity='blocker'):
+    return {f['code'] for f in explained(client, bdf) if f['severity'] == severity}
+
+
+def pool(client, name, bdf):
+    client.Manager.MakeResource([device_path(bdf)], name, {})
+
+
+def tried(client, group, options=None):
+    allocation, _job = client.Manager.Allocate('vm', [{'group': group}], {})
+    result = client.run(allocation, 'Activate', options or {})
+    client.must(allocation, 'Release')
+    return result
+
+
+def set_swap(*lines):
+    """As the kernel's table would read; the service is told by inotify here, where poll() would tell it."""
+    with open('/proc/swaps', 'w') as f:
+        f.write('Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n' + ''.join(f'{line}\n' for line in lines))
+
+
+def disk_name(bdf):
+    controller, = os.listdir(f'/sys/bus/pci/devices/{bdf}/nvme')
+    return next(n for n in os.listdir(f'/sys/bus/pci/devices/{bdf}/nvme/{controller}') if n.startswith('nvme'))
+
+
+@test()
+def the_root_file_system_is_beyond_any_right():
+    with Service() as service:
+        root = service.root
+        until(lambda: root.Device(device_path(SYSTEM)).State == 'forbidden', 'the verdict')
+        first, *_ = explained(root, SYSTEM)
+        equal((first['severity'], first['code'], first['culprit']), ('blocker', 'mount', '/'), 'the finding')
+        contains(first['text'], f'/ ← {disk_name(SYSTEM)}p2 ← {SYSTEM}', 'the chain')
+        pool(root, 'system', SYSTEM)
+        equal(tried(root, 'system')[:2], ('failed', 'NoDeviceAvailable'), 'activate')
+        equal(tried(root, 'system', {'override': [device_id(SYSTEM)]})[:2], ('failed', 'NoDeviceAvailable'), 'override')
+        with raises('DeviceBusy'):
+            root.Device(device_path(SYSTEM)).Reset({})
+        # The disk beside it.
+        equal(root.Device(device_path(SPARE)).State, 'free', 'the spare disk')
+        pool(root, 'spare', SPARE)
+        equal(tried(root, 'spare'), ('done', '', ''), 'the spare disk')
+
+
+@test()
+def swap_comes_and_goes():
+    with Service() as service:
+        root = service.root
+        pool(root, 'spare', SPARE)
+        until(lambda: root.Device(device_path(SPARE)).Allocatable, 'a free disk')
+        equal(root.Group(root.Manager.GetGroup('spare')).Available, 1, 'Available')
+        set_swap(f'/dev/{disk_name(SPARE)} partition 1048572 0 -2')
+        # Nobody asks: whoever watches the properties is told.
+        until(lambda: root.Device(device_path(SPARE)).State == 'critical', 'critical')
+        equal((root.Device(device_path(SPARE)).Allocatable, root.Device(device_path(SPARE)).Blockers), (False, ['swap']), 'told')
+        equal(root.Group(root.Manager.GetGroup('spare')).Available, 0, 'Available')
+        equal(codes(root, SPARE), {'swap'}, 'Explain')
+        result, error, message = tried(root, 'spare')
+        equal((result, error), ('failed', 'NoDeviceAvailable'), 'activate')
+        contains(message, f'swap /dev/{disk_name(SPARE)} ← {disk_name(SPARE)} ← {SPARE}', 'why')
+        equal(codes(root, NIC), set(), 'a network card has nothing to do with it')
+        set_swap()
+        # At once, without waiting for the properties: a choice looks at the host as it is.
+        equal(tried(root, 'spare'), ('done', '', ''), 'activate')
+        until(lambda: root.Device(device_path(SPARE)).State == 'free', 'free again')
+        set_swap(f'/dev/{disk_name(SPARE)} partition 1048572 0 -2')
+        equal(tried(root, 'spare')[:2], ('failed', 'NoDeviceAvailable'), 'at once, the other way')
+
+
+@test()
+def an_override_names_the_device_and_is_on_record():
+    with Service() as service:
+        root = service.root
+        pool(root, 'spare', SPARE)
+        set_swap(f'/dev/{disk_name(SPARE)} partition 1048572 0 -2')
+        equal(tried(root, 'spare', {'override': [device_id(NIC)]})[:2], ('failed', 'NoDeviceAvailable'), 'another device')
+        allocation, _job = root.Manager.Allocate('vm', [{'group': 'spare'}], {})
+        client = service.user('alice')
+        with raises('NotAuthorized'):
+            client.Allocation(allocation).Activate({'override': [device_id(SPARE)]})
+        root.must(allocation, 'Activate', {'override': [device_id(SPARE)]})
+        equal(driver_of(SPARE), 'vfio-pci', 'driver')
+        equal(root.Device(device_path(SPARE)).State, 'active', 'State')
+        rows = [row for row in root.Manager.History({}) if 'overridden' in row['message']]
+        equal([row['verb'] for row in rows], ['activate'], 'history')
+        contains(rows[0]['message'], f'{device_id(SPARE)}: swap: the host needs it: swap', 'history')
+        contains(service.log(), f'user 0 overrides what stands against {SPARE} (swap)', 'log')
+        root.must(allocation, 'Release')
+
+
+@test()
+def without_an_answer_more_is_critical():
+    """A worker that can't be started: what is bound to a driver of the host is not handed out, and it is said why."""
+    with Service(configuration='[Service]\nWorker=/nonexistent\n') as service:
+        root = service.root
+        until(lambda: root.Manager.Readiness != 'starting', 'readiness')
+        for bdf in SYSTEM, SPARE, NIC:
+            equal(root.Device(device_path(bdf)).State, 'critical', bdf)
+            equal(codes(root, bdf), {'evidence-missing'}, bdf)
+            contains(next(f['text'] for f in explained(root, bdf) if f['code'] == 'evidence-missing'), '/nonexistent', 'why')
+        pool(root, 'spare', SPARE)
+        equal(tried(root, 'spare')[:2], ('failed', 'NoDeviceAvailable'), 'activate')
+
+
+main()
