@@ -93,9 +93,9 @@ def an_override_names_the_device_and_is_on_record():
         root.must(allocation, 'Activate', {'override': [device_id(SPARE)]})
         equal(driver_of(SPARE), 'vfio-pci', 'driver')
         equal(root.Device(device_path(SPARE)).State, 'active', 'State')
-        rows = [row for row in root.Manager.History({}) if 'overridden' in row['message']]
-        equal([row['verb'] for row in rows], ['activate'], 'history')
-        contains(rows[0]['message'], f'{device_id(SPARE)}: swap: the host needs it: swap', 'history')
+        rows = root.Manager.History({'operation': 'override'})
+        equal([row['devices'] for row in rows], [[device_id(SPARE)]], 'history')
+        contains(rows[0]['message'], 'swap: the host needs it: swap', 'history')
         contains(service.log(), f'user 0 overrides what stands against {SPARE} (swap)', 'log')
         root.must(allocation, 'Release')
 

@@ -221,7 +221,7 @@ def open_disk(service):
         equal(driver(B), "vfio-pci", B)
         check("open" in service.log.read_text(errors="replace"), "it is in the log")
         history = [{str(k): str(v) for k, v in row.items()} for row in client.history()]
-        check(any("pci-0000-0b-00-0" in row["message"] and "overridden" in row["message"] for row in history), f"{history}")
+        check(any(row["operation"] == "override" and row["message"].startswith("open: ") for row in history), f"{history}")
     finally:
         os.close(fd)
     client.must(allocation, "Release")
