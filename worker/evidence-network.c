@@ -344,6 +344,9 @@ int evidence_network_judge(Evidence *evidence, NetFacts *facts) {
                 r = judge_tunnels(&stack, facts);
         for (size_t i = 0; i < facts->others.n_views && r >= 0; i++)
                 r = judge_namespace(&stack, &facts->others.views[i]);
+        if (r >= 0 && facts->others.incomplete)
+                r = evidence_unresolved(evidence, EVIDENCE_NETWORK,
+                                        "Some network namespaces cannot be looked into, and may use any network card");
         if (r >= 0)
                 r = judge_members(&stack);
         if (r >= 0)

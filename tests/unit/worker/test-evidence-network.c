@@ -209,6 +209,16 @@ static void test_needs(void **state) {
         assert_not_said(evidence, "198.51.100.8");
 }
 
+/* What may stand on any card in there cannot be known. */
+static void test_hidden_namespaces(void **state) {
+        Evidence *evidence = *state;
+        NetFacts facts = new_facts();
+
+        facts.others.incomplete = true;
+        judge(evidence, &facts);
+        assert_said(evidence, "unresolved network: Some network namespaces");
+}
+
 /* A server to which no route leads: which card is needed cannot be known. */
 static void test_no_route(void **state) {
         Evidence *evidence = *state;
@@ -330,6 +340,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_members, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_cycle, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_namespaces, evidence_setup, evidence_teardown),
+                cmocka_unit_test_setup_teardown(test_hidden_namespaces, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_needs, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_no_route, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_boot, evidence_setup, evidence_teardown),
