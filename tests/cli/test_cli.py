@@ -701,7 +701,18 @@ def export_and_apply(s):
 @test()
 def history_of_one_consumer(s):
     rows = s.json('history', '--consumer=vm1')
-    equal([row['operation'] for row in rows][::-1], ['activate', 'deactivate', 'release'])
+    operations = [row['operation'] for row in rows][::-1]
+    equal((operations[0], operations[-1], set(operations)), ('allocate', 'release', {'allocate', 'activate', 'deactivate', 'release'}))
+    row, = s.json('history', '--consumer=vm1', '--operation=release', '--result=done')
+    equal(s.json('history', '--consumer=vm1', '--until=1h'), [])
+    check(row['job'] and row['boot'] and row['run'], 'which run of the service')
+    report = json.loads(s.ctl('report'))
+    equal(report['versions']['scrubbed'], True)
+    check('allocations' in report and report['devices'], 'a report')
+    s.ctl('report', '--full', '-o', f'{s.directory}/report.json')
+    with open(f'{s.directory}/report.json') as f:
+        equal(json.load(f)['versions']['scrubbed'], False)
+    equal(os.stat(f'{s.directory}/report.json').st_mode & 0o777, 0o600)
     equal(rows[0]['user'], 'root')
     equal(len(s.json('history', '--limit=2')), 2)
     equal(s.json('history', '--since=1h', '--consumer=nobody'), [])
