@@ -13,6 +13,7 @@
 #include "operation.h"
 #include "pending.h"
 #include "plan-record.h"
+#include "presence.h"
 #include "probe.h"
 #include "protect.h"
 #include "quarantine.h"
@@ -302,6 +303,7 @@ int manager_start(Manager *m, Fault *fault) {
                 log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "state: %s", strempty(store_health_reason(m->store)));
         if (store_health(m->store) == STORE_OK)
                 reconcile_start(m);
+        presence_update(m);
         guard_refresh(m->guard, on_first_evidence, m);
         manager_settle(m);
         durations_load(m);
@@ -338,6 +340,7 @@ Manager *manager_free(Manager *m) {
                 return NULL;
         m->events = (ManagerEvents) { 0 };
         m->workers = worker_pool_free(m->workers);
+        presence_free(m);
         probes_free(m);
         quarantine_free(m);
         usages_free(m);
@@ -384,6 +387,7 @@ static void on_acknowledged(void *userdata, int result, const Fault *fault) {
         if (result >= 0) {
                 log_message(LOG_NOTICE, LOG_EVENT_STORE, NULL, "the damage of the state was acknowledged");
                 reconcile_start(p->m); /* nothing was touched until now */
+                presence_update(p->m);
                 manager_settle(p->m);
                 manager_changed(p->m, OBJECT_MANAGER, "", "Problems");
         }

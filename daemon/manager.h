@@ -89,6 +89,7 @@ typedef struct Manager {
         struct History *history; /* history.c */
         struct Observation *observation; /* slow fields being read, observe.c */
         struct QuarantineTable *quarantines; /* quarantine.c; NULL while there is none */
+        struct Presence *presence; /* watch over devices in use, presence.c */
         struct Probe *probes;    /* looks at devices under way, probe.c */
         struct Usage *usages;    /* looks for who uses devices, usage.c */
         struct Duration *durations; /* uthash by name: how long operations took, duration.c */

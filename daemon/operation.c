@@ -10,6 +10,7 @@
 #include "json-util.h"
 #include "log.h"
 #include "pending.h"
+#include "presence.h"
 
 int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocation, const char *device, Operation **ret,
                   Fault *fault) {
@@ -195,9 +196,13 @@ void allocation_advance(Manager *m, Allocation *allocation, AllocationEvent even
         assert((int) next >= 0);
         if (next == allocation->state)
                 return;
+        bool was_active = allocation->state == ALLOCATION_ACTIVE;
+
         allocation->state = next;
         manager_changed(m, OBJECT_ALLOCATION, allocation->id, "State");
         manager_devices_changed(m, allocation);
+        if (was_active || next == ALLOCATION_ACTIVE)
+                presence_update(m);
 }
 
 static void on_stored(void *userdata, int result, const Fault *fault) {

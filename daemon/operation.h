@@ -141,6 +141,8 @@ void manager_recovered(Manager *m);
 void manager_settle(Manager *m);
 /* op-reset.c: the keys that a device operation holds for itself. */
 void operation_release_keys(Operation *op);
+/* reconcile.c: tells whoever has it; an active allocation is lost then. */
+void operation_device_lost(Manager *m, Allocation *allocation, const char *device, const char *why);
 /* reconcile.c: a device vanished, or something about it differs; whoever has it is told. */
 void operation_host_removed(Manager *m, const HostDevice *host);
 void operation_host_changed(Manager *m, const HostDevice *host);

@@ -137,7 +137,7 @@ static const char *what_is_amiss(Manager *m, const Allocation *a, const char **r
 
 /* ---- devices that vanish while somebody has them ---- */
 
-static void lose(Manager *m, Allocation *a, const char *device, const char *why) {
+void operation_device_lost(Manager *m, Allocation *a, const char *device, const char *why) {
         log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST,
                     log_fields("ALLOCATION", a->id, "DEVICE", device, "CONSUMER", a->consumer),
                     "%s was %s while %s used it", device, why, a->consumer);
@@ -154,7 +154,7 @@ void operation_host_removed(Manager *m, const HostDevice *host) {
         for (Allocation *a = m->allocations; a; a = a->hh.next)
                 if ((a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_DRAINING) &&
                     allocation_has_device(a, host->id))
-                        lose(m, a, host->id, "unplugged");
+                        operation_device_lost(m, a, host->id, "unplugged");
 }
 
 /* Whoever takes a device from its consumer by hand is not fought with, but it is said. While it has no driver that is not known
@@ -163,7 +163,7 @@ void operation_host_changed(Manager *m, const HostDevice *host) {
         for (Allocation *a = m->allocations; a; a = a->hh.next)
                 if (a->state == ALLOCATION_ACTIVE && host->driver && allocation_has_device(a, host->id) &&
                     is_rebound(a, host))
-                        lose(m, a, host->id, "rebound");
+                        operation_device_lost(m, a, host->id, "rebound");
 }
 
 void allocation_recover(Manager *m, Allocation *a, const char *why) {
@@ -202,7 +202,7 @@ static void reconcile_one(Manager *m, Allocation *a) {
                 if (operation_drain_again(m, a, &fault) < 0)
                         log_plain(LOG_ERR, "%s: %s", a->id, strempty(fault.message));
         } else if (a->state == ALLOCATION_ACTIVE && (why = what_is_amiss(m, a, &device)))
-                lose(m, a, device, why);
+                operation_device_lost(m, a, device, why);
         if (a->confirm_usec > 0 && (a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_LOST))
                 confirm_resume(m, a);
 }

@@ -22,6 +22,7 @@ typedef enum WorkerMode {
         WORKER_PROBE,
         WORKER_GUARD,
         WORKER_CHECK,
+        WORKER_PORTS,
 } WorkerMode;
 
 /* Everything is borrowed for the length of worker_pool_run(). */
@@ -42,6 +43,12 @@ typedef struct WorkerSpec {
         unsigned timeout_msec;       /* observe, holders, probe, guard: of the whole request; 0: default */
         bool urgent;                 /* does not wait for a place: others wait for what it finds out */
 } WorkerSpec;
+
+typedef enum PortReport {
+        PORT_REPORT_NOTHING, /* it does not know */
+        PORT_REPORT_FULL,    /* something is there */
+        PORT_REPORT_EMPTY,   /* its link is down, or its slot is empty */
+} PortReport;
 
 typedef struct WorkerEvents {
         /* Execute: the worker waits before step `step`, without a time limit; answer with worker_run_go()
@@ -64,6 +71,8 @@ typedef struct WorkerEvents {
         void (*evidence)(void *userdata, WorkerRun *run, json_t *items, json_t *unresolved);
         /* Check: [{id, title, status, …}…] as lib/protocol.h has them. */
         void (*checked)(void *userdata, WorkerRun *run, json_t *checks);
+        /* Ports: what is below the port. One that can't be asked knows nothing. */
+        void (*port)(void *userdata, const char *device, PortReport report);
         /* The end, exactly once; the run is freed when it returns. `fault`: StepFailed, TimedOut,
          * WorkerFailed, Cancelled or DriverStuck, or what the worker says of the step that failed
          * (DeviceGone, DriverMissing …); never NULL. With DriverStuck the process is still in the kernel:

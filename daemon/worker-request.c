@@ -55,6 +55,8 @@ json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
                 return json_pack("{s:s}", "type", "guard");
         case WORKER_CHECK:
                 return json_pack("{s:s}", "type", "check");
+        case WORKER_PORTS:
+                return json_pack("{s:s, s:o}", "type", "ports", "devices", devices_of(spec));
         default:
                 return NULL;
         }

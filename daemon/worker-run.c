@@ -134,6 +134,8 @@ static void describe_place(const WorkerRun *run, char buffer[static PLACE_SIZE])
                 snprintf(buffer, PLACE_SIZE, "while it probed devices");
         else if (run->mode == WORKER_GUARD)
                 snprintf(buffer, PLACE_SIZE, "while it looked at what the host needs");
+        else if (run->mode == WORKER_PORTS)
+                snprintf(buffer, PLACE_SIZE, "while it asked ports");
         else if (current_step(run, &step))
                 snprintf(buffer, PLACE_SIZE, "%s step %zu of %zu (%s)", run->begun ? "in" : "before",
                          step + 1, run->n_steps, strempty(step_text(run, step, "sentence")));
@@ -506,6 +508,23 @@ static void take_checked(WorkerRun *run, json_t *message) {
                 run->events.checked(run->userdata, run, checks);
 }
 
+static void take_port(WorkerRun *run, json_t *message) {
+        const char *device = json_string_value(json_object_get(message, "device"));
+        json_t *link = json_object_get(message, "link"), *card = json_object_get(message, "card");
+        PortReport report = PORT_REPORT_NOTHING;
+
+        if (run->mode != WORKER_PORTS || !device) {
+                fail_protocol(run, "spoke of a port that nobody asked for");
+                return;
+        }
+        if (json_is_false(link) || json_is_false(card))
+                report = PORT_REPORT_EMPTY;
+        else if (json_is_true(link) || json_is_true(card))
+                report = PORT_REPORT_FULL;
+        if (run->events.port)
+                run->events.port(run->userdata, device, report);
+}
+
 static void take_log(WorkerRun *run, json_t *message) {
         int64_t level = LOG_INFO;
 
@@ -553,6 +572,7 @@ static const struct {
         { "noted", take_noted },   { "health", take_health },
         { "evidence", take_evidence },
         { "checked", take_checked },
+        { "port", take_port },
 };
 
 static void on_message(void *userdata, json_t *message) {

@@ -60,6 +60,8 @@
 #define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */
 #define STRINGS_MAX 1024u                   /* in a list that a caller gives */
 #define MODULE_CRASHES_MAX 2u
+#define PRESENCE_INTERVAL_SEC 2u            /* between two looks at the drivers of devices in use */
+#define PRESENCE_PORT_TURNS 5u              /* looks between two questions to the ports above them */
 #define QUARANTINE_RETRY_MAX_SEC 2592000u   /* between two probes of a device in quarantine: 30 days */
 #define MONITOR_BUFFER_BYTES (32 * 1024 * 1024) /* device events that wait in the kernel */
 #define MONITOR_BATCH_MAX 64u               /* device events taken in one turn of the loop */

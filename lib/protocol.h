@@ -15,6 +15,7 @@
  *                                       probe {devices: [DEVICE…], module_dir, notes: {device: TEXT}}
  *                                       guard {}
  *                                       check {}
+ *                                       ports {devices: [DEVICE…]}: PCI Express ports
  *   before {step, observed}             recorded durably, then
  *                                       go {step}   or   stop {}
  *   after {step, result, error, code, text}
@@ -29,6 +30,7 @@
  *                                                   one for each probed device; severity as PtSeverity
  *   evidence {items: [{verdict, path, code, chain: [text…]}…], unresolved: [{kind, text}…]}
  *                                       as many as it takes for what the host needs; worker/evidence.h has the words
+ *   port {device, link, card, result}               one for each port: true, false or null for what it does not report
  *   log {level, text}
  *   done {result, error}                after every request; error: text for people where nothing else said
  *                                       why, else null. The worker waits for the next request

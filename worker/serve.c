@@ -8,6 +8,7 @@
 #include "job.h"
 #include "lib/protocol.h"
 #include "observer.h"
+#include "port.h"
 #include "probe.h"
 
 /* Handlers return a negative errno only when the service cannot be talked to any more. What became of the
@@ -38,6 +39,7 @@ static const RequestHandler request_handler_table[] = {
         { "probe", probe_run },
         { "guard", evidence_run },
         { "check", check_run },
+        { "ports", port_run },
 };
 
 static int handle(Worker *worker, json_t *message, int *ret_result, Fault *fault) {
