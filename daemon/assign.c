@@ -165,7 +165,7 @@ int plan_request_for(Manager *m, const Allocation *allocation, const Request *re
 
 /* What an administrator may decide otherwise beside the findings that say so themselves; everything else is a fact that no
  * right changes. */
-static const char *const overridable[] = { "quarantined", "companion-quarantined", "no-reset", NULL };
+static const char *const overridable[] = { "quarantined", "companion-quarantined", "no-reset", "no-such-reset", NULL };
 
 bool device_accept_overridden(const Device *device, const char *const *overrides, FindingList *findings) {
         if (strv_contains(overrides, device->id))

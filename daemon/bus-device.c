@@ -142,6 +142,14 @@ static int get_blockers(sd_bus *bus, const char *path, const char *interface, co
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int get_last_reset(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                          void *userdata, sd_bus_error *error) {
+        const Device *device = ((const BusObject *) userdata)->object;
+        _cleanup_(json_decrefp) json_t *none = json_object();
+
+        return bus_append_dict(reply, device->last_reset ?: none);
+}
+
 /* ---- methods ---- */
 
 static int method_explain(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -239,6 +247,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Blockers", "as", get_blockers, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Groups", "ao", get_groups, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Allocation", "o", get_allocation, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("LastReset", "a{sv}", get_last_reset, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_METHOD_WITH_ARGS("Explain", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("aa{sv}", findings),
                                 method_explain, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reset", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_reset,

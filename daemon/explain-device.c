@@ -4,6 +4,7 @@
 
 #include "explain-internal.h"
 #include "quarantine.h"
+#include "reset-report.h"
 
 static void say_availability(Manager *m, Device *device, Explanation *e) {
         _cleanup_findings_ FindingList findings = { 0 };
@@ -11,6 +12,7 @@ static void say_availability(Manager *m, Device *device, Explanation *e) {
         e->topic = "availability";
         (void) device_eligible(m, device, "", NULL, &findings);
         quarantine_explain(m, device, &findings);
+        reset_report_explain(device, &findings);
         explanation_take(e, &findings);
         if (device->role == PT_ROLE_OFFER)
                 explain_claims(m, device, "", e);

@@ -81,6 +81,7 @@ static void device_free(Inventory *inventory, Device *device) {
         free(device->groups);
         free(device->quarantine);
         json_decref(device->health);
+        json_decref(device->last_reset);
         free(device);
 }
 

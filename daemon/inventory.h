@@ -52,6 +52,7 @@ struct Device {
         Allocation *allocation;    /* who claims it (directly or as a companion); maintained by the allocations */
         char *quarantine;          /* reason; NULL: none */
         json_t *health;            /* what its last probe found, as in lib/protocol.h; NULL: nothing */
+        json_t *last_reset;        /* reset-report.h; NULL: none since the service runs and the device is there */
         bool failed;               /* a give-back failed: held until reconcile succeeds */
         Device *next_offer;        /* of the same host device */
         uint64_t serial;           /* order of appearance, for stable listing */

@@ -13,6 +13,7 @@
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
+#include "reset-report.h"
 
 static void ask_holders(Operation *op);
 
@@ -107,11 +108,23 @@ static void on_prepare_before(void *userdata, WorkerRun *run, size_t step, const
 static void on_prepare_after(void *userdata, WorkerRun *run, size_t step, int result, const char *error) {
         Operation *op = userdata;
 
-        if (result < 0 && step < op->plan.n_steps)
+        if (step >= op->plan.n_steps || result >= 0)
+                return;
+        if (op->plan.steps[step].flags & PT_STEP_DEMANDED) {
+                char reason[TEXT_MAX_BYTES];
+
+                (void) snprintf(reason, sizeof(reason), "What its group demands before it is given back failed (%s): %s",
+                                op->plan.steps[step].sentence, isempty(error) ? strerror(-result) : error);
+                operation_distrust(op, op->plan.steps[step].device, reason);
+        } else
                 log_message(LOG_WARNING, LOG_EVENT_NONE,
                             log_fields("JOB", op->job->id, "ALLOCATION", op->allocation->id),
                             "%s: %s (the give-back goes on)", op->plan.steps[step].sentence,
                             isempty(error) ? strerror(-result) : error);
+}
+
+static void on_report(void *userdata, const char *device, json_t *report, int result, const char *error) {
+        reset_report_keep(userdata, device, report, result, error);
 }
 
 static void on_prepare_done(void *userdata, int result, const Fault *fault) {
@@ -135,6 +148,7 @@ static void on_stuck_gone(void *userdata) {
 static const WorkerEvents prepare_events = {
         .before = on_prepare_before,
         .after = on_prepare_after,
+        .report = on_report,
         .done = on_prepare_done,
         .gone = on_stuck_gone,
 };

@@ -6,6 +6,7 @@
 
 #include "guard.h"
 #include "operation.h"
+#include "reset-report.h"
 
 static void holder_name(const Operation *op, char ret[static ID_SIZE]) {
         snprintf(ret, ID_SIZE, "job:%.40s", op->holder);
@@ -59,6 +60,10 @@ static void on_noted(void *userdata, const char *device, const char *text) {
         (void) json_object_set_new(op->notes, device, json_string(text));
 }
 
+static void on_report(void *userdata, const char *device, json_t *report, int result, const char *error) {
+        reset_report_keep(userdata, device, report, result, error);
+}
+
 static void on_gone(void *userdata) {
         operation_stuck_gone(userdata);
 }
@@ -66,6 +71,7 @@ static void on_gone(void *userdata) {
 static const WorkerEvents reset_events = {
         .before = on_before,
         .noted = on_noted,
+        .report = on_report,
         .done = on_done,
         .gone = on_gone,
 };

@@ -68,6 +68,7 @@ void operation_free(Operation *op) {
         json_decref(op->holders);
         json_decref(op->notes);
         json_decref(op->unsound);
+        free(op->remark);
         free(op->token);
         free(op->accepted);
         free(op->bundle);
@@ -103,7 +104,7 @@ static void write_history(Operation *op) {
                 .consumer = op->allocation ? op->allocation->consumer : "",
                 .job = op->job->id,
                 .fault = &op->fault,
-                .message = op->accepted,
+                .message = op->accepted ?: op->remark,
                 .started_usec = op->job->started_usec,
                 .devices = devices,
         });

@@ -40,6 +40,7 @@ struct Operation {
         OperationNext after_clear;
         OperationNext after_probe;
         json_t *notes;            /* device operations: what modules noted before */
+        char *remark;             /* for the history of one that succeeds; NULL for none */
         json_t *unsound;          /* {device: reason} of the probe */
 };
 

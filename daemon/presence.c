@@ -9,6 +9,9 @@
 
 #define USEC_PER_SEC UINT64_C(1000000)
 #define SEEN_OFTEN_ENOUGH 2u
+/* The kernel said that the driver let go: more will come by itself, that the device is gone or has another driver. A slow
+ * removal takes seconds from the one to the other. */
+#define SEEN_OFTEN_ENOUGH_AFTER_EVENT 8u
 
 /* A device in use, or a port above some. */
 typedef struct Watched {
@@ -101,7 +104,7 @@ static void on_port(void *userdata, const char *device, PortReport report) {
                 return;
         w->silent = report == PORT_REPORT_NOTHING;
         w->bad = report == PORT_REPORT_EMPTY ? w->bad + 1 : 0;
-        if (w->bad == SEEN_OFTEN_ENOUGH)
+        if (w->bad >= SEEN_OFTEN_ENOUGH)
                 lose_below(m, device);
 }
 
@@ -151,7 +154,7 @@ static void look_at_driver(Manager *m, Allocation *a, HostDevice *host) {
         w->bad = source_read_link(inventory_source(m->inventory), host, "driver", driver, sizeof(driver)) == -ENOENT
                          ? w->bad + 1
                          : 0;
-        if (w->bad == SEEN_OFTEN_ENOUGH)
+        if (w->bad >= (host->driver ? SEEN_OFTEN_ENOUGH : SEEN_OFTEN_ENOUGH_AFTER_EVENT))
                 operation_device_lost(m, a, host->id, "unbound");
 }
 

@@ -56,6 +56,8 @@ typedef struct WorkerEvents {
         void (*before)(void *userdata, WorkerRun *run, size_t step, const char *observed);
         /* Execute and undo: the step is over; `result` 0 or a negative errno. */
         void (*after)(void *userdata, WorkerRun *run, size_t step, int result, const char *error);
+        /* Before `after`: what a step reports (lib/protocol.h) that the service keeps for the device. */
+        void (*report)(void *userdata, const char *device, json_t *report, int result, const char *error);
         /* Observe: one device's slow fields. */
         void (*fields)(void *userdata, WorkerRun *run, const char *device, json_t *fields, const char *blob, int result,
                        const char *error);

@@ -422,6 +422,9 @@ static void take_after(WorkerRun *run, json_t *message) {
                 log_message(LOG_INFO, LOG_EVENT_NONE, log_fields("JOB", run->job), "%s: %s",
                             strempty(step_text(run, step, "sentence")), text);
 
+        if (run->events.report && json_is_object(json_object_get(message, "report")))
+                run->events.report(run->userdata, strempty(step_text(run, step, "device")),
+                                   json_object_get(message, "report"), (int) result, error);
         run->step = run->mode == WORKER_EXECUTE ? step + 1 : step;
         run->begun = false;
         let_work(run);

@@ -25,6 +25,7 @@ static const struct {
         { "idempotent", PT_STEP_IDEMPOTENT },
         { "no-return", PT_STEP_NO_RETURN },
         { "optional", PT_STEP_OPTIONAL },
+        { "demanded", PT_STEP_DEMANDED },
 };
 
 static const char **string_member(PtStep *step, size_t i) {

@@ -18,9 +18,11 @@
  *                                       ports {devices: [DEVICE…]}: PCI Express ports
  *   before {step, observed}             recorded durably, then
  *                                       go {step}   or   stop {}
- *   after {step, result, error, code, text}
+ *   after {step, result, error, code, text, report}
  *                                       result 0 or a negative errno; error: text for people or null; code:
- *                                       the FaultCode's word or null; text: what was found then, or null
+ *                                       the FaultCode's word or null; text: what was found then, or null;
+ *                                       report: of a reset {methods: [WORD…], asked: WORD, used: WORD,
+ *                                       duration: microseconds}, "" for none; else null
  *   fields {device, fields: {name: value}, blob: TEXT|null, result, error}            one for each observed device
  *   checked {checks: [{id, title, status, text, evidence: [TEXT…], remedy, reboot, pending}…]}
  *   held {holders: [{pid, comm, unit, node, certain}…], children: [{device, subsystem, name, node}…]}

@@ -41,10 +41,10 @@ static int send_after(StepCall *call, size_t index, int result) {
         bool failed = result < 0;
 
         return worker_send(call->worker,
-                           json_pack("{s:s, s:I, s:i, s:o, s:s?, s:o}", "type", "after", "step",
+                           json_pack("{s:s, s:I, s:i, s:o, s:s?, s:o, s:O?}", "type", "after", "step",
                                      (json_int_t) index, "result", result, "error", json_fault(&call->fault),
                                      "code", failed ? fault_code_to_string(call->fault.code) : NULL, "text",
-                                     json_text(call->text)));
+                                     json_text(call->text), "report", call->report));
 }
 
 /* Has what was observed recorded and waits for the word that it is safe. A service that has hung up does not
@@ -120,6 +120,7 @@ static int finish_step(StepCall *call, JobMode mode, size_t index, int *result) 
         r = send_after(call, index, *result);
 
         fault_done(&call->fault);
+        json_decref(call->report);
         free(call->text);
         return r;
 }
@@ -166,6 +167,7 @@ static int execute_step(Worker *worker, const Job *job, size_t index, Outcome *r
                 r = finish_step(&call, job->mode, index, &outcome.result);
         else {
                 fault_done(&call.fault);
+                json_decref(call.report);
                 free(call.text);
         }
         *ret = outcome;

@@ -22,6 +22,7 @@ typedef struct StepCall {
         const JobDevice *device; /* NULL for load-module */
         const PtStep *step;
         Fault fault;
+        json_t *report; /* what the service keeps of it; owned; NULL for none */
         char *text; /* what was found afterwards where that is worth knowing; owned; NULL for none */
 } StepCall;
 

@@ -15,7 +15,8 @@ typedef enum PtStepKind {
          * NULL means the device itself, else the part of it that has this name, an interface of a USB device ("1-2:1.0"). Since
          * minor 2. */
         PT_STEP_SET_DRIVER,
-        /* Function reset through the `reset` attribute. Nothing to undo. */
+        /* Function reset through the `reset` attribute. `value`: the only method that will do, a word of `reset_method`, which
+         * is narrowed to it for the moment; NULL leaves the choice to the kernel. Nothing to undo. */
         PT_STEP_RESET,
         /* Give the device's node `name` (relative to /dev, e.g. "vfio/17") to `uid`:`gid` with `mode`. The node's device
          * number must be the one that sysfs states for the device. Undo: owner and mode found before. */
@@ -37,6 +38,7 @@ typedef enum PtStepFlags {
         PT_STEP_IDEMPOTENT = 1 << 0, /* may be run again without harm */
         PT_STEP_NO_RETURN = 1 << 1,  /* point of no return: cannot be undone */
         PT_STEP_OPTIONAL = 1 << 2,   /* its failure is a warning of the job, not its end */
+        PT_STEP_DEMANDED = 1 << 3,   /* of what precedes a give-back: a device that it fails for goes into quarantine. Since minor 1 */
 } PtStepFlags;
 
 typedef struct PtStep {

@@ -174,6 +174,20 @@ static int check_driver(PtContext *ctx, const PciFunction *f, const PtRequest *r
                    "Set driver to auto, or install the kernel module.");
 }
 
+static int check_demanded_reset(PtContext *ctx, const PciFunction *f, const PtRequest *request) {
+        char method[PCI_RESET_METHOD_SIZE], methods[PCI_ATTRIBUTE_SIZE], text[PCI_TEXT_SIZE];
+
+        if (!pci_demanded_reset(ctx, method) || pci_can_reset_by(ctx, f->device, request, method))
+                return 0;
+        if (pci_read_reset_methods(ctx, f->device, methods, sizeof(methods)) < 0 || isempty(methods))
+                (void) snprintf(methods, sizeof(methods), "none");
+        (void) snprintf(text, sizeof(text),
+                        "The group demands the reset %s, which the kernel does not offer for this function alone; "
+                        "it lists %s.", method, methods);
+        return put(ctx, PT_SEVERITY_BLOCKER, "no-such-reset", text, NULL,
+                   "Choose a device that offers it, or set the group's reset-method to any.");
+}
+
 static int check_reset(PtContext *ctx, const PciFunction *f, const PtRequest *request) {
         bool required = pci_setting_bool(ctx, "require-reset", false);
 
@@ -256,7 +270,7 @@ static int check_migration(PtContext *ctx, const PciFunction *f, const PtRequest
 
 int pci_check(PtContext *ctx, const PtDevice *device, const PtRequest *request) {
         static int (*const checks[])(PtContext *, const PciFunction *, const PtRequest *) = {
-                check_iommu,   check_vfs,         check_driver, check_denylist,  check_reset,
+                check_iommu,   check_vfs,         check_driver, check_denylist,  check_reset, check_demanded_reset,
                 check_display, check_host_driver, check_bundle, check_migration,
         };
         PciFunction f;

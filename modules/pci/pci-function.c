@@ -156,17 +156,36 @@ static bool same_bus(const PtDevice *a, const PtDevice *b) {
         return colon && strncmp(a->sysname, b->sysname, (size_t) (colon - a->sysname) + 1) == 0;
 }
 
+/* The kernel lists "bus" where it refuses it: other functions are beside it. */
+static bool is_alone(const PtDevice *device, const PtRequest *request) {
+        for (const PtDevice *const *d = request ? request->bundle : NULL; d && *d; d++)
+                if (!streq((*d)->id, device->id) && streq((*d)->subsystem, "pci") && same_bus(*d, device))
+                        return false;
+        return true;
+}
+
 bool pci_can_reset(PtContext *ctx, const PtDevice *device, const PtRequest *request) {
         char methods[PCI_ATTRIBUTE_SIZE];
 
         if (pci_read_reset_methods(ctx, device, methods, sizeof(methods)) < 0 || isempty(methods))
                 return false;
-        if (!request || !streq(methods, "bus"))
-                return true;
-        for (const PtDevice *const *d = request->bundle; *d; d++)
-                if (!streq((*d)->id, device->id) && streq((*d)->subsystem, "pci") && same_bus(*d, device))
-                        return false;
-        return true;
+        return !streq(methods, "bus") || is_alone(device, request);
+}
+
+bool pci_demanded_reset(PtContext *ctx, char ret[static PCI_RESET_METHOD_SIZE]) {
+        pci_setting_text(ctx, "reset-method", "any", ret, PCI_RESET_METHOD_SIZE);
+        return !streq(ret, "any");
+}
+
+bool pci_can_reset_by(PtContext *ctx, const PtDevice *device, const PtRequest *request, const char *method) {
+        char methods[PCI_ATTRIBUTE_SIZE], *word, *state = NULL;
+
+        if (pci_read_reset_methods(ctx, device, methods, sizeof(methods)) < 0)
+                return false;
+        for (word = strtok_r(methods, " ", &state); word; word = strtok_r(NULL, " ", &state))
+                if (streq(word, method))
+                        return !streq(method, "bus") || is_alone(device, request);
+        return false;
 }
 
 bool pci_same_slot(const PtDevice *a, const PtDevice *b) {

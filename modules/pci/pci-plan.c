@@ -50,14 +50,17 @@ static int put_node_owner(PtContext *ctx, const PtRequest *request, const PtDevi
                                             });
 }
 
-static int put_reset(PtContext *ctx, const PtDevice *device, uint32_t flags) {
+/* `method`: NULL leaves it to the kernel. */
+static int put_reset(PtContext *ctx, const PtDevice *device, const char *method, uint32_t flags) {
         char sentence[PCI_TEXT_SIZE];
 
-        (void) snprintf(sentence, sizeof(sentence), "reset %s", device->sysname);
+        (void) snprintf(sentence, sizeof(sentence), "reset %s%s%s", device->sysname, method ? " by " : "",
+                        strempty(method));
         return ctx->services->put_step(ctx, &(PtStep){
                                                     .kind = PT_STEP_RESET,
                                                     .flags = flags,
                                                     .device = device->id,
+                                                    .value = method,
                                                     .sentence = sentence,
                                             });
 }
@@ -134,9 +137,13 @@ static int plan_activate(PtContext *ctx, const PtRequest *request) {
 
 /* Parked companions are reset too: who holds the group's node can open every function of it. */
 static int plan_deactivate(PtContext *ctx, const PtRequest *request) {
+        bool required = pci_setting_bool(ctx, "require-reset", false);
+        char method[PCI_RESET_METHOD_SIZE];
+        bool demanded = pci_demanded_reset(ctx, method);
         int r;
 
         for (const PtDevice *const *d = request->bundle; *d; d++) {
+                uint32_t flags = PT_STEP_IDEMPOTENT | PT_STEP_OPTIONAL;
                 PciFunction f;
 
                 if (!streq((*d)->subsystem, "pci"))
@@ -144,9 +151,12 @@ static int plan_deactivate(PtContext *ctx, const PtRequest *request) {
                 r = pci_function_load(ctx, *d, &f);
                 if (r < 0)
                         return r;
-                if (f.role != PT_ROLE_OFFER || !pci_can_reset(ctx, *d, request))
+                /* One that is demanded and not offered any more fails, and is told so. */
+                if (f.role != PT_ROLE_OFFER || (!demanded && !pci_can_reset(ctx, *d, request)))
                         continue;
-                r = put_reset(ctx, *d, PT_STEP_IDEMPOTENT | PT_STEP_OPTIONAL);
+                if (demanded || required)
+                        flags |= PT_STEP_DEMANDED;
+                r = put_reset(ctx, *d, demanded ? method : NULL, flags);
                 if (r < 0)
                         return r;
         }
@@ -162,7 +172,7 @@ int pci_plan(PtContext *ctx, const PtRequest *request) {
         case PT_VERB_RESET:
                 if (!pci_can_reset(ctx, request->device, request))
                         return -EOPNOTSUPP;
-                return put_reset(ctx, request->device, PT_STEP_IDEMPOTENT);
+                return put_reset(ctx, request->device, NULL, PT_STEP_IDEMPOTENT);
         case PT_VERB_PROVISION:
         case PT_VERB_UNPROVISION:
         case PT_VERB_FOLLOW:

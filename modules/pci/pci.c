@@ -70,6 +70,9 @@ static const PtField FIELDS[] = {
         [_PCI_FIELD_MAX] = { 0 },
 };
 
+/* The kernel's words in reset_method (Documentation/ABI/testing/sysfs-bus-pci), and one for all of them. */
+static const char *const RESET_METHODS[] = { "any", "device_specific", "acpi", "flr", "af_flr", "pm", "bus", NULL };
+
 static const PtSetting SETTINGS[] = {
         {
                 .name = "driver",
@@ -85,6 +88,15 @@ static const PtSetting SETTINGS[] = {
                 .type = PT_BOOL,
                 .flags = PT_SETTING_GROUP,
                 .default_text = "false",
+        },
+        {
+                .name = "reset-method",
+                .doc = "The only way of resetting that will do: devices that do not offer it are refused, and it is the one "
+                       "used; any leaves it to the kernel.",
+                .type = PT_STRING,
+                .flags = PT_SETTING_GROUP,
+                .choices = RESET_METHODS,
+                .default_text = "any",
         },
         {
                 .name = "rom-bar",

@@ -77,6 +77,11 @@ int pci_read_reset_methods(PtContext *ctx, const PtDevice *device, char *ret, si
  * bus appears and refused (ENOTTY) once another one is beside it; the request's bundle shows those.
  * `request` may be NULL. */
 bool pci_can_reset(PtContext *ctx, const PtDevice *device, const PtRequest *request);
+#define PCI_RESET_METHOD_SIZE 32
+/* The method that the group demands; false when any will do. */
+bool pci_demanded_reset(PtContext *ctx, char ret[static PCI_RESET_METHOD_SIZE]);
+/* Whether the kernel offers that one for the function, alone. */
+bool pci_can_reset_by(PtContext *ctx, const PtDevice *device, const PtRequest *request, const char *method);
 /* "0000:3b:00.0" up to and without the dot: functions of one card share it. */
 bool pci_same_slot(const PtDevice *a, const PtDevice *b);
 /* Function number, the digit after the dot; -EINVAL for a name that is no address. */

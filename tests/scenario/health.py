@@ -191,6 +191,55 @@ def exchanged(service):
     check(finding(client, NIC, "quarantine-of-another") is None, "cleared for good")
 
 
+def resets(service):
+    """Which reset was made shows at the device, in its explanation and in the history; a group can demand one."""
+    client = service.start()
+    methods = pathlib.Path(f"/sys/bus/pci/devices/{NIC}/reset_method")
+    offered = methods.read_text().split()
+    check("flr" in offered, f"{NIC} offers {offered}")
+    device = client.device(NIC)
+    equal(dict(client.get(device, "Device", "LastReset")), {}, "no reset yet")
+    for number, (settings, asked) in enumerate((({}, ""), ({"reset-method": "flr"}, "flr"))):
+        group = client.create_group(f"nics{number}", settings=settings)
+        client.add_rule(group, [("slot", "eq", NIC)])
+        allocation, job = client.allocate("vm", f"nics{number}", activate=True)
+        equal(client.wait_job(job)[0], "done", "activate")
+        client.must(allocation, "Deactivate")
+        equal(methods.read_text().split(), offered, "what it offers afterwards")
+        report = client.get(device, "Device", "LastReset")
+        equal((str(report["result"]), str(report["asked"]), str(report["used"])), ("done", asked, asked or offered[0]), "the report")
+        equal([str(m) for m in report["methods"]], offered, "what was offered")
+        check(report["duration"] > 0 and report["time"] > 1e15, f"times: {report}")
+        check(finding(client, NIC, "last-reset"), "the explanation")
+        last = client.history(object=allocation.rsplit("/", 1)[1].replace("_", "-"))[0]
+        check(f"{NIC} reset by {asked or offered[0]} in" in str(last["message"]), f"the history: {last['message']}")
+        client.must(allocation, "Release")
+    # One that the device does not have is not replaced by another.
+    group = client.create_group("others", settings={"reset-method": "acpi"})
+    client.add_rule(group, [("slot", "eq", NIC)])
+    allocation, job = client.allocate("vm", "others", activate=True)
+    result = client.wait_job(job)
+    equal(result[1], "NoDeviceAvailable", "a reset that it does not offer")
+    check("demands the reset acpi" in result[2], f"the reason: {result}")
+    client.must(allocation, "Release")
+    if IN_VM:
+        return
+    # Where it is demanded a failure is no mere warning.
+    allocation, job = client.allocate("vm", "nics1", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    ctl("fail", "reset", NIC, "EIO")
+    client.must(allocation, "Deactivate")
+    equal(methods.read_text().split(), offered, "what it offers after a failure")
+    quarantined(client, NIC, "demands", "reset 0000:01:00.0 by flr")
+    equal(finding(client, NIC, "last-reset-failed")["severity"], "warning", "the explanation")
+    clear(client, NIC)
+    allocation2, job = client.allocate("vm", "nics0", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    ctl("fail", "reset", NIC, "EIO")
+    client.must(allocation2, "Release")
+    equal(client.device_state(NIC), "free", "where it is not demanded")
+
+
 def timed_release(service):
     host = Service(configured("[Health]\nQuarantineRetrySec=2\n"))
     client = host.start()
@@ -208,4 +257,4 @@ def timed_release(service):
     host.stop()
 
 
-main([sound, by_hand] + ([] if IN_VM else [no_answer, other_signs, link, after_reset, exchanged, timed_release]))
+main([sound, by_hand, resets] + ([] if IN_VM else [no_answer, other_signs, link, after_reset, exchanged, timed_release]))

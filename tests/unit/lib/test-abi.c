@@ -244,6 +244,7 @@ static void test_enumerations(void **state) {
                 { PT_STEP_IDEMPOTENT, 1 },
                 { PT_STEP_NO_RETURN, 2 },
                 { PT_STEP_OPTIONAL, 4 },
+                { PT_STEP_DEMANDED, 8 },
 
                 { PT_VERB_ACTIVATE, 0 },
                 { PT_VERB_DEACTIVATE, 1 },

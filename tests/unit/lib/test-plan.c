@@ -130,7 +130,7 @@ static const struct {
         { WRITE(.kind = PT_STEP_INVALID), "unknown kind 0" },
         { WRITE(.kind = _PT_STEP_MAX), "unknown kind 9" },
         { WRITE(.kind = UINT32_MAX), "unknown kind" },
-        { WRITE(.flags = 8), "unknown flags 0x8" },
+        { WRITE(.flags = 16), "unknown flags 0x10" },
         { WRITE(.device = NULL), "names no device" },
         { WRITE(.device = ""), "not an id" },
         { WRITE(.device = "0000:3b:00.0"), "not an id" },
