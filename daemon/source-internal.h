@@ -10,7 +10,7 @@
 #include <libudev.h>
 #include <sys/stat.h>
 
-#include "host-facts.h"
+#include "lib/host-facts.h"
 #include "lib/limits.h"
 #include "source-allow.h"
 #include "source.h"

@@ -59,5 +59,5 @@ int source_list(Source *source, const HostDevice *host, const char *name,
  * Names from the hardware database ("ID_…_FROM_DATABASE") are looked up once for each model. The pointer is valid until the
  * next call. */
 const char *source_property(Source *source, const HostDevice *host, const char *key);
-/* Facts of the host, see host-facts.h. The pointer is valid until the next call. */
+/* Facts of the host, see lib/host-facts.h. The pointer is valid until the next call. */
 const char *source_host_fact(Source *source, const char *name);

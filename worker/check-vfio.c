@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "check.h"
-#include "host-fact.h"
+#include "lib/host-facts.h"
 
 #define FILE_MAX 65536u
 
@@ -10,18 +10,19 @@
 
 void check_vfio_modules(Check *check) {
         static const char *const modules[] = { "vfio_pci", "vfio_iommu_type1" };
+        _cleanup_(host_facts_freep) HostFacts *facts = NULL;
         _cleanup_free_ char *missing = NULL;
 
+        (void) host_facts_new(check->host->sysfs, &facts);
         for (size_t i = 0; i < ELEMENTSOF(modules); i++) {
+                const char *value;
                 char fact[64];
-                json_t *value;
 
                 (void) snprintf(fact, sizeof(fact), "module:%s", modules[i]);
-                value = host_fact(check->host->sysfs, fact);
-                check_evidence(check, "%s: %s", modules[i], json_is_string(value) ? json_string_value(value) : "not found");
-                if (!json_is_string(value) && !missing)
+                value = facts ? host_facts_get(facts, fact) : NULL;
+                check_evidence(check, "%s: %s", modules[i], value ? value : "not found");
+                if (!value && !missing)
                         missing = strdup(modules[i]);
-                json_decref(value);
         }
         if (!missing) {
                 check_result(check, CHECK_PASS, "The modules of VFIO are there");

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "lib/fault.h"
+#include "lib/host-facts.h"
 #include "lib/sysfs.h"
 #include "module-load.h"
 
@@ -15,6 +16,7 @@ typedef struct Worker {
         int fd; /* SOCK_SEQPACKET to the service; not owned */
         Sysfs sysfs;
         ModuleSet modules;
+        HostFacts *facts; /* NULL until a module asks */
 } Worker;
 
 int worker_init(Worker *ret, int fd, const char *root);

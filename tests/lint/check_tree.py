@@ -23,8 +23,9 @@ MAY_INCLUDE = {
 # A header and the only files that may include it.
 ONLY_IN = {
     r"systemd/sd-bus\.h": r"daemon/(bus[-\w]*|auth)\.[ch]|cli/.*|benchmarks/.*|tests/.*",
-    r"libudev\.h": r"daemon/source[-\w]*\.[ch]|daemon/host-facts\.[ch]|benchmarks/.*|tests/.*|simhost/.*",
+    r"libudev\.h": r"daemon/source[-\w]*\.[ch]|benchmarks/.*|tests/.*|simhost/.*",
     r"dlfcn\.h": r"daemon/loader\.c|worker/module-load\.c|modules/vgpu/nvml\.c|tests/.*",
+    r"libkmod\.h": r"lib/host-facts\.c|tests/.*",
     r"sqlite3\.h": r"daemon/store[-\w]*\.[ch]|tests/.*",
 }
 

@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-#include "daemon/host-facts.h"
+#include "lib/host-facts.h"
 #include "host-tree.h"
 
 typedef struct Rig {

@@ -14,7 +14,7 @@
 
 #include "lib/macro.h"
 #include "lib/sysfs.h"
-#include "worker/host-fact.h"
+#include "worker/context.h"
 #include "worker/udev-property.h"
 
 #define ATTRIBUTE(name) fake_attribute("pci", FAKE_NIC, name)
@@ -124,50 +124,57 @@ static void test_value_that_is_no_text(void **state) {
         json_decref(message);
 }
 
-static void assert_fact(const Sysfs *sysfs, const char *name, const char *expected) {
-        json_t *fact = host_fact(sysfs, name);
+/* Modules ask the worker the same questions as the service, and get its answers; test-host-facts has all of them. */
+static void assert_fact(Worker *worker, const char *name, const char *expected) {
+        static const PtModule module;
+        static const PtDevice device = { .struct_size = sizeof(device), .id = FAKE_NIC_ID };
+        _cleanup_context_ WorkerContext context = {};
+        DeviceList none = {};
+        const char *fact;
 
-        assert_non_null(fact);
-        if (expected)
-                assert_string_equal(json_string_value(fact), expected);
-        else
-                assert_true(json_is_null(fact));
-        json_decref(fact);
+        assert_int_equal(context_init(&context, worker, &none, &module, &device, CONTEXT_READ), 0);
+        fact = context.base.services->host_fact(&context.base, name);
+        if (expected) {
+                assert_non_null(fact);
+                assert_string_equal(fact, expected);
+        } else
+                assert_null(fact);
 }
 
 static void test_host_facts(void **state) {
         Rig *rig = *state;
-        struct utsname kernel;
         char directory[256], path[300];
-        Sysfs sysfs;
+        struct utsname kernel;
+        Worker worker = {};
 
-        assert_int_equal(sysfs_init(&sysfs, rig->host.root), 0);
+        assert_int_equal(sysfs_init(&worker.sysfs, rig->host.root), 0);
         assert_return_code(uname(&kernel), errno);
         (void) snprintf(directory, sizeof(directory), "lib/modules/%s", kernel.release);
         fake_make_directory(&rig->host, directory);
-        fake_make_directory(&rig->host, "sys/module/vfio_pci");
-        (void) snprintf(path, sizeof(path), "%s/modules.builtin", directory);
-        fake_write_file(&rig->host, path, "kernel/drivers/usb/core/usbcore.ko");
-        (void) snprintf(path, sizeof(path), "%s/modules.dep", directory);
-        fake_write_file(&rig->host, path,
-                        "kernel/drivers/vfio/mdev/mdev.ko.xz: kernel/drivers/vfio/vfio.ko.xz\n"
-                        "kernel/drivers/vfio/pci/mlx5/mlx5-vfio-pci.ko:");
+        fake_make_directory(&rig->host, "sys/module/vfio_pci/parameters");
+        fake_write_file(&rig->host, "sys/module/vfio_pci/parameters/disable_denylist", "Y");
+        fake_make_directory(&rig->host, "sys/firmware/acpi/tables");
+        fake_write_file(&rig->host, "sys/firmware/acpi/tables/IVRS", "");
+        (void) snprintf(path, sizeof(path), "%s/modules.alias", directory);
+        fake_write_file(&rig->host, path, "alias vfio_pci:v000015B3d0000101Esv*sd*bc*sc*i* mlx5_vfio_pci");
 
-        assert_fact(&sysfs, "iommu", "none");
-        assert_fact(&sysfs, "kernel", kernel.release);
-        assert_fact(&sysfs, "driver:pci:e1000e", "registered");
-        assert_fact(&sysfs, "driver:pci:absent", NULL);
-        assert_fact(&sysfs, "driver:pci", NULL);
-        assert_fact(&sysfs, "driver:pci:../../..", NULL);
-        assert_fact(&sysfs, "module:vfio-pci", "loaded");
-        assert_fact(&sysfs, "module:vfio_pci", "loaded");
-        assert_fact(&sysfs, "module:usbcore", "built-in");
-        assert_fact(&sysfs, "module:mdev", "loadable");
-        assert_fact(&sysfs, "module:mlx5_vfio_pci", "loadable");
-        assert_fact(&sysfs, "module:vfio", NULL); /* only named as what another one needs */
-        assert_fact(&sysfs, "module:", NULL);
-        assert_fact(&sysfs, "weather", NULL);
-        sysfs_done(&sysfs);
+        assert_fact(&worker, "iommu", "none");
+        assert_fact(&worker, "iommu-table", "IVRS");
+        assert_fact(&worker, "kernel", kernel.release);
+        assert_fact(&worker, "driver:pci:e1000e", "registered");
+        assert_fact(&worker, "driver:pci:absent", NULL);
+        assert_fact(&worker, "driver:pci", NULL);
+        assert_fact(&worker, "driver:pci:../../..", NULL);
+        assert_fact(&worker, "driver-module:pci:absent", NULL);
+        assert_fact(&worker, "module:vfio-pci", "loaded");
+        assert_fact(&worker, "module:vfio_pci", "loaded");
+        assert_fact(&worker, "module:", NULL);
+        assert_fact(&worker, "parameter:vfio_pci:disable_denylist", "Y");
+        assert_fact(&worker, "parameter:vfio_pci:absent", NULL);
+        assert_fact(&worker, "vfio-variant:pci:v000015B3d0000101Esv00000000sd00000000bc02sc00i00", "mlx5_vfio_pci");
+        assert_fact(&worker, "vfio-variant:pci:v00008086d000010D3sv00000000sd00000000bc02sc00i00", NULL);
+        assert_fact(&worker, "weather", NULL);
+        worker_done(&worker);
 }
 
 /* udev names its record after the device number where there is one. */

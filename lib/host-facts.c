@@ -74,17 +74,45 @@ HostFacts *host_facts_free(HostFacts *facts) {
 
 /* ---- IOMMU ---- */
 
-static void add_unit(void *userdata, const char *entry) {
-        HostFacts *facts = userdata;
-        size_t used = strlen(facts->iommu);
+#define UNITS_MAX 64u
 
-        (void) snprintf(facts->iommu + used, sizeof(facts->iommu) - used, "%s%s", used > 0 ? " " : "",
-                        entry);
+typedef struct UnitList {
+        char *names[UNITS_MAX];
+        size_t n_names;
+} UnitList;
+
+static void add_unit(void *userdata, const char *entry) {
+        UnitList *list = userdata;
+
+        if (list->n_names < UNITS_MAX && (list->names[list->n_names] = strdup(entry)))
+                list->n_names++;
+}
+
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* In the order of their names, whatever the order of the directory. */
+static void read_units(HostFacts *facts) {
+        UnitList list = { 0 };
+        size_t used = 0;
+
+        (void) sysfs_list(&facts->sysfs, "/sys/class/iommu", add_unit, &list);
+        if (list.n_names > 0)
+                qsort(list.names, list.n_names, sizeof(list.names[0]), compare_names);
+        for (size_t i = 0; i < list.n_names; i++) {
+                size_t n = strlen(list.names[i]);
+
+                if (used + n + 2 <= sizeof(facts->iommu))
+                        used += (size_t) snprintf(facts->iommu + used, sizeof(facts->iommu) - used, "%s%s",
+                                                  used > 0 ? " " : "", list.names[i]);
+                free(list.names[i]);
+        }
 }
 
 static const char *fact_iommu(HostFacts *facts, const char *argument) {
-        if (facts->iommu[0] == '\0' && sysfs_list(&facts->sysfs, "/sys/class/iommu", add_unit, facts) < 0)
-                facts->iommu[0] = '\0';
+        if (facts->iommu[0] == '\0')
+                read_units(facts);
         return facts->iommu[0] != '\0' ? facts->iommu : "none";
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Facts of the host that belong to no device. Owned by the device source. What cannot change while the
+/* Facts of the host that belong to no device, the same for the service and its worker. What cannot change while the
  * kernel runs is kept; whether a driver or module is there is looked up anew each time. */
 
-#include "lib/macro.h"
-#include "lib/sysfs.h"
+#include "macro.h"
+#include "sysfs.h"
 
 typedef struct HostFacts HostFacts;
 
