@@ -319,9 +319,10 @@ static int svc_put_step(PtContext *ctx, const PtStep *step) {
                 (void) fprintf(h->out, " = \"%s\"", step->value);
         if (step->kind == PT_STEP_NODE_OWNER)
                 (void) fprintf(h->out, " %u:%u %04o", step->uid, step->gid, step->mode);
-        (void) fprintf(h->out, "%s%s%s: %s\n", step->flags & PT_STEP_IDEMPOTENT ? " idempotent" : "",
+        (void) fprintf(h->out, "%s%s%s%s: %s\n", step->flags & PT_STEP_IDEMPOTENT ? " idempotent" : "",
                        step->flags & PT_STEP_NO_RETURN ? " no-return" : "",
-                       step->flags & PT_STEP_OPTIONAL ? " optional" : "", step->sentence);
+                       step->flags & PT_STEP_OPTIONAL ? " optional" : "", step->flags & PT_STEP_DEMANDED ? " demanded" : "",
+                       step->sentence);
         return 0;
 }
 
