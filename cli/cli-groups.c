@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli-job.h"
 #include "cli-bus.h"
 #include "cli-conditions.h"
 #include "cli-format.h"
@@ -32,6 +33,7 @@ static const Line group_lines[] = {
         { "total", "total" },
         { "available", "available" },
         { "allocated", "allocated" },
+        { "providers", "providers" },
         { "devices", "devices" },
         { "allocations", "allocations" },
         { "notes", "notes" },
@@ -201,11 +203,24 @@ int verb_group_disable(Cli *cli, char **arguments, int n) {
 
 int verb_group_remove(Cli *cli, char **arguments, int n) {
         _cleanup_free_ char *path = NULL;
+        json_auto_t *reply = NULL;
         int r = find_object(cli, KIND_GROUP, arguments[0], &path);
 
         if (r >= 0)
-                r = bus_change(cli, path, INTERFACE("Group"), "Remove", "a{sv}", json_pack("[{}]"), NULL);
-        return r < 0 ? r : show_done(cli);
+                r = bus_change(cli, path, INTERFACE("Group"), "Remove", "a{sv}", json_pack("[{}]"), &reply);
+        if (r < 0 || streq(strempty(json_string_value(json_array_get(reply, 0))), "/"))
+                return r < 0 ? r : show_done(cli);
+        return finish_job(cli, json_string_value(json_array_get(reply, 0)), NULL, NULL);
+}
+
+int verb_group_provision(Cli *cli, char **arguments, int n) {
+        _cleanup_free_ char *path = NULL;
+        json_auto_t *reply = NULL;
+        int r = find_object(cli, KIND_GROUP, arguments[0], &path);
+
+        if (r >= 0)
+                r = bus_change(cli, path, INTERFACE("Group"), "Provision", "a{sv}", json_pack("[{}]"), &reply);
+        return r < 0 ? r : finish_job(cli, json_string_value(json_array_get(reply, 0)), NULL, NULL);
 }
 
 /* The rule's id on standard output, for scripts; how strong it is beside it, for people. */

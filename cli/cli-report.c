@@ -33,6 +33,7 @@ static const struct {
         { "ModuleMissing", STATUS_UNAVAILABLE },
         { "NoDeviceAvailable", STATUS_UNAVAILABLE },
         { "NoIommu", STATUS_UNAVAILABLE },
+        { "LayoutConflict", STATUS_UNAVAILABLE },
         { "NotReady", STATUS_UNAVAILABLE },
         { "Degraded", STATUS_UNAVAILABLE },
         { "PlanChanged", STATUS_UNAVAILABLE },

@@ -193,6 +193,8 @@ const Verb verbs[] = {
         { "group enable", "GROUP", "@groups", 1, 1, NULL, verb_group_enable, "give devices of it again" },
         { "group disable", "GROUP", "@groups", 1, 1, NULL, verb_group_disable,
           "give nothing more; holders keep theirs" },
+        { "group provision", "GROUP", "@groups", 1, 1, NULL, verb_group_provision,
+          "have the devices made that it demands of providers" },
         { "group remove", "GROUP", "@groups", 1, 1, NULL, verb_group_remove,
           "remove a group that nobody uses" },
         { "make-resource", "GROUP DEVICE…", "@groups|@devices", 2, -1, make_resource_options, verb_make_resource,

@@ -33,6 +33,7 @@ VERB(group_update);
 VERB(group_enable);
 VERB(group_disable);
 VERB(group_remove);
+VERB(group_provision);
 VERB(make_resource);
 /* cli-rules.c */
 VERB(rules);

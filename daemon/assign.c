@@ -33,6 +33,12 @@ static void add_claimed(Manager *m, const char *holder, FindingList *findings) {
 }
 
 static void check_role(const Device *device, FindingList *findings) {
+        if (device->role == PT_ROLE_PROVIDER) {
+                finding_add(findings, PT_SEVERITY_BLOCKER, "provider", device->id,
+                            "make a group with a rule on provider.slot, or take it as a plain PCI device",
+                            "%s makes devices; those are given out, not itself", device->name);
+                return;
+        }
         if (device->role != PT_ROLE_OFFER && !finding_has(findings, "bridge") &&
             !finding_has(findings, "platform-device"))
                 finding_add(findings, PT_SEVERITY_BLOCKER, "forbidden", device->id, NULL,

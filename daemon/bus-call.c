@@ -99,6 +99,15 @@ void bus_call_done_empty(void *userdata, int result, const Fault *fault, const c
         bus_call_free(call);
 }
 
+void bus_call_done_no_job(void *userdata, int result, const Fault *fault, const char *id) {
+        BusCall *call = userdata;
+
+        if (refused(call, result, fault))
+                return;
+        (void) sd_bus_reply_method_return(call->message, "o", "/");
+        bus_call_free(call);
+}
+
 void bus_call_done_allocated(void *userdata, int result, const Fault *fault, const char *id) {
         BusCall *call = userdata;
         char path[BUS_PATH_SIZE], job[BUS_PATH_SIZE] = "/";

@@ -2,6 +2,7 @@
 #include "bus-internal.h"
 #include "json-util.h"
 #include "lib/limits.h"
+#include "provision.h"
 
 static int find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
                 sd_bus_error *error) {
@@ -95,6 +96,22 @@ static int get_devices(sd_bus *bus, const char *path, const char *interface, con
                 char device[BUS_PATH_SIZE];
                 bus_path(OBJECT_DEVICE, group->members[i]->id, device);
                 r = sd_bus_message_append_basic(reply, 'o', device);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_providers(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        const BusObject *object = userdata;
+        int r = sd_bus_message_open_container(reply, 'a', "o");
+
+        for (Provider *p = inventory_first_provider(object->bus->manager->inventory); p && r >= 0; p = p->hh.next) {
+                char text[BUS_PATH_SIZE];
+
+                if (!p->device || !demand_exists(object->bus->manager, object->object, p->device, NULL))
+                        continue;
+                bus_path(OBJECT_DEVICE, p->device->id, text);
+                r = sd_bus_message_append_basic(reply, 'o', text);
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -222,6 +239,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *error)
         _cleanup_(json_decrefp) json_t *options = NULL;
         _cleanup_fault_ Fault fault = { 0 };
         BusCall *call = NULL;
+        Job *job = NULL;
         Caller caller;
         int r = check_manage(&object, m, &caller, error);
 
@@ -231,9 +249,28 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r >= 0)
                 r = bus_call_new(object.bus, m, OBJECT_GROUP, &call);
         if (r >= 0)
-                r = manager_remove_group(object.bus->manager, &caller, object.object, options, bus_call_done_empty, call,
-                                         &fault);
-        return finish(r, call, &fault, error);
+                r = manager_remove_group(object.bus->manager, &caller, object.object, options, bus_call_done_no_job, call,
+                                         &job, &fault);
+        if (r < 0 || !job)
+                return finish(r, call, &fault, error);
+        bus_call_free(call);
+        return bus_reply_job(m, job);
+}
+
+static int method_provision(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        BusObject object = *(BusObject *) userdata;
+        _cleanup_(json_decrefp) json_t *options = NULL;
+        _cleanup_fault_ Fault fault = { 0 };
+        Caller caller;
+        Job *job;
+        int r = check_manage(&object, m, &caller, error);
+
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = bus_read_dict(m, &options);
+        if (r >= 0)
+                r = manager_provision_group(object.bus->manager, &caller, object.object, options, &job, &fault);
+        return r < 0 ? bus_error_from_fault(error, r, &fault) : bus_reply_job(m, job);
 }
 
 static int method_preview(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -285,6 +322,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("UserDefined", "as", get_user_defined, 0, CHANGES),
         SD_BUS_PROPERTY("Choice", "s", get_text, 0, CHANGES),
         SD_BUS_PROPERTY("Devices", "ao", get_devices, 0, CHANGES),
+        SD_BUS_PROPERTY("Providers", "ao", get_providers, 0, CHANGES),
         SD_BUS_PROPERTY("Rules", "ao", get_rules, 0, CHANGES),
         SD_BUS_PROPERTY("Allocations", "ao", get_allocations, 0, CHANGES),
         SD_BUS_PROPERTY("Total", "u", get_count, 0, CHANGES),
@@ -303,7 +341,9 @@ static const sd_bus_vtable vtable[] = {
                                 method_explain, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Update", SD_BUS_ARGS("a{sv}", changes, "a{sv}", options), SD_BUS_NO_RESULT,
                                 method_update, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
+        SD_BUS_METHOD_WITH_ARGS("Provision", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_provision,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

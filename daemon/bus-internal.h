@@ -65,6 +65,9 @@ int bus_emit_removed(Bus *b, ObjectKind kind, const char *id);
 int bus_register_manager(Bus *b);
 int bus_register_devices(Bus *b);
 int bus_register_groups(Bus *b);
+/* bus-provider.c */
+int bus_register_providers(Bus *b);
+void bus_note_provider(Bus *b, const char *device);
 int bus_register_rules(Bus *b);
 int bus_register_allocations(Bus *b);
 int bus_register_jobs(Bus *b);
@@ -108,6 +111,8 @@ int bus_call_refuse(BusCall *call, int result, const Fault *fault, sd_bus_error 
 void bus_call_done_path(void *userdata, int result, const Fault *fault, const char *id);
 void bus_call_done_paths(void *userdata, int result, const Fault *fault, const char *ids); /* ao, ids split at blanks */
 void bus_call_done_empty(void *userdata, int result, const Fault *fault, const char *id);
+/* "/": it took no job. */
+void bus_call_done_no_job(void *userdata, int result, const Fault *fault, const char *id);
 void bus_call_done_allocated(void *userdata, int result, const Fault *fault, const char *id); /* oo */
 void bus_call_done_string(void *userdata, int result, const Fault *fault, const char *text);
 int bus_reply_job(sd_bus_message *m, const Job *job);

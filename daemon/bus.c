@@ -56,6 +56,10 @@ static void on_job_removed(void *userdata, Job *job) {
                                   strempty(job->fault.message));
 }
 
+static void on_provider_changed(void *userdata, const char *device) {
+        bus_note_provider(userdata, device);
+}
+
 static void on_device_lost(void *userdata, Allocation *allocation, const char *device, const char *why) {
         Bus *b = userdata;
         char path[BUS_PATH_SIZE], device_path[BUS_PATH_SIZE];
@@ -76,6 +80,7 @@ void bus_events(Bus *b, ManagerEvents *ret) {
                 .device_fields = on_device_fields,
                 .removed = on_removed,
                 .job_removed = on_job_removed,
+                .provider_changed = on_provider_changed,
                 .device_lost = on_device_lost,
         };
 }
@@ -108,7 +113,7 @@ int bus_new(sd_event *event, Bus **ret, Fault *fault) {
 
 int bus_attach(Bus *b, Manager *manager, Fault *fault) {
         static int (*const registrations[])(Bus *b) = {
-                bus_register_manager,     bus_register_devices, bus_register_types,   bus_register_groups,
+                bus_register_manager,     bus_register_devices, bus_register_types,   bus_register_providers, bus_register_groups,
                 bus_register_rules,       bus_register_jobs,    bus_register_modules, bus_register_allocations,
                 bus_lifetime_start,
         };

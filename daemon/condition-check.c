@@ -123,7 +123,7 @@ static bool lists_exclude(const Condition *a, const Condition *b) {
 }
 
 static bool exclude(Condition *a, Condition *b) {
-        if (a->index != b->index)
+        if (a->index != b->index || a->provider != b->provider)
                 return false;
         if (is_number(a->type))
                 return numbers_exclude(a, b);

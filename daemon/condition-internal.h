@@ -14,6 +14,7 @@
 struct Condition {
         uint8_t index; /* of the field in the module's table */
         bool slow;
+        bool provider;    /* asks for the field of the device's provider */
         uint8_t position; /* as it was written */
         Operator op;
         uint32_t type;    /* PtType of the field; PT_NONE without module */
@@ -29,8 +30,9 @@ struct ConditionList {
         const Module *module; /* NULL: kept as text, matches nothing */
         size_t n_items;
         Condition *items; /* cheap ones first */
-        uint64_t fields;  /* bit per field that is named */
+        uint64_t fields;  /* bit per field of the device itself that is named */
         bool slow;
+        bool provider; /* one of them asks for the device's provider */
         char *error;
 };
 

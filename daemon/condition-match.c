@@ -3,6 +3,7 @@
 
 #include "condition-internal.h"
 #include "excerpt.h"
+#include "provider.h"
 
 static Match match_from_bool(bool b) {
         return b ? MATCH_YES : MATCH_NO;
@@ -128,8 +129,13 @@ static Match match_absent(Condition *c) {
 }
 
 Match condition_match(Condition *c, const Device *device) {
-        const FieldData *data = &device->fields[c->index];
+        const FieldData *data;
 
+        if (c->provider)
+                device = device_get_provider(device);
+        if (!device)
+                return MATCH_NO;
+        data = &device->fields[c->index];
         if (!(device->known & (UINT64_C(1) << c->index)))
                 return c->slow && device->slow != SLOW_FRESH ? MATCH_UNKNOWN : match_absent(c);
         if (c->type == PT_STRING)
@@ -154,7 +160,9 @@ static void note_limit(ConditionList *list, const Condition *c) {
 
 /* Whether an unknown answer is the expression's fault, not that of a field that was not read. */
 static bool is_known(const Condition *c, const Device *device) {
-        return !c->slow || device->slow == SLOW_FRESH || (device->known & (UINT64_C(1) << c->index));
+        if (c->provider)
+                device = device_get_provider(device);
+        return !device || !c->slow || device->slow == SLOW_FRESH || (device->known & (UINT64_C(1) << c->index));
 }
 
 Match conditions_match(ConditionList *list, const Device *device, size_t *ret_failed) {
@@ -207,4 +215,72 @@ size_t conditions_distance(ConditionList *list, const Device *device, size_t max
         }
         *ret_unknown = unknown;
         return n;
+}
+
+/* What is asked of a device's provider, asked of the provider itself. */
+static Match match_here(Condition *c, const Device *device) {
+        Condition copy = *c;
+        Match match;
+
+        copy.provider = false;
+        match = condition_match(&copy, device);
+        c->memo = copy.memo;
+        return match;
+}
+
+Match conditions_match_provider(ConditionList *list, const Device *provider) {
+        Match match = list->provider ? MATCH_YES : MATCH_NO;
+
+        if (list->module != provider->module)
+                return MATCH_NO;
+        for (size_t i = 0; i < list->n_items && match != MATCH_NO; i++) {
+                Match one = list->items[i].provider ? match_here(&list->items[i], provider) : MATCH_YES;
+
+                if (one != MATCH_YES)
+                        match = one;
+        }
+        return match;
+}
+
+static bool accepts(Condition *c, const PtValue *value) {
+        FieldData data = { .t = 0 };
+
+        switch (value->type) {
+        case PT_STRING:
+                return condition_match_text(c, value->s) == MATCH_YES;
+        case PT_BOOL:
+                data.b = value->b;
+                break;
+        case PT_INT32:
+                data.i = value->i;
+                break;
+        case PT_UINT32:
+                data.u = value->u;
+                break;
+        case PT_INT64:
+                data.x = value->x;
+                break;
+        case PT_UINT64:
+                data.t = value->t;
+                break;
+        default:
+                return false;
+        }
+        return order_fits(c->op, order_of(value->type, &data, &c->number));
+}
+
+bool conditions_accept(ConditionList *list, unsigned field, const PtValue *value, bool *ret_other) {
+        bool fits = true, other = false;
+
+        for (size_t i = 0; i < list->n_items; i++) {
+                Condition *c = &list->items[i];
+
+                if (!c->provider && c->index == field && c->type == value->type)
+                        fits = fits && accepts(c, value);
+                else
+                        other |= !c->provider;
+        }
+        if (ret_other)
+                *ret_other = other;
+        return fits;
 }

@@ -104,12 +104,17 @@ static const char *nearest_field(const PtField *fields, const char *name) {
         return schema_nearest_field(fields, name);
 }
 
+/* What follows "provider." where the type has providers; those have the same table of fields. */
+static const char *provider_field(const Module *module, const char *name) {
+        return module->descriptor->layout ? startswith(name, PROVIDER_PREFIX) : NULL;
+}
+
 static int find_field(const Module *module, const ConditionWords *words, Fault *fault) {
         const PtField *fields = module->descriptor->fields;
+        const char *nearest, *wanted = provider_field(module, words->field) ?: words->field;
         _cleanup_free_ char *names = NULL;
         char name[EXCERPT_SIZE];
-        const char *nearest;
-        int i = schema_find_field(fields, words->field);
+        int i = schema_find_field(fields, wanted);
 
         if (i >= 0 && (fields[i].flags & PT_FIELD_MATCHABLE))
                 return i;
@@ -121,16 +126,17 @@ static int find_field(const Module *module, const ConditionWords *words, Fault *
                 return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault,
                               "The field \"%s\" cannot be used in conditions; those of type %s that can: %s",
                               fields[i].name, module->name, names);
-        if (startswith(words->field, PROVIDER_PREFIX))
+        if (wanted == words->field && startswith(words->field, PROVIDER_PREFIX))
                 return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault,
                               "\"%s\" asks for a field of the device's provider, but devices of type %s "
                               "have none; fields of the device: %s",
                               excerpt(words->field, name), module->name, names);
-        nearest = nearest_field(fields, words->field);
+        nearest = nearest_field(fields, wanted);
         return refuse(words, PART_FIELD, 0, FAULT_UNKNOWN_FIELD, fault,
-                      "There is no field \"%s\" of type %s%s%s%s; valid fields: %s",
+                      "There is no field \"%s\" of type %s%s%s%s%s; valid fields: %s",
                       excerpt(words->field, name), module->name, nearest ? ", did you mean \"" : "",
-                      strempty(nearest), nearest ? "\"?" : "", names);
+                      nearest && wanted != words->field ? PROVIDER_PREFIX : "", strempty(nearest),
+                      nearest ? "\"?" : "", names);
 }
 
 /* Which operators the type of a field has, for people. */
@@ -271,6 +277,7 @@ static int condition_fill(Condition *c, const Module *module, const ConditionWor
                 c->index = (uint8_t) r;
                 c->type = module->descriptor->fields[r].type;
                 c->slow = module->descriptor->fields[r].flags & PT_FIELD_SLOW;
+                c->provider = provider_field(module, words->field) != NULL;
         } else {
                 r = check_field_name(words, fault);
                 if (r < 0)
@@ -308,9 +315,10 @@ int condition_list_append(ConditionList *list, const ConditionWords *words, Faul
         r = condition_fill(c, list->module, words, fault);
         if (r < 0)
                 return r;
-        if (c->type != PT_NONE)
+        if (c->type != PT_NONE && !c->provider)
                 list->fields |= UINT64_C(1) << c->index;
         list->slow |= c->slow;
+        list->provider |= c->provider;
         return 0;
 }
 

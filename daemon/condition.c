@@ -118,6 +118,10 @@ uint64_t conditions_fields(const ConditionList *list) {
         return list->fields;
 }
 
+bool conditions_name_provider(const ConditionList *list) {
+        return list->provider;
+}
+
 const char *conditions_error(const ConditionList *list) {
         return list->error;
 }

@@ -66,8 +66,15 @@ size_t conditions_distance(ConditionList *list, const Device *device, size_t max
                            bool *ret_unknown);
 /* Whether a condition names a slow field. */
 bool conditions_need_slow(const ConditionList *list);
-/* Bit per field of the module's table that a condition names. */
+/* Bit per field of the module's table that a condition names; fields of the provider are none of them. */
 uint64_t conditions_fields(const ConditionList *list);
+/* Whether a condition names a field of the provider ("provider.slot"). */
+bool conditions_name_provider(const ConditionList *list);
+/* Whether all conditions that name fields of the provider hold for this one; MATCH_NO when none does. */
+Match conditions_match_provider(ConditionList *list, const Device *provider);
+/* Whether all conditions on this field of the device itself hold for the value; the others are left out of account.
+ * `ret_other` (may be NULL): there are such others. */
+bool conditions_accept(ConditionList *list, unsigned field, const PtValue *value, bool *ret_other);
 /* The words of one condition, borrowed. */
 void conditions_get(const ConditionList *list, size_t index, const char **ret_field, Operator *ret_operator,
                     const char **ret_value);

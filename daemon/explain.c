@@ -35,6 +35,8 @@ static const char *unclaimed_state(Manager *m, const Device *device) {
 }
 
 const char *manager_device_state(Manager *m, const Device *device) {
+        if (device->role == PT_ROLE_PROVIDER)
+                return "provider";
         if (device->role != PT_ROLE_OFFER)
                 return "forbidden";
         if (device->quarantine)
@@ -83,6 +85,8 @@ size_t manager_device_blockers(Manager *m, const Device *device, const char **re
                 ret[n++] = "bridge";
         if (device->role == PT_ROLE_PLATFORM && n < max)
                 ret[n++] = "platform-device";
+        if (device->role == PT_ROLE_PROVIDER && n < max)
+                ret[n++] = "provider";
         if (device->quarantine && n < max)
                 ret[n++] = "quarantined";
         if (device->allocation && n < max)

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "operation.h"
 #include "pending.h"
+#include "provision.h"
 
 static int check_writable(Manager *m, Fault *fault) {
         if (m->readiness == READINESS_LIMITED)
@@ -194,6 +195,8 @@ int manager_add_rule(Manager *m, const Caller *caller, Group *group, const char 
         json_object_set_new(body, "name", json_string(name));
         json_object_set(body, "where", where);
         r = rule_from_json(id, body, group, group->module, false, &rule, fault);
+        if (r >= 0)
+                r = demand_check(m, group->module, &(PolicyChange) { .rule = rule }, fault);
         if (r < 0)
                 return r;
         stored = rule_to_json(rule);
@@ -278,6 +281,8 @@ int manager_update_group(Manager *m, const Caller *caller, Group *group, json_t 
                 r = json_object_update_missing(json_object_get(body, "settings"), group->kept_settings);
         if (r >= 0)
                 r = group_from_json(group->id, body, m->loader, true, &next, fault);
+        if (r >= 0 && json_object_get(changes, "settings"))
+                r = demand_check(m, group->module, &(PolicyChange) { .group = next }, fault);
         if (r < 0)
                 return r;
         if (name_is_taken(m, next->name, group))
@@ -348,6 +353,8 @@ int manager_update_rule(Manager *m, const Caller *caller, Rule *rule, json_t *ch
         /* Conditions that stay as they are may be invalid by now. */
         r = rule_from_json(rule->id, body, rule->group, rule->group->module, !json_object_get(changes, "where") && !accept, &next,
                            fault);
+        if (r >= 0)
+                r = demand_check(m, rule->group->module, &(PolicyChange) { .rule = next }, fault);
         if (r < 0)
                 return r;
         stored = rule_to_json(next);
@@ -374,8 +381,17 @@ static void on_group_removed(void *userdata, int result, const Fault *fault) {
         pending_finish(p, result, fault, p->owner);
 }
 
+int manager_remove_group_now(Manager *m, const Caller *caller, Group *group, OpDone done, void *userdata, Fault *fault) {
+        Pending *p = pending_new(m, done, userdata);
+
+        if (!p)
+                return fault_oom(fault);
+        snprintf(p->owner, sizeof(p->owner), "%s", group->id);
+        return pending_remove(p, TABLE_GROUPS, group->id, TABLE_RULES, on_group_removed, fault);
+}
+
 int manager_remove_group(Manager *m, const Caller *caller, Group *group, json_t *options, OpDone done, void *userdata,
-                         Fault *fault) {
+                         Job **ret_job, Fault *fault) {
         const JsonKey keys[] = { { 0 } };
         Allocation **users = NULL;
         size_t n = 0;
@@ -395,13 +411,9 @@ int manager_remove_group(Manager *m, const Caller *caller, Group *group, json_t 
         if (r >= 0 && pending_names_group(m, group->id))
                 r = fault_set_object(fault, -EBUSY, FAULT_GROUP_IN_USE, group->id,
                                      "an allocation of group '%s' is being made", group->name);
-        if (r < 0)
-                return r;
-        Pending *p = pending_new(m, done, userdata);
-        if (!p)
-                return fault_oom(fault);
-        snprintf(p->owner, sizeof(p->owner), "%s", group->id);
-        return pending_remove(p, TABLE_GROUPS, group->id, TABLE_RULES, on_group_removed, fault);
+        if (r >= 0)
+                r = operation_unprovision_group(m, caller->uid, group, ret_job, fault);
+        return r < 0 || *ret_job ? r : manager_remove_group_now(m, caller, group, done, userdata, fault);
 }
 
 static void on_rule_removed(void *userdata, int result, const Fault *fault) {
@@ -421,6 +433,9 @@ static void on_rule_removed(void *userdata, int result, const Fault *fault) {
 int manager_remove_rule(Manager *m, const Caller *caller, Rule *rule, OpDone done, void *userdata, Fault *fault) {
         int r = check_writable(m, fault);
 
+        /* Without an exclusion a group may demand more. */
+        if (r >= 0 && rule->action == RULE_EXCLUDE)
+                r = demand_check(m, rule->group->module, &(PolicyChange) { .without_rule = rule->id }, fault);
         if (r < 0)
                 return r;
         Pending *p = pending_new(m, done, userdata);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "module-call.h"
+#include "provider.h"
 
 struct Inventory {
         Loader *loader; /* borrowed, as the breadcrumb */
@@ -10,6 +11,7 @@ struct Inventory {
         Interner *interner;
         Source *source;
         Device *devices; /* uthash by id */
+        Provider *providers; /* uthash by module and host device */
         uint64_t generation;
         uint64_t serial;
 };

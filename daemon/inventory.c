@@ -68,6 +68,7 @@ static void device_free(Inventory *inventory, Device *device) {
         if (!device)
                 return;
 
+        provider_unlink(inventory, device);
         if (device->fields)
                 for (size_t i = 0; i < device->module->n_fields; i++)
                         if (device->known >> i & 1)
@@ -236,7 +237,9 @@ static int describe(Inventory *inventory, Device *device, uint64_t *ret_changed,
         }
 
         *ret_changed = take_description(inventory, device, &call.description, ret_differs);
-        return device->vendor && device->name ? 0 : -ENOMEM;
+        r = provider_link(inventory, device, call.description.provider);
+        *ret_differs |= r > 0;
+        return r < 0 ? r : device->vendor && device->name ? 0 : -ENOMEM;
 }
 
 static void report_change(Inventory *inventory, Device *device, uint64_t fields) {

@@ -18,6 +18,7 @@
 
 typedef struct Group Group;
 typedef struct Allocation Allocation;
+typedef struct Provider Provider;
 
 /* One field without its type, which is in the module's table: strings are interned, lists owned. */
 typedef union FieldData {
@@ -49,6 +50,7 @@ struct Device {
         FieldData *fields;         /* module->n_fields */
         char *blob;                /* what observe() found out beside the fields; NULL: unknown or nothing */
         Group **groups;            /* membership, maintained by membership.c; NULL-terminated or NULL */
+        Provider *provider;        /* that made it, or that it is itself (provider.h); NULL for none */
         Allocation *allocation;    /* who claims it (directly or as a companion); maintained by the allocations */
         char *quarantine;          /* reason; NULL: none */
         json_t *health;            /* what its last probe found, as in lib/protocol.h; NULL: nothing */

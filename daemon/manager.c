@@ -17,6 +17,7 @@
 #include "probe.h"
 #include "protect.h"
 #include "quarantine.h"
+#include "provision.h"
 #include "reconcile.h"
 #include "usage.h"
 #include "support-report.h"
@@ -81,6 +82,19 @@ static void look_at_protected(Manager *m, Device *device) {
                 observe_device(m, device, NULL, NULL);
 }
 
+/* The children of a provider come one by one, and its own fields say how many. */
+static void tell_provider(Manager *m, const Device *device, bool comes_or_goes) {
+        const Device *provider = device->role == PT_ROLE_PROVIDER ? device : device_get_provider(device);
+
+        if (provider && m->events.provider_changed)
+                m->events.provider_changed(m->events.userdata, provider->id);
+        if (device->role != PT_ROLE_PROVIDER || !comes_or_goes)
+                return;
+        for (Group *group = policy_first_group(m->policy); group; group = group->hh.next)
+                if (group->module == device->module)
+                        manager_changed(m, OBJECT_GROUP, group->id, "Providers");
+}
+
 static void on_device_added(void *userdata, Device *device) {
         Manager *m = userdata;
 
@@ -91,6 +105,8 @@ static void on_device_added(void *userdata, Device *device) {
         policy_device_added(m->policy, device);
         look_at_protected(m, device);
         identity_want(m, device);
+        tell_provider(m, device, true);
+        provision_provider_changed(m, device);
         manager_kick(m);
 }
 
@@ -100,6 +116,8 @@ static void on_device_changed(void *userdata, Device *device, uint64_t fields) {
         if (m->events.device_fields)
                 m->events.device_fields(m->events.userdata, device, fields);
         policy_device_changed(m->policy, device, fields);
+        tell_provider(m, device, fields != 0);
+        provision_provider_changed(m, device);
         operation_host_changed(m, device->host);
         if (fields != 0)
                 quarantine_apply(m, device);
@@ -115,9 +133,14 @@ static void on_device_removed(void *userdata, Device *device) {
 
         observe_forget(m, device);
         policy_device_removed(m->policy, device);
+        tell_provider(m, device, true);
         if (m->events.removed)
                 m->events.removed(m->events.userdata, OBJECT_DEVICE, device->id);
         operation_host_removed(m, device->host);
+}
+
+static void on_scanned(void *userdata) {
+        provision_scanned(userdata);
 }
 
 static void on_membership(void *userdata, Device *device) {
@@ -187,6 +210,8 @@ static int load_state(Manager *m, Fault *fault) {
                 r = reconcile_load(m, fault);
         if (r >= 0)
                 r = topology_load(m, fault);
+        if (r >= 0)
+                r = provision_load(m, fault);
         return r;
 }
 
@@ -215,7 +240,7 @@ static int open_parts(Manager *m, Fault *fault) {
         if (r >= 0)
                 r = inventory_new(m->event, &m->sysfs, m->loader, m->breadcrumb,
                                   &(InventoryEvents) { m, on_device_added, on_device_changed, on_device_removed,
-                                                      NULL, on_want_slow },
+                                                      on_scanned, on_want_slow },
                                   &m->inventory);
         if (r >= 0)
                 r = policy_new(m->inventory, m->loader, c->node,
@@ -268,9 +293,14 @@ static void set_readiness(Manager *m, Readiness readiness) {
         manager_kick(m);
 }
 
+bool manager_is_reconciled(const Manager *m) {
+        return m->reconciling == 0 &&
+               (m->readiness != READINESS_STARTING || (!observe_is_busy(m) && m->evidence_known));
+}
+
 /* Rules may name what is slow to read: until that is known their groups look empty to whoever activates. */
 void manager_settle(Manager *m) {
-        if (m->reconciling > 0 || (m->readiness == READINESS_STARTING && (observe_is_busy(m) || !m->evidence_known)))
+        if (!manager_is_reconciled(m) || (m->readiness == READINESS_STARTING && provision_is_starting(m)))
                 return;
         set_readiness(m, store_health(m->store) == STORE_DAMAGED     ? READINESS_DEGRADED
                          : store_health(m->store) == STORE_READ_ONLY ? READINESS_LIMITED
@@ -301,8 +331,10 @@ int manager_start(Manager *m, Fault *fault) {
                 return r;
         if (store_health(m->store) != STORE_OK)
                 log_message(LOG_ERR, LOG_EVENT_STORE, NULL, "state: %s", strempty(store_health_reason(m->store)));
-        if (store_health(m->store) == STORE_OK)
+        if (store_health(m->store) == STORE_OK) {
                 reconcile_start(m);
+                provision_start(m);
+        }
         presence_update(m);
         guard_refresh(m->guard, on_first_evidence, m);
         manager_settle(m);
@@ -358,6 +390,7 @@ Manager *manager_free(Manager *m) {
         jobs_free(m);
         m->guard = guard_free(m->guard);
         m->protect = protect_free(m->protect);
+        provisions_free(m);
         m->policy = policy_free(m->policy);
         HASH_ITER(hh, m->allocations, a, next) {
                 HASH_DEL(m->allocations, a);
@@ -388,6 +421,7 @@ static void on_acknowledged(void *userdata, int result, const Fault *fault) {
                 log_message(LOG_NOTICE, LOG_EVENT_STORE, NULL, "the damage of the state was acknowledged");
                 reconcile_start(p->m); /* nothing was touched until now */
                 presence_update(p->m);
+                provision_start(p->m);
                 manager_settle(p->m);
                 manager_changed(p->m, OBJECT_MANAGER, "", "Problems");
         }

@@ -38,6 +38,7 @@ typedef struct ManagerEvents {
         void (*device_fields)(void *userdata, Device *device, uint64_t fields);
         void (*removed)(void *userdata, ObjectKind kind, const char *id);
         void (*job_removed)(void *userdata, Job *job); /* it is done: signal JobRemoved; the object stays a while */
+        void (*provider_changed)(void *userdata, const char *device); /* its layout, groups, children or capacity */
         void (*device_lost)(void *userdata, Allocation *allocation, const char *device, const char *why);
 } ManagerEvents;
 
@@ -94,6 +95,8 @@ typedef struct Manager {
         struct Usage *usages;    /* looks for who uses devices, usage.c */
         struct Duration *durations; /* uthash by name: how long operations took, duration.c */
         struct PlanRecord *plans;   /* the last ones, plan-record.c */
+        struct Provision *provisions;    /* uthash by device id of the provider, provision.c */
+        sd_event_source *provision_deadline; /* until it, activations wait for the layouts of the start */
 } Manager;
 
 /* Opens everything and loads the stored records; blocks; no device is touched. */
@@ -122,8 +125,11 @@ int manager_create_group(Manager *m, const Caller *caller, const char *name, con
                          json_t *options, OpDone done, void *userdata, Fault *fault);
 int manager_update_group(Manager *m, const Caller *caller, Group *group, json_t *changes, OpDone done, void *userdata,
                          Fault *fault);
+/* Takes its demands off the providers first: then it is a job in `ret_job`, and `done` is not called; NULL otherwise. */
 int manager_remove_group(Manager *m, const Caller *caller, Group *group, json_t *options, OpDone done, void *userdata,
-                         Fault *fault);
+                         Job **ret_job, Fault *fault);
+/* The last part of it. */
+int manager_remove_group_now(Manager *m, const Caller *caller, Group *group, OpDone done, void *userdata, Fault *fault);
 int manager_add_rule(Manager *m, const Caller *caller, Group *group, const char *name, json_t *where, json_t *options,
                      OpDone done, void *userdata, Fault *fault);
 /* Options: accept-identity. */

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "provider.h"
+
 Matcher *matcher_free(Matcher *matcher) {
         if (!matcher)
                 return NULL;
@@ -33,6 +35,7 @@ static void take_rules(Matcher *matcher, const Group *group, RuleAction action, 
                 (*n)++;
                 matcher->fields |= conditions_fields(rule->where);
                 matcher->slow |= conditions_need_slow(rule->where);
+                matcher->provider |= conditions_name_provider(rule->where);
         }
 }
 
@@ -63,7 +66,10 @@ int matcher_update(Group *group, const char *node) {
 
 /* Whether an unknown answer may become another one once the device was read. */
 static bool is_unread(ConditionList *list, const Device *device) {
-        return conditions_need_slow(list) && device->slow == SLOW_UNKNOWN;
+        const Device *provider = conditions_name_provider(list) ? device_get_provider(device) : NULL;
+
+        return conditions_need_slow(list) &&
+               (device->slow == SLOW_UNKNOWN || (provider && provider->slow == SLOW_UNKNOWN));
 }
 
 bool matcher_fits(const Group *group, const Device *device, bool *ret_unread) {

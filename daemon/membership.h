@@ -13,6 +13,7 @@ typedef struct Matcher {
         size_t n_includes, n_excludes;
         uint64_t fields; /* named by any of them */
         bool slow;       /* one of them names a slow field */
+        bool provider;   /* one of them names a field of the device's provider */
         bool closed;     /* an exclude rule is not valid: nobody can be said to belong */
         bool valid;      /* is as the rules are */
         uint64_t round;  /* the policy's mark: of which look at a device the group is one of */

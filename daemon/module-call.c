@@ -6,6 +6,7 @@
 static const char *const ops[] = {
         [MODULE_OP_DESCRIBE] = "describe", [MODULE_OP_USES] = "uses", [MODULE_OP_IDENTITY] = "identity",
         [MODULE_OP_CHECK] = "check",       [MODULE_OP_PLAN] = "plan", [MODULE_OP_GUEST] = "guest",
+        [MODULE_OP_LAYOUT] = "layout",     [MODULE_OP_CAPACITY] = "capacity",
 };
 DEFINE_STRING_TABLE(module_op, ModuleOp, ops)
 
@@ -199,6 +200,8 @@ static int service_get_setting(PtContext *ctx, const char *setting, PtValue *ret
         /* Nothing given: settings_get() looks at the schema only. */
         const SettingValues defaults = { .schema = call->module->descriptor->settings };
 
+        if (call->layout_given)
+                return layout_get(call->layout_given, setting, ret);
         return settings_get(call->settings ?: &defaults, setting, ret);
 }
 
@@ -312,7 +315,7 @@ static int service_put_finding(PtContext *ctx, const PtFinding *finding) {
         PtFinding clean = *finding;
         int r;
 
-        if (call->op != MODULE_OP_CHECK)
+        if (call->op != MODULE_OP_CHECK && call->op != MODULE_OP_LAYOUT)
                 return -EPERM;
         if ((r = clean_text(call, finding->code, &clean.code)) < 0 ||
             (r = clean_text(call, finding->text, &clean.text)) < 0 ||
@@ -393,6 +396,11 @@ static const PtServices services = {
         .put_attachment = service_put_attachment,
         .put_observed = service_put_observed,
         .get_blob = service_get_blob,
+        .get_demand_setting = service_get_demand_setting,
+        .put_layout = service_put_layout,
+        .put_capacity = service_put_capacity,
+        .put_provider = service_put_provider,
+        .demand_accepts = service_demand_accepts,
 };
 
 /* ---- the call ---- */
@@ -426,7 +434,8 @@ static void discard(ModuleCall *call) {
         finding_list_done(&call->findings);
         plan_done(&call->plan);
         json_decref(call->items);
-        call->items = NULL;
+        json_decref(call->layout);
+        call->items = call->layout = NULL;
 }
 
 void module_call_done(ModuleCall *call) {
@@ -461,6 +470,10 @@ static int run_op(ModuleCall *call, const PtRequest *request) {
                 return d->plan(&call->context, request);
         case MODULE_OP_GUEST:
                 return d->guest(&call->context, request);
+        case MODULE_OP_LAYOUT:
+                return d->layout ? module_call_run_layout(call) : -EOPNOTSUPP;
+        case MODULE_OP_CAPACITY:
+                return d->capacity ? d->capacity(&call->context, call->views) : -EOPNOTSUPP;
         case _MODULE_OP_MAX:
                 break;
         }

@@ -15,9 +15,19 @@ typedef enum ModuleOp {
         MODULE_OP_CHECK,
         MODULE_OP_PLAN,
         MODULE_OP_GUEST,
+        MODULE_OP_LAYOUT,
+        MODULE_OP_CAPACITY,
         _MODULE_OP_MAX,
 } ModuleOp;
 DECLARE_STRING_TABLE(module_op, ModuleOp);
+
+/* One group's demand on a provider, with what a module may ask about it. */
+typedef struct Demand {
+        PtDemand view;
+        const SettingValues *settings;
+        bool (*accepts)(const struct Demand *demand, unsigned field, const PtValue *value);
+        void *userdata; /* of accepts() */
+} Demand;
 
 /* What describe() put. */
 typedef struct Description {
@@ -25,6 +35,7 @@ typedef struct Description {
         FieldData fields[FIELDS_MAX];
         const char *vendor, *name; /* interned, NULL unless put */
         PtRole role;
+        char provider[ID_SIZE]; /* host device; "" unless put */
 } Description;
 
 typedef struct ModuleCall {
@@ -37,13 +48,17 @@ typedef struct ModuleCall {
         size_t n_hosts;
         PtDevice single_view, *views; /* of the hosts */
         const SettingValues *settings;
+        const Demand *demands;         /* layout */
+        size_t n_demands;
+        json_t *layout_given;          /* plan of a provider: borrowed, NULL for none; see layout.h */
         struct Scrap *scraps; /* texts handed to the op, valid until it returns */
 
         Description description;
         KeyList keys;
         FindingList findings;
         Plan plan;
-        json_t *items; /* identities or attachments */
+        json_t *items; /* identities or attachments, or what capacity() put: {profile: number} */
+        json_t *layout; /* {name: [type, value]}; NULL: none put */
 } ModuleCall;
 
 /* `hosts` and `settings` (NULL: defaults) stay the caller's. */
@@ -54,6 +69,16 @@ void module_call_done(ModuleCall *call);
 /* Runs the op behind the breadcrumb; `request` for check, plan and guest. A negative errno is the op's
  * own. */
 int module_call_run(ModuleCall *call, ModuleOp op, const PlanRequest *request);
+
+/* module-call-provider.c: services of providers' ops. */
+int service_get_demand_setting(PtContext *ctx, const PtDemand *view, const char *setting, PtValue *ret);
+int service_demand_accepts(PtContext *ctx, const PtDemand *view, const char *field, const PtValue *value);
+int service_put_layout(PtContext *ctx, const char *name, const PtValue *value);
+int service_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining);
+int service_put_provider(PtContext *ctx, const char *provider);
+int module_call_run_layout(ModuleCall *call);
+/* A value of a layout {name: [type, value]}; texts are borrowed from it. */
+int layout_get(json_t *layout, const char *name, PtValue *ret);
 
 /* field-data.c: values of fields as a device keeps them. */
 int field_data_set(Interner *interner, const PtValue *value, FieldData *ret);

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "operation.h"
 #include "plan-record.h"
+#include "provision.h"
 
 static void activate_begin(Operation *op);
 static void load_next_module(Operation *op);
@@ -455,8 +456,12 @@ static void on_evidence(void *userdata, int result) {
 
 /* Devices are chosen by what the host needs now. */
 static void activate_begin(Operation *op) {
-        if (op->m->readiness == READINESS_STARTING || op->evidence_asked)
-                return; /* stays waiting; manager_kick() comes again, or the evidence */
+        /* Stays waiting; manager_kick() comes again, or the evidence. */
+        if (op->evidence_asked || (op->m->readiness == READINESS_STARTING && !manager_is_reconciled(op->m)))
+                return;
+        /* Its devices may be made at this moment. */
+        if (provision_concerns(op->m, op->allocation))
+                return;
         op->evidence_asked = true;
         guard_refresh(op->m->guard, on_evidence, op);
 }

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "pending.h"
 #include "presence.h"
+#include "provision.h"
 
 int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocation, const char *device, Operation **ret,
                   Fault *fault) {
@@ -25,11 +26,23 @@ int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocatio
         if (allocation && pending_reserves(m, allocation->id))
                 return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, allocation->id,
                                         "an edit of this allocation is being written; try again");
-        op = calloc(1, sizeof(Operation));
-        if (!op)
-                return fault_oom(fault);
         snprintf(object, sizeof(object), "%s/%s", allocation ? "allocations" : "devices",
                  allocation ? allocation->id : device);
+        int r = operation_new_for(m, kind, uid, objects, &op, fault);
+        if (r < 0)
+                return r;
+        op->allocation = allocation;
+        if (allocation)
+                allocation->job = op->job;
+        *ret = op;
+        return 0;
+}
+
+int operation_new_for(Manager *m, const char *kind, uid_t uid, const char *const *objects, Operation **ret, Fault *fault) {
+        Operation *op = calloc(1, sizeof(Operation));
+
+        if (!op)
+                return fault_oom(fault);
         int r = job_new(m, kind, uid, objects, &op->job, fault);
         if (r < 0) {
                 free(op);
@@ -37,10 +50,7 @@ int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocatio
         }
         op->m = m;
         op->uid = uid;
-        op->allocation = allocation;
         op->job->userdata = op;
-        if (allocation)
-                allocation->job = op->job;
         *ret = op;
         return 0;
 }
@@ -69,6 +79,7 @@ void operation_free(Operation *op) {
         json_decref(op->notes);
         json_decref(op->unsound);
         free(op->remark);
+        provisioning_free(op->provisioning);
         free(op->token);
         free(op->accepted);
         free(op->bundle);
@@ -100,7 +111,7 @@ static void write_history(Operation *op) {
                 .uid = op->uid,
                 .owner = op->allocation ? op->allocation->owner : HISTORY_NO_OWNER,
                 .operation = op->job->operation,
-                .object = op->allocation ? op->allocation->id : op->job->objects[0] + strlen("devices/"),
+                .object = op->allocation ? op->allocation->id : strchr(op->job->objects[0], '/') + 1,
                 .consumer = op->allocation ? op->allocation->consumer : "",
                 .job = op->job->id,
                 .fault = &op->fault,

@@ -33,6 +33,7 @@ struct Operation {
         sd_event_source *confirm; /* the time to confirm, or to try the give-back again */
         uid_t uid;
         char holder[ID_SIZE];     /* device operations: what its resource keys are held for */
+        struct Provisioning *provisioning; /* of a change of layouts, op-provision.c; owned */
         WorkerRun *run;
         NodeWatch *watch;         /* of the nodes, until the give-back begins */
         OperationNext after_store;
@@ -46,6 +47,8 @@ struct Operation {
 
 int operation_new(Manager *m, const char *kind, uid_t uid, Allocation *allocation, const char *device, Operation **ret,
                   Fault *fault);
+/* The same for any objects ("groups/ID"), NULL-terminated. */
+int operation_new_for(Manager *m, const char *kind, uid_t uid, const char *const *objects, Operation **ret, Fault *fault);
 /* Ends job and operation: history, log, signals. Success when op->fault is empty. */
 void operation_finish(Operation *op);
 /* Refuses while nothing about a device could be recorded. */
@@ -138,6 +141,8 @@ void manager_kick(Manager *m);
 void operations_free(Manager *m);
 /* An internal operation (m->reconciling) has ended. */
 void manager_recovered(Manager *m);
+/* Whether what the last run left is put right and rules over slow fields can be judged: activations may begin. */
+bool manager_is_reconciled(const Manager *m);
 /* Ready, when nothing of the start is under way any more. */
 void manager_settle(Manager *m);
 /* op-reset.c: the keys that a device operation holds for itself. */

@@ -8,6 +8,7 @@
 #include "membership.h"
 #include "place.h"
 #include "policy-internal.h"
+#include "provider.h"
 
 int policy_new(Inventory *inventory, Loader *loader, const char *node, const PolicyEvents *events,
                Policy **ret) {
@@ -111,8 +112,14 @@ static void tell_group(Policy *policy, Group *group) {
 }
 
 void policy_want_slow(Policy *policy, Device *device) {
-        if (policy->events.want_slow)
+        Device *provider = device_get_provider(device);
+
+        if (!policy->events.want_slow)
+                return;
+        if (device->slow == SLOW_UNKNOWN)
                 policy->events.want_slow(policy->events.userdata, device);
+        if (provider && provider->slow == SLOW_UNKNOWN)
+                policy->events.want_slow(policy->events.userdata, provider);
 }
 
 /* Links or unlinks as the rules say now; whether that was a change. Without memory a device stays out. */
@@ -135,8 +142,9 @@ static TypeGroups *policy_groups_of(Policy *policy, const char *type) {
         return groups;
 }
 
-/* Settles the device with the groups of its type whose rules name one of the fields. */
-static void policy_settle_device(Policy *policy, Device *device, uint64_t fields) {
+/* Settles the device with the groups of its type whose rules name one of the fields, or, where `provider` is set, anything of
+ * its provider. */
+static void policy_settle_device(Policy *policy, Device *device, uint64_t fields, bool provider) {
         TypeGroups *type = policy_groups_of(policy, device->module->name);
         bool changed = false, unread = false;
 
@@ -151,7 +159,7 @@ static void policy_settle_device(Policy *policy, Device *device, uint64_t fields
                 if (matcher_update(group, policy->node) < 0)
                         continue;
                 /* That a slow field turned out not to be there changes no field, but what is known. */
-                if (!(group->matcher->fields & fields) && !group->matcher->slow)
+                if (!(group->matcher->fields & fields) && !group->matcher->slow && !(provider && group->matcher->provider))
                         continue;
                 if (!policy_settle(group, device, group->matcher->round == policy->round, &unread))
                         continue;
@@ -164,12 +172,22 @@ static void policy_settle_device(Policy *policy, Device *device, uint64_t fields
                 policy_want_slow(policy, device);
 }
 
+/* What is said of a provider is said of all that it made. */
+static void policy_settle_children(Policy *policy, const Device *device) {
+        if (device->role != PT_ROLE_PROVIDER || !device->provider)
+                return;
+        for (size_t i = 0; i < device->provider->n_children; i++)
+                policy_settle_device(policy, device->provider->children[i], 0, true);
+}
+
 void policy_device_added(Policy *policy, Device *device) {
-        policy_settle_device(policy, device, UINT64_MAX);
+        policy_settle_device(policy, device, UINT64_MAX, true);
+        policy_settle_children(policy, device);
 }
 
 void policy_device_changed(Policy *policy, Device *device, uint64_t fields) {
-        policy_settle_device(policy, device, fields);
+        policy_settle_device(policy, device, fields, false);
+        policy_settle_children(policy, device);
 }
 
 void policy_device_removed(Policy *policy, Device *device) {

@@ -22,6 +22,11 @@ static const AllowEntry pci_list[] = {
         { ALLOW_ATTRIBUTE, "acpi_index" },
         { ALLOW_ATTRIBUTE, "local_cpulist" },
         { ALLOW_ATTRIBUTE, "sriov_vf_device" },
+        /* Numbers of the kernel's own structure, without a lock (drivers/pci/iov.c); of the physical function too. */
+        { ALLOW_ATTRIBUTE, "sriov_offset" },
+        { ALLOW_ATTRIBUTE, "sriov_stride" },
+        { ALLOW_ATTRIBUTE, "physfn/sriov_offset" },
+        { ALLOW_ATTRIBUTE, "physfn/sriov_stride" },
         { ALLOW_LINK, "driver" },
         { ALLOW_LINK, "iommu_group" },
         { ALLOW_LINK, "physfn" },

@@ -9,8 +9,11 @@ static const StoreTableInfo tables[_STORE_TABLE_MAX] = {
         [TABLE_QUARANTINE] = { "quarantine", STORE_STATE, FAULT_STORE_FAILED, "quarantine" },
         [TABLE_BOOTS] = { "boots", STORE_STATE, FAULT_STORE_FAILED, "boot" },
         [TABLE_TOPOLOGY] = { "topology", STORE_STATE, FAULT_STORE_FAILED, "topology" },
+        [TABLE_LAYOUTS] = { "layouts", STORE_STATE, FAULT_STORE_FAILED, "layout" },
         [TABLE_PROGRESS] = { "progress", STORE_RUNTIME, FAULT_STORE_FAILED, "progress" },
         [TABLE_STEPS] = { "steps", STORE_RUNTIME, FAULT_STORE_FAILED, "step" },
+        [TABLE_PROVISIONS] = { "provisions", STORE_RUNTIME, FAULT_STORE_FAILED, "provision" },
+        [TABLE_PROVISION_STEPS] = { "provision_steps", STORE_RUNTIME, FAULT_STORE_FAILED, "provision step" },
 };
 
 #define RECORDS(table)                                                                                      \
@@ -60,6 +63,12 @@ static const StoreMigration migrations[] = {
                 META
                 RECORDS("progress")
                 RECORDS("steps") RECORDS_BY_OWNER("steps"),
+        },
+        { STORE_STATE, 4, RECORDS("layouts") },
+        {
+                STORE_RUNTIME, 2,
+                RECORDS("provisions")
+                RECORDS("provision_steps") RECORDS_BY_OWNER("provision_steps"),
         },
 };
 /* clang-format on */

@@ -33,8 +33,11 @@ typedef enum StoreTable {
         TABLE_QUARANTINE,  /* state: key device id, body {reason, since} */
         TABLE_BOOTS,       /* state: key boot id, body: when, which kernel (topology.h) */
         TABLE_TOPOLOGY,    /* state: key boot id, body: its devices */
+        TABLE_LAYOUTS,     /* state: key device id of a provider, body {layout, groups, model} */
         TABLE_PROGRESS,    /* runtime: key allocation id, body {state, …} */
         TABLE_STEPS,       /* runtime: key "ALLOCATION/NNNNNN", owner allocation id, body {step, device, observed, state} */
+        TABLE_PROVISIONS,  /* runtime: key device id of a provider, body {state, base, layout, device} */
+        TABLE_PROVISION_STEPS, /* runtime: key "PROVIDER/NNNNNN", owner provider, body {step, observed} */
         _STORE_TABLE_MAX,
 } StoreTable;
 

@@ -22,6 +22,7 @@ static const char *const fault_code_table[_FAULT_MAX] = {
         [FAULT_INVALID_ARGUMENT] = "InvalidArgument",
         [FAULT_INVALID_REGEX] = "InvalidRegex",
         [FAULT_INVALID_VALUE] = "InvalidValue",
+        [FAULT_LAYOUT_CONFLICT] = "LayoutConflict",
         [FAULT_LIMIT_REACHED] = "LimitReached",
         [FAULT_MODULE_MISSING] = "ModuleMissing",
         [FAULT_NO_DEVICE_AVAILABLE] = "NoDeviceAvailable",

@@ -55,6 +55,7 @@
 #define GUARD_STUCK_PAUSE_MSEC 60000u       /* between tries while the kernel holds a worker that looked */
 #define USAGE_TIMEOUT_MSEC 3000u            /* of looking who has a device open */
 #define USAGES_MAX 2u                       /* such looks side by side; the others wait */
+#define PROVISION_START_SEC 120u            /* after the start, for providers to become ready; activations wait so long */
 #define MODULE_LOAD_TIMEOUT_SEC 60u         /* of one kernel module */
 #define IDENTITY_READS_MAX 1024u            /* devices whose slow fields are read for the rules of MakeResource */
 #define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */

@@ -16,9 +16,16 @@ static const KernelError kernel_error_table[] = {
         { "sriov_numvfs", ERANGE, FAULT_INVALID_VALUE, "more than sriov_totalvfs" },
         { "sriov_numvfs", ENOENT, FAULT_DRIVER_MISSING, "no driver that makes virtual functions is bound" },
         { "sriov_numvfs", ENOMEM, FAULT_STEP_FAILED,
-          "no memory space or bus numbers for the virtual functions; the firmware's settings for SR-IOV, "
-          "ARI and Above-4G "
-          "decoding, or pci=realloc, may help" },
+          "no memory space or bus numbers for the virtual functions; switch on SR-IOV, Above-4G decoding and ARI in the "
+          "firmware setup, or add pci=realloc or pci=assign-busses to the kernel command line, and restart" },
+        { "sriov_numvfs", EPERM, FAULT_STEP_FAILED,
+          "the driver refuses: more than it makes, an eSwitch that this function does not manage, or kernel lockdown" },
+        { "sriov_numvfs", EINVAL, FAULT_STEP_FAILED, "the driver refuses the number in its present mode" },
+        { "sriov_numvfs", EOPNOTSUPP, FAULT_STEP_FAILED,
+          "the driver refuses: its firmware or its mode allows no virtual functions" },
+        { "sriov_numvfs", EAGAIN, FAULT_DEVICE_BUSY, "the device resets; try again" },
+        { "sriov_numvfs", EIO, FAULT_STEP_FAILED,
+          "the device does not answer; see the kernel log, a power cycle of the host may help" },
         { "driver_override", EINVAL, FAULT_INVALID_VALUE, "longer than the kernel takes" },
         { "reset_method", EINVAL, FAULT_INVALID_VALUE, "the device does not support one of these methods" },
         { "reset", EINVAL, FAULT_INVALID_VALUE, "the kernel takes 1 only" },

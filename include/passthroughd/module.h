@@ -197,6 +197,12 @@ typedef struct PtServices {
         /* In the service. NULL while it is not known: the device is observed then, and the ops are asked again. The text lives
          * as long as the call. */
         const char *(*get_blob)(PtContext *ctx, const PtDevice *device);
+
+        /* Since minor 2, in the service. */
+
+        /* layout: whether the rules behind the demand take a device whose field has this value, as far as that field is
+         * concerned: 1 or 0. What the rules say of other fields is left out of account. */
+        int (*demand_accepts)(PtContext *ctx, const PtDemand *demand, const char *field, const PtValue *value);
 } PtServices;
 
 struct PtContext {
@@ -287,7 +293,11 @@ typedef struct PtModule {
 
         /* Types whose devices are made by providers set the next two; NULL otherwise. layout() decides on the one layout that
          * serves all demands (NULL-terminated; the groups in order of creation), and puts it; where there is none, it puts a
-         * blocker that names the group at fault as culprit. A pure function of device, demands and settings. */
+         * blocker that names the group at fault as culprit. A pure function of device, demands and settings.
+         *
+         * A provider's uses() names what a change of its layout must have for itself: exclusive keys keep it from happening
+         * while any of its devices is claimed. While it has a layout, the service holds the same keys shared, so that nobody
+         * takes the provider itself. */
         int (*layout)(PtContext *ctx, const PtDevice *provider, const PtDemand *const *demands);
         int (*capacity)(PtContext *ctx, const PtDevice *provider);
         /* In the worker, after a device was given back or reset: puts a blocker for a device that must not be given to the next

@@ -65,11 +65,13 @@ def the_files_are_the_service():
     files = described()
     with Service() as service:
         root = service.root
+        page, _cursor, _generation = root.Manager.ListDevices('sriov', [('role', 'eq', 'pf')], {'limit': 1})
+        provider = page[0][0]
         group = root.Manager.CreateGroup('nics', 'pci', {}, {})
         rule, = root.Manager.MakeResource([NIC], 'nics', {})
         allocation, _job = root.Manager.Allocate('guest', [{'group': 'nics'}], {})
         job = root.Allocation(allocation).Activate({})
-        paths = [ROOT, NIC, ROOT_HUB, group, rule, allocation, job, f'{ROOT}/modules/pci']
+        paths = [ROOT, NIC, provider, ROOT_HUB, group, rule, allocation, job, f'{ROOT}/modules/pci']
 
         live = {}
         for path in paths:

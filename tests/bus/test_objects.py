@@ -135,7 +135,8 @@ def groups_live():
         expected = {
             'Id': 'gpu-pool', 'Name': 'GPU pool', 'Type': 'pci', 'Description': 'für alle', 'Class': 'gpu', 'Enabled': True,
             'Settings': {'driver': 'vfio-pci', 'require-reset': True}, 'UserDefined': ['rom-bar'], 'Choice': 'spread',
-            'Devices': [], 'Rules': [], 'Allocations': [], 'Total': 0, 'Available': 0, 'Allocated': 0, 'Tenant': '', 'Notes': [],
+            'Devices': [], 'Providers': [], 'Rules': [], 'Allocations': [],
+            'Total': 0, 'Available': 0, 'Allocated': 0, 'Tenant': '', 'Notes': [],
         }
         equal(root.get_all(path, f'{NAME}.Group'), expected, 'properties')
         i = root.wait_signal('InterfacesAdded', where=lambda a: a[0] == path)
@@ -668,7 +669,7 @@ def many_devices():
 def a_refused_module_is_an_object():
     directory = f'{RUN}/modules'
     os.makedirs(directory)
-    for module in glob.glob(f'{options_of().modules}/*/*.so'):
+    for module in glob.glob(f'{options_of().modules}/pci/*.so'):
         shutil.copy(module, directory)
     write(f'{directory}/broken.so', 'this is no ELF file')
     with Service(modules=directory) as service:

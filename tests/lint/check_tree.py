@@ -14,7 +14,7 @@ FILE_LINES_MAX = 800
 MAY_INCLUDE = {
     "include": (),
     "lib": (),
-    "modules": ("lib/",),
+    "modules": ("lib/", "modules/pci/"),  # what concerns any PCI function is shared
     "worker": ("lib/",),
     "daemon": ("lib/",),
     "cli": ("lib/",),

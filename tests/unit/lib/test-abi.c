@@ -103,7 +103,7 @@ static void test_device(void **state) {
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 232);
+        assert_size(PtServices, 240);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -134,6 +134,7 @@ static void test_services(void **state) {
         assert_member(PtServices, open_node, 208, 8);
         assert_member(PtServices, put_blob, 216, 8);
         assert_member(PtServices, get_blob, 224, 8);
+        assert_member(PtServices, demand_accepts, 232, 8);
 
         assert_size(PtDemand, 24);
         assert_member(PtDemand, struct_size, 0, 4);

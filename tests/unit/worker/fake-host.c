@@ -192,6 +192,48 @@ static int write_drivers_probe(FakeHost *host, const char *bus, const char *sysn
         return 0;
 }
 
+/* The kernel's part of it, without the functions themselves: a link each (drivers/pci/iov.c). */
+static void make_vf_links(FakeHost *host, const char *directory, unsigned from, unsigned to, bool there) {
+        char link[256];
+
+        for (unsigned i = from; i < to; i++) {
+                (void) snprintf(link, sizeof(link), "%.200s/virtfn%u", directory, i);
+                if (there)
+                        fake_link(host, link, "../vf");
+                else
+                        fake_remove_file(host, link);
+        }
+}
+
+static int write_numvfs(FakeHost *host, const char *path, const char *text) {
+        char directory[200], number[32];
+        char *found = fake_read(host, path);
+        unsigned current = (unsigned) strtoul(found ? found : "0", NULL, 10), wanted;
+
+        free(found);
+        (void) snprintf(directory, sizeof(directory), "%.*s", (int) (strrchr(path, '/') - path), path);
+        wanted = (unsigned) strtoul(text, NULL, 10);
+        if (wanted == current)
+                return 0;
+        if (wanted != 0 && current != 0)
+                return -EBUSY;
+        if (host->kernel->vf_limit > 0)
+                wanted = MIN_OF(wanted, host->kernel->vf_limit);
+        (void) snprintf(number, sizeof(number), "%u", wanted);
+        fake_write_file(host, path, number);
+        make_vf_links(host, directory, 0, current, false);
+        if (!host->kernel->vfs_shy) {
+                make_vf_links(host, directory, 0, wanted, true);
+                return 0;
+        }
+        if (fork() == 0) {
+                (void) usleep(50 * 1000);
+                make_vf_links(host, directory, 0, wanted, true);
+                _exit(0);
+        }
+        return 0;
+}
+
 static int write_attribute(FakeHost *host, const char *path, const char *value) {
         char text[4096];
         const char *name = strrchr(path, '/') + 1;
@@ -204,7 +246,9 @@ static int write_attribute(FakeHost *host, const char *path, const char *value) 
         } else if (streq(name, "reset")) {
                 if (!streq(text, "1"))
                         return -EINVAL;
-        } else if (streq(name, "vf_token_shown_as_switch"))
+        } else if (streq(name, "sriov_numvfs"))
+                return write_numvfs(host, path, text);
+        else if (streq(name, "vf_token_shown_as_switch"))
                 fake_write_file(host, path, streq(text, "1") ? "Y" : "N");
         else if (streq(name, "limit_shown_in_hex")) {
                 char number[32];

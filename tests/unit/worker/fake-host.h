@@ -23,6 +23,8 @@ typedef struct FakeKernel {
         bool override_deaf; /* driver_override takes everything and keeps what it had */
         int probe_errno;    /* what a driver's probe answers; 0: it takes the device */
         const char *rival;  /* drivers_probe binds this one instead */
+        unsigned vf_limit;  /* sriov_numvfs takes every number and makes so many at most; 0: all */
+        bool vfs_shy;       /* their links come a little after the number */
 } FakeKernel;
 
 typedef struct FakeHost {

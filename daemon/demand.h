@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What groups want of providers. A group makes a demand on each provider that one of its include rules selects by conditions on
+ * `provider.FIELD`, and that no exclude rule names as a whole; its settings say how much. The module of the type decides on the
+ * one layout that serves all demands on a provider, or says which group is at fault. */
+
+#include "manager.h"
+#include "provider.h"
+
+/* A change of groups and rules that is not made yet, for asking what would be. All may be NULL. */
+typedef struct PolicyChange {
+        const Group *group;        /* stands for the one with the same id: its settings count */
+        const Rule *rule;          /* is added, or stands for the one with the same id */
+        const char *without_rule;  /* id */
+        const char *without_group; /* id */
+} PolicyChange;
+
+/* Whether the group's rules select the provider. */
+bool demand_exists(Manager *m, const Group *group, const Device *provider, const PolicyChange *change);
+/* Ids of the groups that make demands, in order of creation: NULL-terminated, new memory. */
+int demand_groups(Manager *m, const Device *provider, const PolicyChange *change, char ***ret);
+/* The layout for all demands: {name: [type, value]}; JSON null when there is none. LayoutConflict when there is no layout that
+ * serves all; the fault's object is the group at fault. */
+int demand_layout(Manager *m, Device *provider, const PolicyChange *change, json_t **ret, Fault *fault);
+/* Whether every provider of the type still has a layout after the change: LayoutConflict. */
+int demand_check(Manager *m, const Module *module, const PolicyChange *change, Fault *fault);
+/* The keys that a change of its layout needs. */
+int provider_uses(Manager *m, Device *provider, KeyList *ret, Fault *fault);
+/* Appends the steps that make the layout. */
+int provider_plan(Manager *m, Device *provider, json_t *layout, Plan *plan, Fault *fault);
+/* How many more devices of each profile it could make: {profile: number}. */
+int provider_capacity(Manager *m, Device *provider, json_t **ret, Fault *fault);

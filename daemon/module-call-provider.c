@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The services that only the ops of providers use. */
+
+#include "lib/parse.h"
+#include "lib/schema.h"
+#include "lib/value-util.h"
+#include "module-call.h"
+
+static ModuleCall *call_of(PtContext *ctx) {
+        return (ModuleCall *) ctx;
+}
+
+/* A demand of this call, and no other. */
+static const Demand *demand_of(const ModuleCall *call, const PtDemand *view) {
+        for (size_t i = 0; i < call->n_demands; i++)
+                if (view == &call->demands[i].view)
+                        return &call->demands[i];
+        return NULL;
+}
+
+int service_get_demand_setting(PtContext *ctx, const PtDemand *view, const char *setting, PtValue *ret) {
+        const ModuleCall *call = call_of(ctx);
+        const Demand *demand = demand_of(call, view);
+
+        if (call->op != MODULE_OP_LAYOUT)
+                return -EPERM;
+        return demand ? settings_get(demand->settings, setting, ret) : -EINVAL;
+}
+
+int service_demand_accepts(PtContext *ctx, const PtDemand *view, const char *field, const PtValue *value) {
+        const ModuleCall *call = call_of(ctx);
+        const PtField *fields = call->module->descriptor->fields;
+        const Demand *demand = demand_of(call, view);
+        int index = schema_find_field(fields, field);
+
+        if (call->op != MODULE_OP_LAYOUT)
+                return -EPERM;
+        if (!demand || index < 0 || value->type != fields[index].type || value->type == PT_STRV)
+                return -EINVAL;
+        return demand->accepts(demand, (unsigned) index, value);
+}
+
+int service_put_layout(PtContext *ctx, const char *name, const PtValue *value) {
+        ModuleCall *call = call_of(ctx);
+        json_t *json;
+
+        if (call->op != MODULE_OP_LAYOUT)
+                return -EPERM;
+        if (isempty(name) || !text_is_clean(name, NAME_MAX_BYTES) || value->type == PT_NONE || value->type == PT_STRV)
+                return -EINVAL;
+        if (!call->layout)
+                call->layout = json_object();
+        json = call->layout ? value_to_json(value) : NULL;
+        if (!json)
+                return -ENOMEM;
+        return json_object_set_new(call->layout, name,
+                                   json_pack("[s, o]", type_signature(value->type), json)) < 0
+                       ? -ENOMEM
+                       : 0;
+}
+
+int service_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining) {
+        ModuleCall *call = call_of(ctx);
+
+        if (call->op != MODULE_OP_CAPACITY)
+                return -EPERM;
+        if (!text_is_clean(strempty(profile), NAME_MAX_BYTES))
+                return -EINVAL;
+        if (!call->items)
+                call->items = json_object();
+        return !call->items || json_object_set_new(call->items, strempty(profile), json_integer(remaining)) < 0 ? -ENOMEM : 0;
+}
+
+int service_put_provider(PtContext *ctx, const char *provider) {
+        ModuleCall *call = call_of(ctx);
+
+        if (call->op != MODULE_OP_DESCRIBE)
+                return -EPERM;
+        if (!id_is_valid(provider))
+                return -EINVAL;
+        (void) strcpy(call->description.provider, provider);
+        return 0;
+}
+
+int layout_get(json_t *layout, const char *name, PtValue *ret) {
+        json_t *entry = json_object_get(layout, name), *json = json_array_get(entry, 1);
+        const char *type = json_string_value(json_array_get(entry, 0));
+        PtValue value = { 0 };
+        int r;
+
+        if (!type || !json)
+                return -ENOENT;
+        if (type[0] == PT_STRING) {
+                *ret = PT_VALUE_STRING(json_string_value(json));
+                return ret->s ? 0 : -EINVAL;
+        }
+        r = value_from_json((uint32_t) type[0], json, name, &value, NULL);
+        if (r >= 0)
+                *ret = value;
+        return r;
+}
+
+int module_call_run_layout(ModuleCall *call) {
+        _cleanup_free_ const PtDemand **views = calloc(call->n_demands + 1, sizeof(PtDemand *));
+
+        if (!views)
+                return -ENOMEM;
+        for (size_t i = 0; i < call->n_demands; i++)
+                views[i] = &call->demands[i].view;
+        return call->module->descriptor->layout(&call->context, call->views, views);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the service makes of a provider. The layout that it is to have is in state.db and outlives the boot; what was done for
+ * it on this boot, with what was found before, is in runtime.db. Owned by the manager, by the provider's device id: it is there
+ * as long as either is recorded or a job is under way. */
+
+#include "demand.h"
+#include "operation.h"
+
+typedef struct Provision {
+        char id[ID_SIZE];  /* device id of the provider */
+        json_t *wanted;    /* layout to have at every start; NULL: none */
+        char **groups;     /* that it is for; NULL-terminated or NULL */
+        char *model;       /* of the provider then: another card at the place is left alone */
+        json_t *made;      /* the layout that the steps below made; NULL: none */
+        Plan applied;      /* steps of this boot, in order */
+        char **observed;   /* before each of them; NULL entry: not begun */
+        size_t base;       /* so many of them were complete before the change under way; the rest is undone after a crash */
+        json_t *record;    /* the provider's host device as in a job, for use after it went */
+        Job *job;          /* changes it now; NULL for none */
+        Fault failure;     /* of the last job; empty when it succeeded */
+        bool changing;     /* steps beyond `base` may have been begun */
+        bool starting;     /* the job under way is the start's */
+        bool due;          /* to be made at the start, once the provider is ready */
+        UT_hash_handle hh; /* in the manager */
+} Provision;
+
+Provision *provision_find(Manager *m, const char *id);
+int provision_obtain(Manager *m, const char *id, Provision **ret);
+/* Frees it unless something is recorded of it or a job works on it. */
+void provision_release(Manager *m, Provision *p);
+void provisions_free(Manager *m);
+
+/* Drops the steps from `first` on. */
+void provision_drop_steps(Provision *p, size_t first);
+int provision_append_step(Provision *p, const PtStep *step);
+/* A step on something that an earlier step was about takes its place, with what was found before the earlier one: giving back
+ * leads to what was there in the beginning. All steps count as complete afterwards. */
+int provision_merge_steps(Provision *p);
+bool provision_has_group(const Provision *p, const char *group);
+void provision_changed(Manager *m, const Provision *p); /* Provider.Layout, Groups … differ */
+
+/* Rows of the databases, put into a transaction. */
+int provision_store_layout(StoreTxn *txn, const Provision *p); /* state.db */
+int provision_store_state(StoreTxn *txn, const Provision *p);  /* runtime.db: without the steps */
+int provision_store_steps(StoreTxn *txn, const Provision *p);  /* all steps anew */
+
+/* While a provider has a layout, what its change needs is held shared. */
+void provision_hold(Manager *m, Provision *p);
+void provision_unhold(Manager *m, const Provision *p);
+/* Name of the allocation-like holder of its keys: "provision:ID". */
+void provision_holder(const Provision *p, char ret[static 2 * ID_SIZE]);
+
+/* Start: records are loaded before the inventory is; then what was interrupted is undone, and what is wanted is made. */
+int provision_load(Manager *m, Fault *fault);
+void provision_start(Manager *m);
+/* Something about a provider is different: what was due may be possible now. */
+void provision_provider_changed(Manager *m, Device *device);
+/* The jobs of the start are not over: readiness waits. */
+bool provision_is_starting(const Manager *m);
+/* What became due while a job was under way. */
+void provision_retry(Manager *m);
+/* Whether what the allocation's groups are to have is being made; activations wait for it. */
+bool provision_concerns(Manager *m, const Allocation *allocation);
+
+/* op-provision.c */
+/* Jobs. `group`: of its providers and of those that it no longer selects. */
+int manager_provision_group(Manager *m, const Caller *caller, Group *group, json_t *options, Job **ret, Fault *fault);
+int manager_provision_provider(Manager *m, const Caller *caller, Device *provider, json_t *options, Job **ret, Fault *fault);
+/* Takes the group's demands off all providers and removes the group; NULL in `ret` when there is nothing to undo. */
+int operation_unprovision_group(Manager *m, uid_t uid, Group *group, Job **ret, Fault *fault);
+/* At the start: makes the layout that is recorded, or undoes what was interrupted. Counted in m->reconciling where undone. */
+int operation_provision_due(Manager *m, Provision *p, Fault *fault);
+int operation_provision_recover(Manager *m, Provision *p, Fault *fault);
+/* operation.c: frees what op-provision.c keeps. */
+void provisioning_free(struct Provisioning *provisioning);
+/* A rescan of the host came to its end. */
+void provision_scanned(Manager *m);

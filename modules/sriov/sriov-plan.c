@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Steps: a VF goes to its guest as any function does. */
+
+#include <stdio.h>
+
+#include "sriov.h"
+
+/* Enabling takes a tenth of a second and what the driver does for each function; the largest cards need a minute. */
+#define PROVISION_BASE_MSEC 30000u
+#define PROVISION_PER_VF_MSEC 500u
+
+static int plan_provision(PtContext *ctx, const PtRequest *request) {
+        char value[16], sentence[PCI_TEXT_SIZE];
+        PtValue vfs;
+        int r;
+
+        r = ctx->services->get_setting(ctx, SRIOV_SETTING_VFS, &vfs);
+        if (r < 0)
+                return r;
+        (void) snprintf(value, sizeof(value), "%u", vfs.u);
+        (void) snprintf(sentence, sizeof(sentence), "make %u virtual function%s on %s", vfs.u, vfs.u == 1 ? "" : "s",
+                        request->device->sysname);
+        return ctx->services->put_step(ctx, &(PtStep){
+                                                    .kind = PT_STEP_SET_VF_COUNT,
+                                                    .flags = PT_STEP_IDEMPOTENT,
+                                                    .device = request->device->id,
+                                                    .value = value,
+                                                    .sentence = sentence,
+                                                    .timeout_ms = PROVISION_BASE_MSEC + PROVISION_PER_VF_MSEC * vfs.u,
+                                            });
+}
+
+int sriov_plan(PtContext *ctx, const PtRequest *request) {
+        char physfn[PCI_ADDRESS_SIZE];
+        SriovKind kind = sriov_kind(ctx, request->device, physfn);
+
+        if (request->verb == PT_VERB_PROVISION)
+                return kind == SRIOV_PF ? plan_provision(ctx, request) : -EOPNOTSUPP;
+        /* The count found before is restored by undoing the steps. */
+        if (request->verb == PT_VERB_UNPROVISION)
+                return kind == SRIOV_PF ? 0 : -EOPNOTSUPP;
+        return kind == SRIOV_VF ? pci_plan(ctx, request) : -EOPNOTSUPP;
+}
+
+int sriov_guest(PtContext *ctx, const PtRequest *request) {
+        return pci_guest(ctx, request);
+}
