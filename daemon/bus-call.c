@@ -102,7 +102,7 @@ void bus_call_done_empty(void *userdata, int result, const Fault *fault, const c
 void bus_call_done_no_job(void *userdata, int result, const Fault *fault, const char *id) {
         BusCall *call = userdata;
 
-        if (refused(call, result, fault))
+        if (refused(call, result, fault, id))
                 return;
         (void) sd_bus_reply_method_return(call->message, "o", "/");
         bus_call_free(call);
