@@ -29,8 +29,10 @@ static int add_function(Evidence *evidence, const PciFunction *f, const char *co
         return evidence_add(evidence, EVIDENCE_CRITICAL, path, code, chain);
 }
 
-static bool is_management_display(const PciFunction *f) {
-        return f->vendor == VENDOR_ASPEED || f->vendor == VENDOR_MATROX;
+static bool is_management_display(const Sysfs *sysfs, const PciFunction *f) {
+        uint32_t vendor = pci_vendor(sysfs, f);
+
+        return vendor == VENDOR_ASPEED || vendor == VENDOR_MATROX;
 }
 
 /* A boot display that a VFIO driver has already is nobody's console any more. */
@@ -39,7 +41,7 @@ static int judge_display(Evidence *evidence, const PciFunction *f) {
         char text[16], driver[64];
         int r = 0;
 
-        if (is_management_display(f))
+        if (is_management_display(sysfs, f))
                 r = add_function(evidence, f, "bmc-display", "screen of the management controller (remote console)");
         if (r < 0 || f->class_code >> 8 != 0x0300 || pci_attribute(sysfs, f, "boot_vga", text, sizeof(text)) <= 0 ||
             !streq(text, "1"))

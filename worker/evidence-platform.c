@@ -56,7 +56,9 @@ static bool same_device(const char *a, const char *b) {
 }
 
 static bool is_chipset(const Sysfs *sysfs, const PciScan *scan, const PciFunction *f) {
-        if (f->vendor != VENDOR_INTEL && f->vendor != VENDOR_AMD && f->vendor != VENDOR_HYGON)
+        uint32_t vendor = pci_vendor(sysfs, f);
+
+        if (vendor != VENDOR_INTEL && vendor != VENDOR_AMD && vendor != VENDOR_HYGON)
                 return false;
         for (size_t i = 0; i < scan->n_items; i++)
                 if (scan->items[i].class_code >> 8 == 0x0601 && same_device(scan->items[i].name, f->name))
@@ -88,7 +90,7 @@ static int judge_class(Evidence *evidence, const PciScan *scan, const PciFunctio
                 const char *const chain[] = { parts[i].what, NULL };
 
                 if ((f->class_code >> 8 & parts[i].mask) != parts[i].class_code ||
-                    (parts[i].vendor != 0 && parts[i].vendor != f->vendor) ||
+                    (parts[i].vendor != 0 && parts[i].vendor != pci_vendor(evidence_sysfs(evidence), f)) ||
                     (parts[i].where == WHERE_CHIPSET && !is_chipset(evidence_sysfs(evidence), scan, f)))
                         continue;
                 return parts[i].code ? add_function(evidence, parts[i].verdict, f, parts[i].code, chain) : 0;

@@ -27,10 +27,8 @@ static void add_function(void *userdata, const char *entry) {
         PciFunction f = {}, *items;
 
         if (scanning->error < 0 || strlen(entry) >= sizeof(f.name) ||
-            !read_number(scanning->sysfs, entry, "class", &f.class_code) ||
-            !read_number(scanning->sysfs, entry, "vendor", &f.vendor))
+            !read_number(scanning->sysfs, entry, "class", &f.class_code))
                 return;
-        (void) read_number(scanning->sysfs, entry, "device", &f.device);
         strcpy(f.name, entry);
 
         if ((scan->n_items & (scan->n_items - 1)) == 0) { /* room for 1, 2, 4 … */
@@ -90,6 +88,12 @@ bool driver_is_passthrough(const char *driver) {
                 if (streq(driver, words[i]))
                         return true;
         return false;
+}
+
+uint32_t pci_vendor(const Sysfs *sysfs, const PciFunction *f) {
+        uint32_t vendor;
+
+        return read_number(sysfs, f->name, "vendor", &vendor) ? vendor : 0;
 }
 
 /* Its directory lies directly in that of the host bridge. */

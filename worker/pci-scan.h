@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* All PCI functions with their class and vendor, in the order of the directory. */
+/* All PCI functions with their class, in the order of the directory. What few are asked for is read when it is. */
 
 #include "lib/sysfs.h"
 
 typedef struct PciFunction {
         char name[24];       /* "0000:00:1f.0" */
         uint32_t class_code; /* base, subclass, interface */
-        uint32_t vendor, device;
 } PciFunction;
 
 typedef struct PciScan {
@@ -23,6 +22,8 @@ void pci_scan_done(PciScan *scan);
 
 /* An attribute of a function: its length, or a negative errno. */
 ssize_t pci_attribute(const Sysfs *sysfs, const PciFunction *f, const char *name, char *buffer, size_t size);
+/* 0 where it cannot be read. */
+uint32_t pci_vendor(const Sysfs *sysfs, const PciFunction *f);
 /* Name of the driver; "" for none. */
 void pci_driver(const Sysfs *sysfs, const PciFunction *f, char *buffer, size_t size);
 /* Drivers with which a function serves a guest, or a program that drives it on its own, and not the host's kernel. */
