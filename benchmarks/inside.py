@@ -220,7 +220,31 @@ def state_files():
             for path in sorted(passthrough.STATE.iterdir()) if path.is_file()}
 
 
-def rules(client):
+def median_ms(function, rounds=15):
+    times = []
+    for _ in range(rounds):
+        began = time.monotonic()
+        function()
+        times.append((time.monotonic() - began) * 1e3)
+    return sorted(times)[rounds // 2]
+
+
+def reasons(client, slot):
+    """What is known, said at once: nobody is asked who has it open."""
+    device, options = client.device(slot), {"processes": False}
+    group = client.create_group("everything")
+    client.add_rule(group, [("vendor-id", "ne", "ffff")])
+    where = [("numa-node", "le", "0"), ("name", "regex", "NVMe.*1")]
+    result = {
+        "explain": median_ms(lambda: client.call(device, "Device", "Explain", "a{sv}", options)),
+        "explain-group": median_ms(lambda: client.call(group, "Group", "Explain", "a{sv}", options)),
+        "preview": median_ms(lambda: client.call(group, "Group", "PreviewRule", "a(sss)a{sv}", where, {})),
+    }
+    client.call(group, "Group", "Remove", "a{sv}", {})
+    return result
+
+
+def rules(client, slot):
     """Row 7: the matching itself, and what applying the same document again writes."""
     modules = pathlib.Path(os.environ["PT_CONFIG"]).parent / "modules"
     result = {"figures": figures(BUILD / "benchmarks/bench-rules", modules)}
@@ -228,6 +252,7 @@ def rules(client):
     began = time.monotonic()
     client.manager("Apply", "sa{sv}", text, {})
     result["apply"] = (time.monotonic() - began) * 1e6
+    result |= reasons(client, slot)
     before = state_files()
     client.manager("Apply", "sa{sv}", text, {})
     client.manager("Apply", "sa{sv}", str(client.manager("Export", "a{sv}", {})), {})
@@ -336,7 +361,7 @@ def main():
         result["details"] = figures(CLIENT, "details", element(slot))
         result["events"] = figures(CLIENT, "events", slot, driver, 200)
         helpers.pop().kill()
-        result["rules"] = rules(client)
+        result["rules"] = rules(client, slot)
         client.pool("bench", slot)
         result["cycle"] = figures(CLIENT, "cycle", "bench", slot, driver, DIRECTORY, 20)
         result["polkit"] = others_while_polkit_hangs()

@@ -23,6 +23,8 @@ static const struct {
         { "members", "members that cannot be had" },
         { "membership", "groups and rules" },
         { "near", "near misses" },
+        { "obstacles", "in the way" },
+        { "devices", "the devices" },
         { "effects", "what happens to the host" },
         { "duration", "how long it takes" },
 };

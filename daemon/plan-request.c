@@ -51,16 +51,18 @@ static const char *text_of(json_t *object, const char *key) {
 
 static void say_child(Planning *p, json_t *child) {
         const char *subsystem = text_of(child, "subsystem"), *name = text_of(child, "name");
+        const char *device = strrchr(text_of(child, "device"), '/');
         json_t *more = json_pack("{s:s, s:s}", "subsystem", subsystem, "name", name);
 
+        device = device ? device + 1 : "";
         for (size_t i = 0; i < ELEMENTSOF(effects); i++)
                 if (streq(effects[i].subsystem, subsystem)) {
                         explanation_add(&p->findings, effects[i].severity, effects[i].code, name, NULL, more,
-                                        "%s %s will disappear from the host", effects[i].what, name);
+                                        "%s %s of %s will disappear from the host", effects[i].what, name, device);
                         return;
                 }
         explanation_add(&p->findings, PT_SEVERITY_NOTE, "child-disappears", name, NULL, more,
-                        "%s %s will disappear from the host", subsystem, name);
+                        "%s %s of %s will disappear from the host", subsystem, name, device);
 }
 
 static void say_holder(Planning *p, json_t *holder) {

@@ -40,7 +40,9 @@ void planning_block(Planning *p, const char *code, const char *about, const char
         if (vasprintf(&text, format, arguments) < 0)
                 text = NULL;
         va_end(arguments);
+        p->findings.topic = "obstacles";
         explanation_add(&p->findings, PT_SEVERITY_BLOCKER, code, about, remedy, NULL, "%s", strempty(text));
+        p->findings.topic = NULL;
         plan_record_blocker(p->record, code, about, strempty(text));
 }
 
@@ -117,9 +119,10 @@ static void add_device_findings(Planning *p, const Allocation *a, const Assignme
                 for (size_t k = 0; k < own.n_items; k++)
                         if (own.items[k].severity == PT_SEVERITY_BLOCKER)
                                 own.items[k].severity = PT_SEVERITY_WARNING;
+                p->findings.topic = "devices";
                 p->findings.subject = item->device->id;
                 explanation_take(&p->findings, &own);
-                p->findings.subject = NULL;
+                p->findings.topic = p->findings.subject = NULL;
         }
 }
 
@@ -249,10 +252,12 @@ static void add_undo(Planning *p, const PtStep *step, const char *observed) {
                 return;
         }
         planning_add_step(p, step_kind_to_string(step->kind), step->device, text, false, true, step_timeout_msec(step));
+        p->findings.topic = "effects";
         if (driver)
                 explanation_add(&p->findings, PT_SEVERITY_NOTE, "driver-returns", step->device, NULL, NULL,
                                 "the host's driver %s gets %s back, and with it what it makes of it", driver,
                                 strempty(step->device));
+        p->findings.topic = NULL;
 }
 
 static int plan_give_back(Planning *p, const Allocation *a, Fault *fault) {

@@ -189,8 +189,9 @@ def plan_says_all(service):
     client.must(allocation, "Release")
     steps = plan(client, "remove", [client.group("nics")])[1]
     check(any("remove the group" in step for step in steps), steps)
-    client = service.restart()
-    check("median of the last 1" in find(plan(client, requests=["nics"])[2], "expected-duration")["text"], "from the history")
+    if not IN_VM:  # where a restart takes its time
+        client = service.restart()
+        check("median of the last 1" in find(plan(client, requests=["nics"])[2], "expected-duration")["text"], "from the history")
 
 
 def taken_between(service):
@@ -214,6 +215,10 @@ def taken_between(service):
     check(NIC2 in message and "third" in message, f"who has it: {message}")
     # A change that does not concern it does not void a plan: neither claims of others nor a new group.
     rival.must(more, "Release")
+    if IN_VM:  # the rest is the service's own
+        for path in (allocation, theirs):
+            client.must(path, "Release")
+        return
     token = plan(client, objects=[allocation])[3]
     client.pool("disks", NVME)
     disk, job = rival.allocate("disk", "disks", activate=True)
