@@ -297,15 +297,17 @@ def expressions_that_explode():
         begin = time.monotonic()
         bombs = [r'^(([a-zA-Z0-9 \[\]/.,_-])+)+!$', r'^(.*)*(.*)*(.*)*!$', r'(.+)+(.+)+(.+)+\x00', r'^((.|.)*)*\x01$',
                  r'(?R)?(?R)?x', r'^(?:.*?){1,200}!$']
-        made = []
+        made, said = [], set()
         for pattern in bombs:
             try:
-                root.Group(group).PreviewRule([('name', 'regex', pattern)], {})
+                said |= {f['code'] for f in root.Group(group).PreviewRule([('name', 'regex', pattern)], {})[3]}
                 made.append(root.Group(group).AddRule('bomb', [('name', 'regex', pattern)], {}))
                 root.Manager.ListDevices('pci', [('name', 'regex', pattern)], {})
             except BusError as e:
                 contains(('InvalidRegex', 'RegexLimit'), e.word, str(e))
         check(time.monotonic() - begin < 5, f'{time.monotonic() - begin:.1f} s for {len(bombs)} expressions')
+        contains(said, 'regex-limit', 'what a preview says of them')
+        contains([f['code'] for f in root.Group(group).Explain({})], 'regex-limit', 'and the group that has them')
         equal(root.Group(group).Devices, [device_path(NIC)], 'members beside the bombs')
         # Whoever comes next is not held up.
         begin = time.monotonic()
