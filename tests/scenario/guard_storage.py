@@ -5,6 +5,7 @@ for it. Each keeps the cards below it, with the chain that says so, and nothing 
 import contextlib
 import os
 import pathlib
+import re
 import subprocess
 
 from passthrough import SYS, check, driver, equal, main, wait_until
@@ -21,7 +22,17 @@ def tool(*command, **keywords):
 
 
 def disk_of(slot):
-    return next((path.name for path in (SYS / slot / "nvme").glob("nvme*/nvme*n1")), None) if (SYS / slot).exists() else None
+    """With native multipath the path "nvme2c2n1" is hidden, and "nvme2n1" stands for all of them."""
+    for path in (SYS / slot).glob("nvme/nvme*/nvme*n1"):
+        return re.sub(r"c\d+n", "n", path.name)
+    return None
+
+
+def below(slot):
+    """The last links of a chain that ends at this slot."""
+    disk = disk_of(slot)
+    hidden = "/virtual/" in os.path.realpath(f"/sys/class/block/{disk}")
+    return [disk] + ([path.name for path in (SYS / slot).glob("nvme/nvme*")] if hidden else [])
 
 
 def plug_disks():
@@ -111,7 +122,7 @@ def volumes(service):
         tool("lvchange", "-ay", "ptvg/data")
         tool("mkfs.ext4", "-q", "/dev/ptvg/data")
         name = os.path.basename(os.path.realpath("/dev/ptvg/data"))
-        links = (f"{name} (LVM ptvg-data)", disk_of(A))
+        links = (f"{name} (LVM ptvg-data)", *below(A))
         with mounted("/dev/ptvg/data"):
             is_kept(client, A, "a", "mount", MOUNTPOINT, *links)
             equal(client.device_state(B), "free", B)
@@ -149,7 +160,7 @@ def encrypted_swap(service):
         tool("swapon", "/dev/mapper/ptswap")
         name = os.path.basename(os.path.realpath("/dev/mapper/ptswap"))
         for slot, group in ((A, "a"), (B, "b")):
-            is_kept(client, slot, group, "swap", f"swap /dev/{name}", f"{name} (crypt ptswap)", "md77 (raid1)", disk_of(slot))
+            is_kept(client, slot, group, "swap", f"swap /dev/{name}", f"{name} (crypt ptswap)", "md77 (raid1)", *below(slot))
         is_had(client, EMPTY, "empty", driver(EMPTY))
     finally:
         subprocess.run(["swapoff", "/dev/mapper/ptswap"], capture_output=True, check=False)
@@ -166,7 +177,7 @@ def btrfs_and_swap_file(service):
     tool("udevadm", "settle")
     with mounted(a):
         for slot, group in ((A, "a"), (B, "b")):
-            is_kept(client, slot, group, "mount", MOUNTPOINT, disk_of(slot))
+            is_kept(client, slot, group, "mount", MOUNTPOINT, *below(slot))
     for disk in (a, b):
         tool("wipefs", "-aq", disk)
     tool("mkfs.ext4", "-q", a)
@@ -177,7 +188,7 @@ def btrfs_and_swap_file(service):
         tool("mkswap", "-q", swap)
         tool("swapon", swap)
         try:
-            is_kept(client, A, "a", "swap", f"swap {swap}", disk_of(A))
+            is_kept(client, A, "a", "swap", f"swap {swap}", *below(A))
         finally:
             tool("swapoff", swap)
         is_had(client, B, "b")
@@ -194,7 +205,7 @@ def other_namespace(service):
     process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         equal(process.stdout.readline(), "mounted\n", "the container")
-        is_kept(client, A, "a", "mount", f"{MOUNTPOINT} of process {process.pid} (sleep)", disk_of(A))
+        is_kept(client, A, "a", "mount", f"{MOUNTPOINT} of process {process.pid} (sleep)", *below(A))
     finally:
         process.kill()
         process.wait()
@@ -214,7 +225,7 @@ def open_disk(service):
     fd = os.open(b, os.O_RDWR)
     try:
         name = pathlib.Path("/proc/self/comm").read_text(encoding="utf-8").strip()
-        is_kept(client, B, "b", "open", f"process {os.getpid()} ({name})", disk_of(B))
+        is_kept(client, B, "b", "open", f"process {os.getpid()} ({name})", *below(B))
         allocation, _ = client.allocate("guard", "b")
         equal(client.run(allocation, "Activate", override=["pci-0000-0a-00-0"])[0], "failed", "with another device named")
         client.must(allocation, "Activate", override=["pci-0000-0b-00-0"])
