@@ -25,7 +25,7 @@ static const struct {
         { "cycle", "GROUP SLOT DRIVER DIRECTORY [ROUNDS]: allocate, activate, release: OURS BARE", 4, kind_cycle },
         { "crowd", "GROUP CLIENTS [ROUNDS]: one by one, all at once, DOUBLED devices", 2, kind_crowd },
         { "ask", "GROUP COUNT: calls that wait for permission, until the input ends", 2, kind_ask },
-        { "guard", "ELEMENT [ROUNDS]: what the host needs, found out: FULL AGAIN", 1, kind_guard },
+        { "guard", "GROUP [ROUNDS]: what the host needs, found out: FULL AGAIN", 1, kind_guard },
         { "start", "PROGRAM CONFIGURATION: from exec to the first answer", 2, kind_start },
 };
 

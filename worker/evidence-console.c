@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "evidence.h"
+#include "evidence-internal.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -7,7 +7,6 @@
 #include "lib/limits.h"
 #include "lib/parse.h"
 #include "opener.h"
-#include "pci-scan.h"
 #include "proc-file.h"
 
 #define VENDOR_ASPEED 0x1a03u
@@ -240,18 +239,17 @@ static const OpenerKind opener_kinds[] = {
 };
 
 int evidence_console(Evidence *evidence) {
-        _cleanup_pci_scan_ PciScan scan = {};
+        const PciScan *scan;
         int r;
 
-        r = pci_scan(evidence_sysfs(evidence), &scan);
-        if (r == -ENOMEM)
+        r = evidence_pci(evidence, &scan);
+        if (r < 0)
                 return r;
-        r = 0;
-        for (size_t i = 0; i < scan.n_items && r >= 0; i++)
-                if (scan.items[i].class_code >> 16 == 0x03)
-                        r = judge_display(evidence, &scan.items[i]);
+        for (size_t i = 0; i < scan->n_items && r >= 0; i++)
+                if (scan->items[i].class_code >> 16 == 0x03)
+                        r = judge_display(evidence, &scan->items[i]);
         if (r >= 0)
-                r = judge_framebuffers(evidence, &scan);
+                r = judge_framebuffers(evidence, scan);
         if (r >= 0)
                 r = proc_each_line(evidence_sysfs(evidence), "/proc/consoles", take_console, evidence) == -ENOMEM ? -ENOMEM
                                                                                                                : 0;

@@ -4,6 +4,7 @@
 /* What the collectors share and nobody else needs. */
 
 #include "evidence.h"
+#include "pci-scan.h"
 
 /* ---- evidence-process.c: one look at all processes, for whoever asks ---- */
 
@@ -30,6 +31,9 @@ void process_table_done(ProcessTable *table);
 int process_table_read(const Sysfs *sysfs, ProcessTable *ret);
 /* The name of a process, "?" when it is gone. */
 void process_name(const Sysfs *sysfs, uint32_t pid, char *buffer, size_t size);
+
+/* All PCI functions, looked at once for all collectors; belongs to the evidence. Empty where there is no PCI; -ENOMEM. */
+int evidence_pci(Evidence *evidence, const PciScan **ret);
 
 /* ---- evidence-mount.c: mount tables, without touching what is mounted ---- */
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "evidence-network.h"
 
+#include "evidence-internal.h"
+
 #include <limits.h>
 #include <stdio.h>
 
 #include "netlink.h"
 #include "opener.h"
-#include "pci-scan.h"
 
 /* A bond of VLANs of a bond …: deeper than anybody stacks, and the end of every cycle. */
 #define STACK_MAX 16u
@@ -302,16 +303,15 @@ static void take_usb(void *userdata, const char *entry) {
 
 static int judge_all_missing(Evidence *evidence, const NetFacts *facts) {
         Missing missing = { .facts = facts, .evidence = evidence };
-        _cleanup_pci_scan_ PciScan scan = {};
+        const PciScan *scan;
         int r;
 
-        r = pci_scan(evidence_sysfs(evidence), &scan);
-        if (r == -ENOMEM)
+        r = evidence_pci(evidence, &scan);
+        if (r < 0)
                 return r;
-        r = 0;
-        for (size_t i = 0; i < scan.n_items && r >= 0; i++)
-                if (scan.items[i].class_code >> 16 == 0x02)
-                        r = judge_missing(&missing, "pci", scan.items[i].name);
+        for (size_t i = 0; i < scan->n_items && r >= 0; i++)
+                if (scan->items[i].class_code >> 16 == 0x02)
+                        r = judge_missing(&missing, "pci", scan->items[i].name);
         if (r < 0)
                 return r;
         (void) sysfs_list(evidence_sysfs(evidence), "/sys/bus/usb/devices", take_usb, &missing);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "evidence.h"
+#include "evidence-internal.h"
 
 #include <limits.h>
 #include <stdio.h>
 
 #include "lib/parse.h"
 #include "opener.h"
-#include "pci-scan.h"
 #include "proc-file.h"
 
 #define VENDOR_INTEL 0x8086u
@@ -330,18 +329,17 @@ static const struct {
 };
 
 int evidence_platform(Evidence *evidence) {
-        _cleanup_pci_scan_ PciScan scan = {};
-        Listing listing = { .evidence = evidence, .scan = &scan };
+        const PciScan *scan;
+        Listing listing = { .evidence = evidence };
         int r;
 
-        r = pci_scan(evidence_sysfs(evidence), &scan);
-        if (r == -ENOMEM)
+        r = evidence_pci(evidence, &scan);
+        if (r < 0)
                 return r;
-        r = 0;
-        for (size_t i = 0; i < scan.n_items && r >= 0; i++)
-                r = judge_class(evidence, &scan, &scan.items[i]);
+        for (size_t i = 0; i < scan->n_items && r >= 0; i++)
+                r = judge_class(evidence, scan, &scan->items[i]);
         if (r >= 0)
-                r = judge_crypto(evidence, &scan);
+                r = judge_crypto(evidence, scan);
         for (size_t i = 0; i < ELEMENTSOF(folders) && r >= 0; i++) {
                 (void) sysfs_list(evidence_sysfs(evidence), folders[i].folder, folders[i].take, &listing);
                 r = listing.error;

@@ -49,6 +49,8 @@ struct Evidence {
         Seen *said, *counters;
         ProcessTable processes;
         bool processes_known;
+        PciScan pci;
+        bool pci_known;
         int send_result;            /* of the socket: nobody listens any more */
 };
 
@@ -69,6 +71,15 @@ static void evidence_done(Evidence *evidence) {
         free_seen(&evidence->said);
         free_seen(&evidence->counters);
         process_table_done(&evidence->processes);
+        pci_scan_done(&evidence->pci);
+}
+
+int evidence_pci(Evidence *evidence, const PciScan **ret) {
+        if (!evidence->pci_known && pci_scan(&evidence->worker->sysfs, &evidence->pci) == -ENOMEM)
+                return -ENOMEM;
+        evidence->pci_known = true;
+        *ret = &evidence->pci;
+        return 0;
 }
 
 int evidence_processes(Evidence *evidence, const ProcessTable **ret) {

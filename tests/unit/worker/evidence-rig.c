@@ -45,6 +45,15 @@ const Sysfs *evidence_sysfs(const Evidence *evidence) {
         return &evidence->sysfs;
 }
 
+/* A new look each time: tests change the host between two. */
+int evidence_pci(Evidence *evidence, const PciScan **ret) {
+        pci_scan_done(&evidence->pci);
+        if (pci_scan(&evidence->sysfs, &evidence->pci) == -ENOMEM)
+                return -ENOMEM;
+        *ret = &evidence->pci;
+        return 0;
+}
+
 int evidence_resolve(const Evidence *evidence, const char *link, char **ret_syspath) {
         char path[PATH_MAX], target[PATH_MAX];
         const char *below;
@@ -74,6 +83,7 @@ int evidence_teardown(void **state) {
 
         for (size_t i = 0; i < evidence->n_lines; i++)
                 free(evidence->lines[i]);
+        pci_scan_done(&evidence->pci);
         sysfs_done(&evidence->sysfs);
         fake_host_remove(&evidence->host);
         free(evidence);

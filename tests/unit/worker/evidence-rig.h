@@ -5,11 +5,12 @@
  * "critical address /devices/…/net/eth0: 10.0.0.5/24 < br0 < eth0", "unresolved network: …". */
 
 #include "fake-host.h"
-#include "worker/evidence.h"
+#include "worker/evidence-internal.h"
 
 struct Evidence {
         FakeHost host;
         Sysfs sysfs;
+        PciScan pci; /* of the last look */
         char *lines[256];
         size_t n_lines;
 };
