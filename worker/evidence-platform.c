@@ -336,6 +336,7 @@ int evidence_platform(Evidence *evidence) {
         r = evidence_pci(evidence, &scan);
         if (r < 0)
                 return r;
+        listing.scan = scan;
         for (size_t i = 0; i < scan->n_items && r >= 0; i++)
                 r = judge_class(evidence, scan, &scan->items[i]);
         if (r >= 0)
