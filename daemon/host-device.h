@@ -31,10 +31,20 @@ typedef struct HostDevice {
         bool differs;          /* in a `changed` event: something above is not what it was */
         uint32_t scan;         /* the last scan that saw it */
         struct HostDevice *next_in_iommu_group;
+        struct HostDevice *whole; /* of a slot: the provider that could make it; NULL for what the kernel knows */
+        struct HostDevice *slots; /* of a provider: by number, linked by next_slot; maintained by the inventory */
+        struct HostDevice *next_slot;
+        Device *slots_by;      /* the device that says how many; NULL for none */
+        uint32_t slot_number;  /* from 1; 0 for what the kernel knows */
         Device *offers;        /* the devices that modules made of it, linked by next_offer; maintained by the inventory */
         UT_hash_handle hh;     /* in the source, by id */
         UT_hash_handle hh_name; /* the same by sysname, where the id is not made of it */
 } HostDevice;
+
+/* Whose directory is read for it. */
+static inline const HostDevice *host_device_whole(const HostDevice *host) {
+        return host->whole ? host->whole : host;
+}
 
 /* Fills the module interface's view; it borrows from `host`. */
 void host_device_view(const HostDevice *host, PtDevice *ret);

@@ -212,13 +212,15 @@ static uint64_t take_description(Inventory *inventory, Device *device, Descripti
         }
         *ret_differs = device->role != description->role;
         device->role = description->role;
+        device->n_slots = description->role == PT_ROLE_PROVIDER ? description->n_slots : 0;
         *ret_differs |= replace_text(inventory, &device->vendor, &description->vendor);
         *ret_differs |= replace_text(inventory, &device->name, &description->name);
         return changed;
 }
 
 /* `ret_differs`: role or names do. */
-static int describe(Inventory *inventory, Device *device, uint64_t *ret_changed, bool *ret_differs) {
+static int describe(Inventory *inventory, Device *device, uint64_t *ret_changed, bool *ret_differs,
+                    bool *ret_wants_slow) {
         HostDevice *hosts[] = { device->host, NULL };
         _cleanup_call_ ModuleCall call = { 0 };
         int r;
@@ -236,6 +238,7 @@ static int describe(Inventory *inventory, Device *device, uint64_t *ret_changed,
                 return r;
         }
 
+        *ret_wants_slow = call.description.wants_slow && !device->host->whole;
         *ret_changed = take_description(inventory, device, &call.description, ret_differs);
         r = provider_link(inventory, device, call.description.provider);
         *ret_differs |= r > 0;
@@ -274,6 +277,8 @@ void inventory_want_slow(Inventory *inventory, Device *device) {
                 inventory->events.want_slow(inventory->events.userdata, device);
 }
 
+static void update(Inventory *inventory, Device *device);
+
 /* Whether it is another one. */
 static bool put_blob(Device *device, const char *blob) {
         char *copy;
@@ -305,6 +310,9 @@ uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *field
 
         if (changed || other_blob)
                 report_change(inventory, device, changed);
+        /* Last: it may turn out to be something else, or nothing. */
+        if (other_blob)
+                update(inventory, device);
         return changed;
 }
 
@@ -355,11 +363,13 @@ static Device *device_new(Inventory *inventory, HostDevice *host, Module *module
         return device;
 }
 
+static void adjust_slots(Inventory *inventory, Device *provider);
+
 static void offer(Inventory *inventory, HostDevice *host, Module *module) {
         char id[ID_SIZE];
         uint64_t fields;
         Device *device;
-        bool differs;
+        bool differs, wants_slow;
         int r;
 
         r = id_from_place(module->name, host->place, id);
@@ -376,7 +386,7 @@ static void offer(Inventory *inventory, HostDevice *host, Module *module) {
                 return;
         }
         memcpy(device->id, id, sizeof(id));
-        r = describe(inventory, device, &fields, &differs);
+        r = describe(inventory, device, &fields, &differs, &wants_slow);
         if (r < 0) {
                 device_free(inventory, device);
                 return;
@@ -386,9 +396,77 @@ static void offer(Inventory *inventory, HostDevice *host, Module *module) {
         HASH_ADD_STR(inventory->devices, id, device);
         inventory->generation++;
         inventory->events.added(inventory->events.userdata, device);
+        adjust_slots(inventory, device);
+        if (wants_slow)
+                inventory_want_slow(inventory, device);
+}
+
+/* ---- slots of a provider ---- */
+
+static void withdraw(Inventory *inventory, Device *device);
+
+static void drop_slot(Inventory *inventory, HostDevice **place) {
+        HostDevice *part = *place;
+
+        if (part->offers)
+                withdraw(inventory, part->offers);
+        *place = part->next_slot;
+        source_drop_part(inventory->source, part);
+}
+
+static void drop_slots(Inventory *inventory, HostDevice *host) {
+        while (host->slots)
+                drop_slot(inventory, &host->slots);
+        host->slots_by = NULL;
+}
+
+/* What there is already is described anew: it may differ in what its provider does. */
+static int keep_slot(Inventory *inventory, Device *provider, uint32_t number, HostDevice **place) {
+        if (!*place || (*place)->slot_number != number) {
+                HostDevice *behind = *place;
+                int r = source_add_part(inventory->source, provider->host, number, place);
+
+                if (r < 0)
+                        return r;
+                (*place)->next_slot = behind;
+        }
+        source_follow_whole(inventory->source, *place);
+        if ((*place)->offers)
+                update(inventory, (*place)->offers);
+        else
+                offer(inventory, *place, provider->module);
+        return 0;
+}
+
+/* As many as the provider says; those beyond go unless somebody has them. */
+static void adjust_slots(Inventory *inventory, Device *provider) {
+        HostDevice **place = &provider->host->slots;
+
+        if (provider->host->slots_by ? provider->host->slots_by != provider : provider->n_slots == 0)
+                return;
+        provider->host->slots_by = provider;
+        for (uint32_t number = 1; number <= provider->n_slots; number++) {
+                int r = keep_slot(inventory, provider, number, place);
+
+                if (r < 0) {
+                        log_plain(LOG_ERR, "slot %u of %s is left out: %s", number, provider->id, strerror(-r));
+                        return;
+                }
+                place = &(*place)->next_slot;
+        }
+        while (*place) {
+                if (!(*place)->offers || !(*place)->offers->allocation)
+                        drop_slot(inventory, place);
+                else {
+                        (void) keep_slot(inventory, provider, (*place)->slot_number, place);
+                        place = &(*place)->next_slot;
+                }
+        }
 }
 
 static void withdraw(Inventory *inventory, Device *device) {
+        if (device->host->slots_by == device)
+                drop_slots(inventory, device->host);
         inventory->generation++;
         inventory->events.removed(inventory->events.userdata, device);
         unlink_offer(device->host, device);
@@ -398,10 +476,10 @@ static void withdraw(Inventory *inventory, Device *device) {
 
 static void update(Inventory *inventory, Device *device) {
         uint64_t fields = 0;
-        bool differs = false;
+        bool differs = false, wants_slow = false;
         int r;
 
-        r = describe(inventory, device, &fields, &differs);
+        r = describe(inventory, device, &fields, &differs, &wants_slow);
         if (r == -ENODEV) {
                 /* Going, or no longer what the module offers; a vanished one is on its way out by its own
                  * event. */
@@ -411,6 +489,9 @@ static void update(Inventory *inventory, Device *device) {
         /* What it was is better than nothing; the failure is in the log. */
         if (fields || differs || device->host->differs)
                 report_change(inventory, device, fields);
+        adjust_slots(inventory, device);
+        if (wants_slow && device->slow == SLOW_UNKNOWN)
+                inventory_want_slow(inventory, device);
 }
 
 static void on_host_added(void *userdata, HostDevice *host) {

@@ -48,6 +48,7 @@ struct Device {
         const char *slow_driver;   /* bound when the slow fields were read; interned, NULL for none */
         uint64_t known;            /* bit per field: filled */
         FieldData *fields;         /* module->n_fields */
+        uint32_t n_slots;          /* devices that describe() says it could make */
         char *blob;                /* what observe() found out beside the fields; NULL: unknown or nothing */
         Group **groups;            /* membership, maintained by membership.c; NULL-terminated or NULL */
         Provider *provider;        /* that made it, or that it is itself (provider.h); NULL for none */

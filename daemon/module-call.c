@@ -183,14 +183,29 @@ static int service_get_field(PtContext *ctx, const PtDevice *device, const char 
         return -ENODATA;
 }
 
+static int service_put_slots(PtContext *ctx, uint32_t count) {
+        ModuleCall *call = call_of(ctx);
+
+        if (call->op != MODULE_OP_DESCRIBE || call->hosts[0]->whole)
+                return -EPERM;
+        if (count > SLOTS_MAX)
+                return -E2BIG;
+        call->description.n_slots = count;
+        return 0;
+}
+
+/* A slot's is its provider's. */
 static const char *service_get_blob(PtContext *ctx, const PtDevice *device) {
         ModuleCall *call = call_of(ctx);
         HostDevice *host = host_of(call, device);
-        Device *d = host ? host->offers : NULL;
+        Device *d = !host ? NULL : host->whole ? host->whole->offers : host->offers;
 
         while (d && d->module != call->module)
                 d = d->next_offer;
-        if (d && !d->blob && d->slow == SLOW_UNKNOWN)
+        /* A device that is being described for the first time is nobody's yet. */
+        if (call->op == MODULE_OP_DESCRIBE)
+                call->description.wants_slow = true;
+        else if (d && !d->blob && d->slow == SLOW_UNKNOWN)
                 inventory_want_slow(call->inventory, d);
         return d ? d->blob : NULL;
 }
@@ -401,6 +416,7 @@ static const PtServices services = {
         .put_capacity = service_put_capacity,
         .put_provider = service_put_provider,
         .demand_accepts = service_demand_accepts,
+        .put_slots = service_put_slots,
 };
 
 /* ---- the call ---- */

@@ -36,6 +36,8 @@ typedef struct Description {
         const char *vendor, *name; /* interned, NULL unless put */
         PtRole role;
         char provider[ID_SIZE]; /* host device; "" unless put */
+        uint32_t n_slots;
+        bool wants_slow; /* it asked for what only observe() can find out */
 } Description;
 
 typedef struct ModuleCall {

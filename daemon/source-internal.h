@@ -83,6 +83,7 @@ struct Source {
         Subsystem *subsystems;
         HostDevice *hosts;         /* uthash by id */
         HostDevice *by_name;       /* uthash by sysname: USB devices */
+        HostDevice *parts;         /* uthash by id: slots of providers */
         HostDevice **iommu_groups; /* by number: the first member */
         size_t n_iommu_groups;
         Slot *slots;            /* uthash by address */

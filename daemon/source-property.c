@@ -197,6 +197,7 @@ const char *source_property(Source *source, const HostDevice *host, const char *
         if (streq(key, "PT_PHYSICAL_SLOT"))
                 return host->slot;
 
+        host = host_device_whole(host);
         /* Another device's round cannot be left; what is asked of a second device then stays unknown. */
         if (source->round.host && source->round.host != host)
                 return NULL;

@@ -115,6 +115,7 @@ void source_begin_round(Source *source, const HostDevice *host) {
         Subsystem *subsystem;
         int fd;
 
+        host = host_device_whole(host);
         /* A round within a round of the same device belongs to it. Within one of another device it is
          * none: its reads are done one by one. */
         if (source->round.host) {
@@ -131,7 +132,7 @@ void source_begin_round(Source *source, const HostDevice *host) {
 void source_end_round(Source *source, const HostDevice *host) {
         Round *round = &source->round;
 
-        if (round->host != host || --round->depth > 0)
+        if (round->host != host_device_whole(host) || --round->depth > 0)
                 return;
         round->host = NULL;
         round->directory_fd = close_fd(round->directory_fd);
@@ -194,6 +195,7 @@ static ssize_t read_entry(Source *source, const HostDevice *host, AllowKind kind
         if (size == 0)
                 return -EINVAL;
 
+        host = host_device_whole(host);
         if (source->round.host == host) {
                 allowed = source->round.subsystem->allowed;
                 entry = allow_find(allowed, kind, name, &pattern);
@@ -253,6 +255,7 @@ int source_list(Source *source, const HostDevice *host, const char *name,
         r = allow_find(allow_list(host->subsystem), ALLOW_DIRECTORY, name, NULL);
         if (r < 0)
                 return r;
+        host = host_device_whole(host);
         if (source->round.host == host)
                 return list_entries(source->round.directory_fd, name, each, userdata);
 

@@ -74,6 +74,10 @@ Source *source_free(Source *source) {
                 HASH_DEL(source->hosts, host);
                 host_device_free(source, host);
         }
+        HASH_ITER(hh, source->parts, host, next_host) {
+                HASH_DEL(source->parts, host);
+                host_device_free(source, host);
+        }
         source_clear_slots(source);
         free(source->iommu_groups);
         free_subsystems(source);
@@ -141,6 +145,8 @@ HostDevice *source_find(Source *source, const char *id) {
         HostDevice *host;
 
         HASH_FIND_STR(source->hosts, id, host);
+        if (!host)
+                HASH_FIND_STR(source->parts, id, host);
         return host;
 }
 

@@ -42,6 +42,12 @@ int source_start(Source *source, Fault *fault);
 int source_rescan(Source *source);
 
 HostDevice *source_find(Source *source, const char *id);
+/* Slots of a provider, see PtServices.put_slots; found by their id, but in no list, scan or IOMMU group. -EEXIST when the id is
+ * taken. */
+int source_add_part(Source *source, HostDevice *whole, uint32_t number, HostDevice **ret);
+/* Takes over what may have changed about the provider; `differs` says whether it did. */
+void source_follow_whole(Source *source, HostDevice *part);
+void source_drop_part(Source *source, HostDevice *part);
 HostDevice *source_find_by_name(Source *source, const char *subsystem, const char *sysname);
 HostDevice *source_first(Source *source); /* iterate with host->hh.next */
 /* The members of an IOMMU group, linked by next_in_iommu_group; NULL when empty. */

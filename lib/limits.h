@@ -22,6 +22,7 @@
 #define REQUESTS_MAX 32u                    /* in one allocation */
 #define REQUEST_COUNT_MAX 64u               /* devices in one request */
 #define BLOB_MAX_BYTES (256u * 1024)        /* what a module keeps of one device beside its fields */
+#define SLOTS_MAX 1024u                     /* of one provider that makes devices without the kernel knowing before */
 #define FIELDS_MAX 64u                      /* of one type */
 #define STEPS_MAX 512u                      /* in one plan */
 #define FINDINGS_MAX 256u

@@ -47,7 +47,7 @@
  *   node-owner {uid, gid, mode}   custom {text}   reset, wait, load-module {}
  * null stands for what cannot be read (value) or what the bus does not know (override). load-module does
  * nothing in the worker.
- * DEVICE: {id, subsystem, sysname, devtype?, driver?, iommu_group, numa_node, module: file name of the
+ * DEVICE: {id, subsystem, sysname, devtype?, driver?, iommu_group, numa_node, slot, module: file name of the
  * module's object}. The worker touches no device that is not in the list. */
 
 #include <jansson.h>

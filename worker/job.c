@@ -25,13 +25,14 @@ bool entry_name_is_valid(const char *name) {
 static int device_from_json(json_t *json, JobDevice *ret, Fault *fault) {
         JobDevice item = { .device.struct_size = sizeof(PtDevice) };
         PtDevice *device = &item.device;
-        int iommu_group = -1, numa_node = -1;
+        int iommu_group = -1, numa_node = -1, slot = 0;
         json_error_t error;
 
-        if (json_unpack_ex(json, &error, 0, "{s:s, s:s, s:s, s?s, s?s, s?i, s?i, s?s, s?s}", "id", &device->id,
+        if (json_unpack_ex(json, &error, 0, "{s:s, s:s, s:s, s?s, s?s, s?i, s?i, s?s, s?s, s?i}", "id", &device->id,
                            "subsystem", &device->subsystem, "sysname", &device->sysname, "devtype",
                            &device->devtype, "driver", &device->driver, "iommu_group", &iommu_group,
-                           "numa_node", &numa_node, "module", &item.module, "place", &device->place) < 0)
+                           "numa_node", &numa_node, "module", &item.module, "place", &device->place,
+                           "slot", &slot) < 0)
                 return fault_set(fault, -EBADMSG, FAULT_INVALID_ARGUMENT,
                                  "A device of the request cannot be read: %s", error.text);
 
@@ -47,9 +48,14 @@ static int device_from_json(json_t *json, JobDevice *ret, Fault *fault) {
                                  "%s has the IOMMU group %d and the NUMA node %d; both are -1 or more",
                                  device->id, iommu_group, numa_node);
 
+        if (slot < 0 || slot > (int) SLOTS_MAX)
+                return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "%s has the slot %d; at most %u", device->id,
+                                 slot, SLOTS_MAX);
+
         if (!device->place)
                 device->place = device->sysname;
         device->iommu_group = iommu_group;
+        device->slot = (uint32_t) slot;
         device->numa_node_plus_1 = (uint32_t) (numa_node + 1);
         *ret = item;
         return 0;

@@ -38,7 +38,7 @@ typedef struct PtDevice {
         const char *devtype;   /* "usb_device"; NULL when the subsystem has none */
         const char *driver;    /* bound driver, NULL for none */
         int32_t iommu_group;   /* -1: none */
-        uint32_t reserved;
+        uint32_t slot;         /* from 1: one of the devices that this one could make, see put_slots(); 0: itself */
         /* Since minor 2. Where it is, in a form that outlives a reboot: "0000:00:14.0/1.2" for USB (controller and ports), the
          * sysname elsewhere. */
         const char *place;
@@ -203,6 +203,10 @@ typedef struct PtServices {
         /* layout: whether the rules behind the demand take a device whose field has this value, as far as that field is
          * concerned: 1 or 0. What the rules say of other fields is left out of account. */
         int (*demand_accepts)(PtContext *ctx, const PtDemand *demand, const char *field, const PtValue *value);
+        /* describe of a provider whose devices the kernel does not know before they are made (mediated devices): how many it
+         * can make at most. The service offers as many, each described by itself with its number in PtDevice.slot; everything
+         * that is read of one is read of the provider. Those that are in use stay when there are fewer. */
+        int (*put_slots)(PtContext *ctx, uint32_t count);
 } PtServices;
 
 struct PtContext {

@@ -188,6 +188,14 @@ static int describe(PtContext *ctx, const PtDevice *device) {
                 s->log(ctx, 3, "the module \xff speaks");
         if (strcmp(label, "bridge") == 0)
                 (void) s->put_role(ctx, PT_ROLE_BRIDGE);
+        if (strcmp(label, "slots") == 0 && device->slot == 0) {
+                const char *n = s->get_blob(ctx, device);
+
+                (void) s->put_role(ctx, PT_ROLE_PROVIDER);
+                if (s->put_slots(ctx, 1025) != -E2BIG || (r = s->put_slots(ctx, n ? (uint32_t) atoi(n) : 0)) < 0)
+                        return r;
+        } else if (device->slot > 0 && s->put_slots(ctx, 1) != -EPERM)
+                return -EPROTO;
         return put_others(ctx, device, label);
 }
 

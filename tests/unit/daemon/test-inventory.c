@@ -42,6 +42,56 @@ static void test_described(void **state) {
         assert_null(inventory_find(rig->inventory, "pci-0000-00-01-0"));
 }
 
+/* What a provider could make is offered before it is made, as far as the kernel's driver says that it can. */
+static void test_slots(void **state) {
+        InventoryRig *rig = *state;
+        Device *provider, *second, *third;
+        Allocation *somebody = (Allocation *) rig; /* only whether there is one counts */
+
+        tree_pci(&rig->tree,
+                 &(PciSpec){ .address = "0000:00:01.0", .driver = "mtty", .numa_node = "1", .label = "slots" });
+        rig_start(rig);
+        provider = inventory_find(rig->inventory, "test-0000-00-01-0");
+        assert_int_equal(provider->role, PT_ROLE_PROVIDER);
+        assert_int_equal(inventory_count(rig->inventory), 1);
+        assert_non_null(strstr(rig->events, "wanted"));
+
+        provider->slow = SLOW_FRESH;
+        (void) device_put_observed(rig->inventory, provider, NULL, "3");
+        assert_int_equal(inventory_count(rig->inventory), 4);
+        second = inventory_find(rig->inventory, "test-0000-00-01-0-s2");
+        third = inventory_find(rig->inventory, "test-0000-00-01-0-s3");
+        assert_int_equal(second->role, PT_ROLE_OFFER);
+        assert_int_equal(second->host->slot_number, 2);
+        assert_int_equal(second->host->iommu_group, -1);
+        assert_int_equal(second->host->numa_node, 1);
+        assert_string_equal(second->host->driver, "mtty");
+        assert_string_equal(second->host->sysname, "0000:00:01.0");
+        assert_ptr_equal(source_find(inventory_source(rig->inventory), "pci-0000-00-01-0-s2"), second->host);
+        assert_field(second, "vendor", "32902"); /* read of the provider */
+
+        /* A scan has nothing against them, and nothing is reported twice. */
+        rig_rescan(rig);
+        assert_string_equal(rig->events, "scanned");
+
+        /* What somebody has stays; the gap is filled again. */
+        third->allocation = somebody;
+        (void) device_put_observed(rig->inventory, provider, NULL, "1");
+        assert_null(inventory_find(rig->inventory, "test-0000-00-01-0-s2"));
+        assert_ptr_equal(inventory_find(rig->inventory, "test-0000-00-01-0-s3"), third);
+        (void) device_put_observed(rig->inventory, provider, NULL, "4");
+        assert_int_equal(inventory_count(rig->inventory), 5);
+        assert_int_equal(provider->host->slots->next_slot->slot_number, 2);
+        assert_int_equal(provider->host->slots->next_slot->next_slot->slot_number, 3);
+        third->allocation = NULL;
+
+        /* They go with it. */
+        tree_pci_remove(&rig->tree, "0000:00:01.0");
+        rig_rescan(rig);
+        assert_int_equal(inventory_count(rig->inventory), 0);
+        assert_null(source_find(inventory_source(rig->inventory), "pci-0000-00-01-0-s3"));
+}
+
 /* Equal texts of different devices are one, so that rules can compare pointers. */
 static void test_interned(void **state) {
         const Device *a, *b;
@@ -211,6 +261,7 @@ static void test_observed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                TEST(test_slots),
                 TEST(test_described), TEST(test_interned),        TEST(test_special_devices),
                 TEST(test_changes),   TEST(test_several_modules), TEST(test_observed),
         };

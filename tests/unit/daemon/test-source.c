@@ -315,9 +315,10 @@ static void test_views(void **state) {
         assert_int_equal(view.numa_node_plus_1, 0);
         assert_int_equal(view.iommu_group, 7);
 
-        expected = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i}", "id", "pci-0000-00-01-0", "subsystem",
+        expected = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i, s:i}", "id", "pci-0000-00-01-0", "subsystem",
                              "pci", "sysname", "0000:00:01.0", "driver", "e1000e", "iommu_group", 7,
-                             "numa_node", -1, "module", "pci.so", "place", "0000:00:01.0", "instance", 0);
+                             "numa_node", -1, "module", "pci.so", "place", "0000:00:01.0", "instance", 0,
+                             "slot", 0);
         json = host_device_to_json(host, "pci.so");
         assert_true(json_equal(json, expected));
         json_decref(json);

@@ -71,7 +71,7 @@ static void test_device(void **state) {
         assert_member(PtDevice, devtype, 32, 8);
         assert_member(PtDevice, driver, 40, 8);
         assert_member(PtDevice, iommu_group, 48, 4);
-        assert_member(PtDevice, reserved, 52, 4);
+        assert_member(PtDevice, slot, 52, 4);
         assert_member(PtDevice, place, 56, 8);
 
         assert_size(PtFinding, 40);
@@ -103,7 +103,7 @@ static void test_device(void **state) {
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 240);
+        assert_size(PtServices, 248);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -135,6 +135,7 @@ static void test_services(void **state) {
         assert_member(PtServices, put_blob, 216, 8);
         assert_member(PtServices, get_blob, 224, 8);
         assert_member(PtServices, demand_accepts, 232, 8);
+        assert_member(PtServices, put_slots, 240, 8);
 
         assert_size(PtDemand, 24);
         assert_member(PtDemand, struct_size, 0, 4);
