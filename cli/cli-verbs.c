@@ -75,7 +75,7 @@ static const Option rules_options[] = {
 
 static const Option allocations_options[] = {
         { "consumer", 0, "NAME", "@consumers", "of one consumer" },
-        { "state", 0, "STATE", "claimed waiting activating active draining deactivating lost failed",
+        { "state", 0, "STATE", "claimed waiting activating active draining deactivating lost failed following",
           "in this state" },
         { 0 },
 };

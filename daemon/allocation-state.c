@@ -6,7 +6,7 @@ static const char *const allocation_state_table[_ALLOCATION_STATE_MAX] = {
         [ALLOCATION_ACTIVATING] = "activating", [ALLOCATION_ACTIVE] = "active",
         [ALLOCATION_DRAINING] = "draining",     [ALLOCATION_DEACTIVATING] = "deactivating",
         [ALLOCATION_LOST] = "lost",             [ALLOCATION_FAILED] = "failed",
-        [ALLOCATION_GONE] = "gone",
+        [ALLOCATION_GONE] = "gone",             [ALLOCATION_FOLLOWING] = "following",
 };
 DEFINE_STRING_TABLE(allocation_state, AllocationState, allocation_state_table)
 
@@ -23,6 +23,8 @@ static const char *const allocation_event_table[_EVENT_MAX] = {
         [EVENT_CRASH] = "crash",
         [EVENT_REBOOT] = "reboot",
         [EVENT_RELEASE] = "release",
+        [EVENT_DEVICE_AWAY] = "device-away",
+        [EVENT_FOLLOWED] = "followed",
 };
 DEFINE_STRING_TABLE(allocation_event, AllocationEvent, allocation_event_table)
 
@@ -56,6 +58,7 @@ static const AllocationState transitions[_ALLOCATION_STATE_MAX][_EVENT_MAX] = {
                 [EVENT_DEACTIVATE] = TO(ALLOCATION_DRAINING),
                 [EVENT_UNDO] = TO(ALLOCATION_DEACTIVATING),
                 [EVENT_DEVICE_LOST] = TO(ALLOCATION_LOST),
+                [EVENT_DEVICE_AWAY] = TO(ALLOCATION_FOLLOWING),
                 [EVENT_CRASH] = TO(ALLOCATION_ACTIVE),
                 [EVENT_REBOOT] = TO(ALLOCATION_CLAIMED),
         },
@@ -84,6 +87,14 @@ static const AllocationState transitions[_ALLOCATION_STATE_MAX][_EVENT_MAX] = {
                 [EVENT_CRASH] = TO(ALLOCATION_DEACTIVATING), /* a restart tries again, once */
                 [EVENT_REBOOT] = TO(ALLOCATION_CLAIMED),
         },
+        [ALLOCATION_FOLLOWING] = {
+                [EVENT_FOLLOWED] = TO(ALLOCATION_ACTIVE),
+                [EVENT_DEVICE_AWAY] = TO(ALLOCATION_FOLLOWING),
+                [EVENT_DEVICE_LOST] = TO(ALLOCATION_LOST), /* it did not come back in time */
+                [EVENT_UNDO] = TO(ALLOCATION_DEACTIVATING),
+                [EVENT_CRASH] = TO(ALLOCATION_FOLLOWING),
+                [EVENT_REBOOT] = TO(ALLOCATION_CLAIMED),
+        },
 };
 
 AllocationState allocation_next(AllocationState state, AllocationEvent event) {
@@ -96,5 +107,6 @@ AllocationState allocation_next(AllocationState state, AllocationEvent event) {
 
 bool allocation_state_holds(AllocationState state) {
         return state == ALLOCATION_ACTIVATING || state == ALLOCATION_ACTIVE || state == ALLOCATION_DRAINING ||
-               state == ALLOCATION_DEACTIVATING || state == ALLOCATION_LOST || state == ALLOCATION_FAILED;
+               state == ALLOCATION_DEACTIVATING || state == ALLOCATION_LOST || state == ALLOCATION_FAILED ||
+               state == ALLOCATION_FOLLOWING;
 }

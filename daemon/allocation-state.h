@@ -16,6 +16,7 @@ typedef enum AllocationState {
         ALLOCATION_LOST,         /* a device vanished while active */
         ALLOCATION_FAILED,       /* a give-back did not succeed; devices stay locked, the steps that remain are recorded */
         ALLOCATION_GONE,         /* released */
+        ALLOCATION_FOLLOWING,    /* a device vanished and may come back; it is made ready again then */
         _ALLOCATION_STATE_MAX,
         _ALLOCATION_STATE_INVALID = -EINVAL,
 } AllocationState;
@@ -34,6 +35,8 @@ typedef enum AllocationEvent {
         EVENT_CRASH,           /* the service starts again on the same boot and finds steps recorded */
         EVENT_REBOOT,          /* the service starts on another boot */
         EVENT_RELEASE,
+        EVENT_DEVICE_AWAY,     /* a device of a type that is followed vanished */
+        EVENT_FOLLOWED,        /* it came back and is ready again */
         _EVENT_MAX,
 } AllocationEvent;
 DECLARE_STRING_TABLE(allocation_event, AllocationEvent);

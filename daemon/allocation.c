@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "allocation.h"
 
+#include "follow.h"
 #include "json-util.h"
 #include "leftover.h"
 
@@ -61,6 +62,8 @@ Allocation *allocation_free(Allocation *allocation) {
         json_decref(allocation->identities);
         fault_done(&allocation->failure);
         leftover_free(allocation->leftover);
+        follow_free(allocation->follow);
+        json_decref(allocation->away);
         free(allocation->consumer);
         free(allocation->holder);
         free(allocation);

@@ -67,6 +67,8 @@ struct Allocation {
         Fault failure;          /* of the last job, empty when it succeeded */
         Job *job;               /* the one under way, NULL for none */
         struct Operation *stuck; /* its last operation while a child of it is stuck in the kernel, NULL otherwise */
+        struct Follow *follow;   /* devices that are away and may come back; owned, NULL for none */
+        json_t *away;            /* ids of devices that the record of the last run says were away */
         struct Leftover *leftover; /* the same for a child of an earlier run of the service; owned */
         Plan applied;           /* the steps begun or to come of the activation, as recorded in the runtime database */
         char **observed;        /* what was observed before each of them; NULL entry: not begun */

@@ -308,6 +308,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Hold", SD_BUS_ARGS("s", why, "a{sv}", options), SD_BUS_RESULT("h", fd), method_hold,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("DeviceLost", SD_BUS_ARGS("o", device, "s", why), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("DeviceChanged", SD_BUS_ARGS("o", device, "a{sv}", values), 0),
         SD_BUS_VTABLE_END,
 };
 

@@ -72,6 +72,58 @@ static void on_device_lost(void *userdata, Allocation *allocation, const char *d
         (void) sd_bus_emit_signal(b->bus, path, bus_interface(OBJECT_ALLOCATION), "DeviceLost", "os", device_path, why);
 }
 
+static const char *field_signature(uint32_t type) {
+        static char letter[2];
+
+        if (type == PT_STRV)
+                return "as";
+        letter[0] = (char) type;
+        return letter;
+}
+
+static void on_device_followed(void *userdata, Allocation *allocation, const char *former, Device *device) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *signal = NULL;
+        char path[BUS_PATH_SIZE], device_path[BUS_PATH_SIZE], former_path[BUS_PATH_SIZE];
+        const PtField *fields = device->module->descriptor->fields;
+        Bus *b = userdata;
+        PtValue value;
+        int r;
+
+        if (!b->named)
+                return;
+        bus_emit_changes(b);
+        bus_path(OBJECT_ALLOCATION, allocation->id, path);
+        bus_path(OBJECT_DEVICE, device->id, device_path);
+        bus_path(OBJECT_DEVICE, former, former_path);
+        r = sd_bus_message_new_signal(b->bus, &signal, path, bus_interface(OBJECT_ALLOCATION), "DeviceChanged");
+        if (r >= 0)
+                r = sd_bus_message_append(signal, "o", device_path);
+        if (r >= 0)
+                r = sd_bus_message_open_container(signal, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(signal, "{sv}", "former", "o", former_path);
+        for (unsigned i = 0; r >= 0 && fields[i].name; i++)
+                if (fields[i].flags & PT_FIELD_VOLATILE && device_get_field(device, i, &value) >= 0) {
+                        r = sd_bus_message_open_container(signal, 'e', "sv");
+                        if (r >= 0)
+                                r = sd_bus_message_append(signal, "s", fields[i].name);
+                        if (r >= 0)
+                                r = sd_bus_message_open_container(signal, 'v', field_signature(fields[i].type));
+                        if (r >= 0)
+                                r = bus_append_field(signal, device, i);
+                        if (r >= 0)
+                                r = sd_bus_message_close_container(signal);
+                        if (r >= 0)
+                                r = sd_bus_message_close_container(signal);
+                }
+        if (r >= 0)
+                r = sd_bus_message_close_container(signal);
+        if (r >= 0)
+                r = sd_bus_send(b->bus, signal, NULL);
+        if (r < 0)
+                log_plain(LOG_ERR, "DeviceChanged can't be signalled: %s", strerror(-r));
+}
+
 void bus_events(Bus *b, ManagerEvents *ret) {
         *ret = (ManagerEvents) {
                 .userdata = b,
@@ -82,6 +134,7 @@ void bus_events(Bus *b, ManagerEvents *ret) {
                 .job_removed = on_job_removed,
                 .provider_changed = on_provider_changed,
                 .device_lost = on_device_lost,
+                .device_followed = on_device_followed,
         };
 }
 

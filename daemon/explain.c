@@ -49,6 +49,7 @@ const char *manager_device_state(Manager *m, const Device *device) {
         case ALLOCATION_ACTIVE:
         case ALLOCATION_DRAINING:
         case ALLOCATION_LOST:
+        case ALLOCATION_FOLLOWING:
                 return "active";
         case ALLOCATION_CLAIMED:
         case ALLOCATION_WAITING:

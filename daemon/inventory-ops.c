@@ -4,6 +4,8 @@
 
 #include "inventory-internal.h"
 
+#define IDENTITIES_MAX 16u /* of one device; more are weaker ones */
+
 static bool is_shared(const Device *device) {
         return device->module->descriptor->flags & PT_TYPE_SHARED;
 }
@@ -188,4 +190,33 @@ int inventory_identities(Inventory *inventory, Device *device, json_t **ret, Fau
         if (r >= 0)
                 r = module_call_run(&call, MODULE_OP_IDENTITY, NULL);
         return r < 0 ? op_failed(device, MODULE_OP_IDENTITY, r, fault) : take_items(&call, ret, fault);
+}
+
+int inventory_follow(Inventory *inventory, Device *device, json_t *identities, bool same_place, const PlanRequest *request,
+                     FindingList *list) {
+        const char *kinds[IDENTITIES_MAX + 1] = { 0 }, *conditions[IDENTITIES_MAX + 1] = { 0 };
+        const PtFormer former = { .struct_size = sizeof(former),
+                                  .same_place = same_place,
+                                  .conditions = conditions,
+                                  .kinds = kinds };
+        HostDevice *hosts[] = { device->host, NULL };
+        _cleanup_call_ ModuleCall call = { 0 };
+        json_t *identity;
+        size_t i;
+        int r;
+
+        json_array_foreach(identities, i, identity) {
+                if (i >= IDENTITIES_MAX)
+                        break;
+                kinds[i] = strempty(json_string_value(json_object_get(identity, "kind")));
+                conditions[i] = strempty(json_string_value(json_object_get(identity, "condition")));
+        }
+        r = module_call_init(&call, inventory, device->module, hosts, request->settings);
+        if (r < 0)
+                return r;
+        call.former = &former;
+        r = module_call_run(&call, MODULE_OP_FOLLOW, NULL);
+        for (size_t k = 0; r >= 0 && k < call.findings.n_items; k++)
+                r = finding_append(list, call.findings.items + k);
+        return r;
 }

@@ -137,5 +137,9 @@ int inventory_check(Inventory *inventory, Device *device, const PlanRequest *req
 int inventory_plan(Inventory *inventory, Device *device, const PlanRequest *request, Plan *plan, Fault *fault);
 /* Attachments as JSON: [{device, driver, libvirt-type, address, nodes, properties, environment}…]. */
 int inventory_guest(Inventory *inventory, Device *device, const PlanRequest *request, json_t **ret, Fault *fault);
+/* Whether the device that appeared is the one with these identities that vanished; -ENODEV when it is not. With a blocker in
+ * `list` it is not either, and people want to know. */
+int inventory_follow(Inventory *inventory, Device *device, json_t *identities, bool same_place, const PlanRequest *request,
+                     FindingList *list);
 /* Identities, strongest first: [{kind, strength, condition, breaks}…]. */
 int inventory_identities(Inventory *inventory, Device *device, json_t **ret, Fault *fault);

@@ -7,6 +7,7 @@
 #include "declarative.h"
 #include "history.h"
 #include "identity.h"
+#include "follow.h"
 #include "json-util.h"
 #include "log.h"
 #include "observe.h"
@@ -107,6 +108,7 @@ static void on_device_added(void *userdata, Device *device) {
         identity_want(m, device);
         tell_provider(m, device, true);
         provision_provider_changed(m, device);
+        follow_device_seen(m, device);
         manager_kick(m);
 }
 
@@ -119,6 +121,7 @@ static void on_device_changed(void *userdata, Device *device, uint64_t fields) {
         tell_provider(m, device, fields != 0);
         provision_provider_changed(m, device);
         operation_host_changed(m, device->host);
+        follow_device_seen(m, device);
         if (fields != 0)
                 quarantine_apply(m, device);
         observe_again(m, device);

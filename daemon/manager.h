@@ -40,6 +40,8 @@ typedef struct ManagerEvents {
         void (*job_removed)(void *userdata, Job *job); /* it is done: signal JobRemoved; the object stays a while */
         void (*provider_changed)(void *userdata, const char *device); /* its layout, groups, children or capacity */
         void (*device_lost)(void *userdata, Allocation *allocation, const char *device, const char *why);
+        /* It was enumerated anew and is ready again; its numbers and nodes may be others. */
+        void (*device_followed)(void *userdata, Allocation *allocation, const char *former, Device *device);
 } ManagerEvents;
 
 typedef enum Readiness {
@@ -75,6 +77,7 @@ typedef struct Manager {
         bool stopping;
         bool evidence_known;     /* the guard has looked at the host, or tried to */
         Allocation *allocations; /* uthash by id */
+        size_t following;        /* how many of them wait for a device to come back */
         Job *jobs;               /* uthash by id */
         uint64_t next_job;
         size_t reconciling;      /* give-backs of the start that still run */

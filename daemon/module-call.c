@@ -7,6 +7,7 @@ static const char *const ops[] = {
         [MODULE_OP_DESCRIBE] = "describe", [MODULE_OP_USES] = "uses", [MODULE_OP_IDENTITY] = "identity",
         [MODULE_OP_CHECK] = "check",       [MODULE_OP_PLAN] = "plan", [MODULE_OP_GUEST] = "guest",
         [MODULE_OP_LAYOUT] = "layout",     [MODULE_OP_CAPACITY] = "capacity",
+        [MODULE_OP_FOLLOW] = "follow",
 };
 DEFINE_STRING_TABLE(module_op, ModuleOp, ops)
 
@@ -330,7 +331,7 @@ static int service_put_finding(PtContext *ctx, const PtFinding *finding) {
         PtFinding clean = *finding;
         int r;
 
-        if (call->op != MODULE_OP_CHECK && call->op != MODULE_OP_LAYOUT)
+        if (call->op != MODULE_OP_CHECK && call->op != MODULE_OP_LAYOUT && call->op != MODULE_OP_FOLLOW)
                 return -EPERM;
         if ((r = clean_text(call, finding->code, &clean.code)) < 0 ||
             (r = clean_text(call, finding->text, &clean.text)) < 0 ||
@@ -490,6 +491,10 @@ static int run_op(ModuleCall *call, const PtRequest *request) {
                 return d->layout ? module_call_run_layout(call) : -EOPNOTSUPP;
         case MODULE_OP_CAPACITY:
                 return d->capacity ? d->capacity(&call->context, call->views) : -EOPNOTSUPP;
+        case MODULE_OP_FOLLOW:
+                if (d->follow)
+                        return d->follow(&call->context, call->views, call->former);
+                return call->former->same_place ? 0 : -ENODEV;
         case _MODULE_OP_MAX:
                 break;
         }

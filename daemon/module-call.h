@@ -17,6 +17,7 @@ typedef enum ModuleOp {
         MODULE_OP_GUEST,
         MODULE_OP_LAYOUT,
         MODULE_OP_CAPACITY,
+        MODULE_OP_FOLLOW,
         _MODULE_OP_MAX,
 } ModuleOp;
 DECLARE_STRING_TABLE(module_op, ModuleOp);
@@ -53,6 +54,7 @@ typedef struct ModuleCall {
         const Demand *demands;         /* layout */
         size_t n_demands;
         json_t *layout_given;          /* plan of a provider: borrowed, NULL for none; see layout.h */
+        const PtFormer *former; /* of follow */
         struct Scrap *scraps; /* texts handed to the op, valid until it returns */
 
         Description description;

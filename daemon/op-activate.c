@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "confirm.h"
+#include "follow.h"
 #include "guard.h"
 #include "history.h"
 #include "identity.h"
@@ -86,80 +87,6 @@ static void record_active(Operation *op) {
 
 /* ---- the worker ---- */
 
-static void run_ended(Operation *op);
-
-static void on_step_recorded(void *userdata, int result, const Fault *fault) {
-        Operation *op = userdata;
-
-        op->recording = false;
-        if (!op->run) { /* the worker died meanwhile */
-                run_ended(op);
-                return;
-        }
-        if (result < 0) {
-                operation_fail(op, fault);
-                worker_run_stop(op->run);
-        } else if (op->job->cancel)
-                worker_run_stop(op->run);
-        else
-                worker_run_go(op->run);
-}
-
-static int record_step(Operation *op, size_t step, const char *observed) {
-        Allocation *a = op->allocation;
-        char key[UUID_TEXT_SIZE + 32];
-        _cleanup_(json_decrefp) json_t *body =
-                json_pack("{s:o, s:s}", "step", step_to_json(&a->applied.steps[step]), "observed", observed);
-        StoreTxn *txn;
-
-        free(a->observed[step]);
-        a->observed[step] = strdup(observed);
-        if (!body || !a->observed[step] || !(txn = store_begin(op->m->store, STORE_RUNTIME)))
-                return -ENOMEM;
-        snprintf(key, sizeof(key), "%s/%06zu", a->id, step);
-        store_put(txn, TABLE_STEPS, key, a->id, body);
-        int r = store_commit(txn, on_step_recorded, op);
-        op->recording = r >= 0;
-        return r;
-}
-
-static void on_before(void *userdata, WorkerRun *run, size_t step, const char *observed) {
-        Operation *op = userdata;
-        Allocation *a = op->allocation;
-        int r = step < a->applied.n_steps ? 0 : -EBADMSG;
-
-        if (r == 0) {
-                job_set_step(op->m, op->job, a->applied.steps[step].sentence,
-                             (double) step / (double) a->applied.n_steps);
-                r = record_step(op, step, observed);
-        }
-        if (r < 0) {
-                fault_set(&op->fault, r, FAULT_STORE_FAILED, "the step could not be recorded: %s", strerror(-r));
-                worker_run_stop(run);
-        }
-}
-
-/* What ends the job comes with done(), and with the worker's word for it. */
-static void on_after(void *userdata, WorkerRun *run, size_t step, int result, const char *error) {
-        Operation *op = userdata;
-        const Plan *plan = &op->allocation->applied;
-
-        if (result < 0 && step < plan->n_steps && plan->steps[step].flags & PT_STEP_OPTIONAL)
-                log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("JOB", op->job->id, "ALLOCATION", op->allocation->id),
-                            "%s: %s (goes on)", plan->steps[step].sentence, strempty(error));
-}
-
-static void on_noted(void *userdata, const char *device, const char *text) {
-        Operation *op = userdata;
-        Allocation *a = op->allocation;
-
-        if (!a->notes)
-                a->notes = json_object();
-        (void) json_object_set_new(a->notes, device, json_string(text));
-}
-
-static void on_stuck_gone(void *userdata);
-
 static void run_ended(Operation *op) {
         if (op->fault.code == FAULT_NONE) {
                 record_active(op);
@@ -174,29 +101,6 @@ static void run_ended(Operation *op) {
                 return;
         }
         undo_all(op);
-}
-
-static void on_done(void *userdata, int result, const Fault *fault) {
-        Operation *op = userdata;
-
-        op->run = NULL;
-        if (result < 0)
-                operation_fail(op, fault);
-        /* The store still has this operation in hand while it writes a step. */
-        if (!op->recording)
-                run_ended(op);
-}
-
-static const WorkerEvents worker_events = {
-        .before = on_before,
-        .after = on_after,
-        .noted = on_noted,
-        .done = on_done,
-        .gone = on_stuck_gone,
-};
-
-static void on_stuck_gone(void *userdata) {
-        operation_stuck_gone(userdata);
 }
 
 /* What was free when it was chosen: is it still? */
@@ -217,30 +121,14 @@ static void check_need(Operation *op) {
 }
 
 static void start_worker(Operation *op) {
-        _cleanup_(json_decrefp) json_t *devices = allocation_records(op->allocation);
-
         if (op->job->cancel)
                 fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled before the first step");
         if (op->fault.code == FAULT_NONE)
                 check_need(op);
-        if (op->fault.code != FAULT_NONE) {
+        if (op->fault.code != FAULT_NONE)
                 undo_all(op);
-                return;
-        }
-        int r = worker_pool_run(op->m->workers,
-                                &(WorkerSpec) {
-                                        .mode = WORKER_EXECUTE,
-                                        .job = op->job->id,
-                                        .devices_json = devices,
-                                        .module_directory = loader_directory(op->m->loader),
-                                        .plan = &op->allocation->applied,
-                                        .note = true,
-                                },
-                                &worker_events, op, &op->run, &op->fault);
-        if (r < 0) {
-                fault_set(&op->fault, r, FAULT_WORKER_FAILED, "no worker could be started: %s", strerror(-r));
-                undo_all(op);
-        }
+        else
+                operation_run_steps(op, &op->allocation->applied, 0, run_ended);
 }
 
 static void on_evidence_again(void *userdata, int result) {
@@ -338,6 +226,11 @@ static int keep_assignments(Operation *op, const AssignmentList *list) {
                 int r = request_assign(&a->requests[item->request], item->device, item->bundle);
                 if (r < 0)
                         return fault_oom(&op->fault);
+                if (item->device->module->descriptor->flags & PT_TYPE_FOLLOWS) {
+                        r = follow_remember(op->m, item->device, &a->requests[item->request], &op->fault);
+                        if (r < 0)
+                                return r;
+                }
         }
         for (size_t i = 0; i < a->n_requests; i++) {
                 int r = request_remember(&a->requests[i]);

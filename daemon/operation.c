@@ -6,6 +6,7 @@
 
 #include "duration.h"
 #include "guard.h"
+#include "follow.h"
 #include "history.h"
 #include "json-util.h"
 #include "log.h"
@@ -210,6 +211,8 @@ void allocation_advance(Manager *m, Allocation *allocation, AllocationEvent even
                 return;
         bool was_active = allocation->state == ALLOCATION_ACTIVE;
 
+        if (allocation->state == ALLOCATION_FOLLOWING)
+                allocation->follow = follow_free(allocation->follow);
         allocation->state = next;
         manager_changed(m, OBJECT_ALLOCATION, allocation->id, "State");
         manager_devices_changed(m, allocation);
@@ -258,6 +261,9 @@ int record_progress(Manager *m, const Allocation *allocation, StoreDone done, vo
                 json_object_set_new(body, "confirm", json_integer((json_int_t) allocation->confirm_usec));
                 json_object_set_new(body, "confirm-uid", json_integer((json_int_t) allocation->confirm_uid));
         }
+
+        if (body && allocation->follow)
+                json_object_set_new(body, "away", follow_away(allocation->follow));
 
         StoreTxn *txn = store_begin(m->store, STORE_RUNTIME);
         if (!txn || !body) {

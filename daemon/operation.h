@@ -40,6 +40,10 @@ struct Operation {
         OperationNext after_undo;
         OperationNext after_clear;
         OperationNext after_probe;
+        OperationNext after_run;
+        size_t first_step;        /* of the run: index of its first one in the allocation's steps */
+        char device[ID_SIZE];     /* following: the device that came back */
+        char former[ID_SIZE];     /* following: what it was called before */
         json_t *notes;            /* device operations: what modules noted before */
         char *remark;             /* for the history of one that succeeds; NULL for none */
         json_t *unsound;          /* {device: reason} of the probe */
@@ -69,6 +73,10 @@ void allocation_advance(Manager *m, Allocation *allocation, AllocationEvent even
 void operation_store(Operation *op, const KeyList *keys, OperationNext next);
 /* Records how far the allocation got. */
 int record_progress(Manager *m, const Allocation *allocation, StoreDone done, void *userdata);
+
+/* run-steps.c: carries out `plan`, which is the allocation's steps from `first` on, then calls `next`. A failure is in
+ * op->fault. */
+void operation_run_steps(Operation *op, const Plan *plan, size_t first, OperationNext next);
 
 /* give-back.c: undoes what is recorded of the allocation, from last to first, then calls op->after_undo. Failures are in
  * op->fault. */

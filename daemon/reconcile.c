@@ -4,6 +4,7 @@
  * claims. Running it twice is the same as once: everything is decided from what is recorded and observed. */
 
 #include "confirm.h"
+#include "follow.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -65,6 +66,8 @@ static int load_progress(void *userdata, const char *key, const char *owner, jso
 
         if (a && !a->notes)
                 a->notes = json_incref(json_object_get(body, "notes"));
+        if (a && !a->away)
+                a->away = json_incref(json_object_get(body, "away"));
         if (a)
                 a->releasing = json_is_true(json_object_get(body, "release"));
         if (a) {
@@ -93,7 +96,7 @@ static bool is_rebound(const Allocation *a, const HostDevice *host) {
         for (size_t i = 0; i < a->applied.n_steps; i++) {
                 const PtStep *step = &a->applied.steps[i];
 
-                if (step->kind == PT_STEP_SET_DRIVER && streq(step->device, host->id) &&
+                if (step->kind == PT_STEP_SET_DRIVER && !step->name && streq(step->device, host->id) &&
                     !streq(strempty(host->driver), strempty(step->value)))
                         return true;
         }
@@ -141,7 +144,7 @@ void operation_device_lost(Manager *m, Allocation *a, const char *device, const 
         log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST,
                     log_fields("ALLOCATION", a->id, "DEVICE", device, "CONSUMER", a->consumer),
                     "%s was %s while %s used it", device, why, a->consumer);
-        if (a->state == ALLOCATION_ACTIVE) {
+        if (a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_FOLLOWING) {
                 allocation_advance(m, a, EVENT_DEVICE_LOST);
                 record_progress(m, a, NULL, NULL);
         }
@@ -152,8 +155,9 @@ void operation_device_lost(Manager *m, Allocation *a, const char *device, const 
 /* In other states the job under way meets it by itself. */
 void operation_host_removed(Manager *m, const HostDevice *host) {
         for (Allocation *a = m->allocations; a; a = a->hh.next)
-                if ((a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_DRAINING) &&
-                    allocation_has_device(a, host->id))
+                if ((a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_DRAINING ||
+                     a->state == ALLOCATION_FOLLOWING) &&
+                    allocation_has_device(a, host->id) && !follow_begin(m, a, host->id))
                         operation_device_lost(m, a, host->id, "unplugged");
 }
 
@@ -201,8 +205,11 @@ static void reconcile_one(Manager *m, Allocation *a) {
         } else if (a->state == ALLOCATION_DRAINING) {
                 if (operation_drain_again(m, a, &fault) < 0)
                         log_plain(LOG_ERR, "%s: %s", a->id, strempty(fault.message));
-        } else if (a->state == ALLOCATION_ACTIVE && (why = what_is_amiss(m, a, &device)))
-                operation_device_lost(m, a, device, why);
+        } else if (a->state == ALLOCATION_FOLLOWING || a->state == ALLOCATION_ACTIVE) {
+                follow_resume(m, a);
+                if (a->state == ALLOCATION_ACTIVE && (why = what_is_amiss(m, a, &device)))
+                        operation_device_lost(m, a, device, why);
+        }
         if (a->confirm_usec > 0 && (a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_LOST))
                 confirm_resume(m, a);
 }

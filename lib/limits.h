@@ -68,6 +68,9 @@
 #define MONITOR_BUFFER_BYTES (32 * 1024 * 1024) /* device events that wait in the kernel */
 #define MONITOR_BATCH_MAX 64u               /* device events taken in one turn of the loop */
 #define SETTLE_LATEST_USEC 20000u           /* while more device events come in, those before wait no longer */
+#define FOLLOW_SETTLE_USEC 300000u          /* a device that came back is left alone until nothing happens to it for so long */
+#define FOLLOW_LATEST_USEC 2000000u         /* and no longer than that */
+#define FOLLOW_DEFAULT_SEC 10u
 #define APPLY_SLICE_USEC 5000u              /* the same for a document that is applied */
 #define APPLIES_MAX 16u                     /* documents that wait to be applied */
 #define REPORT_SLICE_USEC 5000u             /* and for a support report */

@@ -188,7 +188,8 @@ typedef struct PtServices {
         /* Since minor 2, in the worker. */
 
         /* Opens the device's node `name` (relative to /dev, "bus/usb/003/007") for reading and writing, once it is sure that it
-         * is this device's. Returns a descriptor that the module closes, or a negative errno: -EXDEV for another's node. */
+         * is this device's. Returns a descriptor that the module closes, or a negative errno: -EXDEV for another's node,
+         * -EOPNOTSUPP for one that is no device node. */
         int (*open_node)(PtContext *ctx, const PtDevice *device, const char *name);
 
         /* Since minor 2. What observe() found out beyond fields, as text of the module's own (JSON, with a version in it), at
@@ -312,8 +313,8 @@ typedef struct PtModule {
 
         /* Since minor 2. */
 
-        /* Whether `device`, which has just appeared, is the one that the consumer had. 0: it is. -ENODEV: it is another one, put a
-         * finding that says why. NULL: whatever is at the place is. */
+        /* Whether `device`, which has just appeared, is the one that the consumer had: -ENODEV when it is not, 0 and a blocker that
+         * says so when people would expect it, as another device in its place. NULL: whatever is at the place is. */
         int (*follow)(PtContext *ctx, const PtDevice *device, const PtFormer *former);
 } PtModule;
 

@@ -138,15 +138,12 @@ static const char *former_condition(const PtFormer *former, const char *kind) {
 }
 
 static int other_device(PtContext *ctx, const char *text) {
-        int r;
-
-        r = ctx->services->put_finding(ctx, &(PtFinding){
-                                                    .severity = PT_SEVERITY_BLOCKER,
-                                                    .code = "identity-changed",
-                                                    .text = text,
-                                                    .remedy = "Deactivate and activate again, if this one is meant.",
-                                            });
-        return r < 0 ? r : -ENODEV;
+        return ctx->services->put_finding(ctx, &(PtFinding){
+                                                       .severity = PT_SEVERITY_BLOCKER,
+                                                       .code = "identity-changed",
+                                                       .text = text,
+                                                       .remedy = "Deactivate and activate again, if this one is meant.",
+                                               });
 }
 
 /* A device with a serial number of its own is recognised by it, at whatever port it comes back. One without has nothing

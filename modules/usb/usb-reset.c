@@ -52,7 +52,9 @@ static int open_node(PtContext *ctx, const PtDevice *device, int *ret) {
         fd = ctx->services->open_node(ctx, device, name);
         if (fd < 0)
                 return fail(ctx, device, fd, "Opening the node",
-                            fd == -EXDEV ? "it is another device's" : strerrordesc_np(-fd));
+                            fd == -EXDEV        ? "it is another device's"
+                            : fd == -EOPNOTSUPP ? "it is no device node"
+                                                : strerrordesc_np(-fd));
         *ret = fd;
         return 0;
 }
@@ -141,6 +143,8 @@ int usb_health(PtContext *ctx, const PtDevice *device) {
         if (r < 0)
                 return r;
         r = open_device(ctx, device, &o);
+        if (r == -EOPNOTSUPP)
+                return 0; /* nothing there that could be asked */
         if (r < 0)
                 return r;
         if (!answers(o.handle, LIBUSB_DT_DEVICE, 0, 0, data, USB_DEVICE_DESCRIPTOR_SIZE, &n))

@@ -4,8 +4,12 @@
 followed when they are enumerated anew."""
 import os
 import pathlib
+import subprocess
+import time
 
 from passthrough import bus_error, check, equal, main, wait_until
+from place import IN_VM, ctl
+from witness import Signals
 
 BUS = pathlib.Path("/sys/bus/usb/devices")
 CONTROLLER = "0000:00:0b.0"
@@ -25,6 +29,32 @@ def name_of(path):
 
 def id_of(path):
     return "usb-" + (CONTROLLER + "/" + path).replace(":", "-").replace(".", "-").replace("/", "-")
+
+
+VM_SERIAL = "usb-serial,id=user0,bus=xhci.0,port=%s,chardev=user0-data,serial=PTSER1,always-plugged=on"
+AWAY = {}
+
+
+def name_away(path):
+    return AWAY[path]
+
+
+def usb_unplug(path=SERIAL):
+    AWAY[path] = name_of(path)
+    if IN_VM:
+        subprocess.run(["vm-hmp", "device_del", "user0"], check=True)
+    else:
+        ctl("unplug", AWAY[path])
+    wait_until(lambda: not (BUS / AWAY[path]).exists(), 20, f"port {path} to be empty")
+
+
+def usb_plug(path=SERIAL, port=None):
+    """Plugs what was unplugged last, at its port or in the VM at another."""
+    if IN_VM:
+        subprocess.run(["vm-hmp", "device_add", VM_SERIAL % (port or path)], check=True)
+    else:
+        ctl("plug", AWAY[path])
+    wait_until(lambda: name_of(port or path), 20, f"port {port or path} to be taken")
 
 
 def fields(client, path):
@@ -135,4 +165,159 @@ def round_trip(service):
         client.must(allocation, "Release")
 
 
-main([discovery, identities, round_trip])
+def allocated(client, path=SERIAL, consumer="vm", **settings):
+    settled(client, path)
+    name = f"g{path.replace('.', '-')}"
+    pool(client, name, path, **settings)
+    allocation, job = client.allocate(consumer, name, activate=True, node_uid=VMUSER)
+    equal(client.wait_job(job), ("done", "", ""), "activate")
+    return allocation
+
+
+def ready(client, allocation, path):
+    """The allocation has what is at that port, and nobody else does."""
+    wait_until(lambda: client.state(allocation) == "active", 30, "active again")
+    equal(set(interfaces(path).values()), {None}, f"drivers of {path}")
+    equal(owner(path), (VMUSER, 0, 0o600), f"node of {path}")
+
+
+def follows_replug(service):
+    """Pulled and plugged again within the time: the consumer keeps it, and learns of its new numbers."""
+    client = service.start()
+    allocation = allocated(client)
+    changed = Signals("Allocation", "DeviceChanged")
+    lost = Signals("Allocation", "DeviceLost")
+    before = usb_node(SERIAL)
+    for _ in range(2):
+        usb_unplug(SERIAL)
+        wait_until(lambda: client.state(allocation) == "following", 20, "following")
+        check("device-away" in {f["code"] for f in client.explain(allocation, "Allocation")}, "said so")
+        error, message = bus_error(client.guest_config, allocation, "qemu")
+        equal(error, "WrongState", message)
+        usb_plug(SERIAL)
+        ready(client, allocation, SERIAL)
+    check(usb_node(SERIAL) != before, "it has another address")
+    wait_until(lambda: len(changed.so_far()) == 2, 10, "the signals")
+    path, (device, values) = changed.so_far()[-1]
+    equal((path, device), (allocation, client.device(id_of(SERIAL))), "of whom")
+    equal(int(values["device"]), int((BUS / name_of(SERIAL) / "devnum").read_text()), "its address")
+    equal(lost.so_far(), [], "nothing was lost")
+    check(usb_node(SERIAL) in client.guest_config(allocation, "json"), "the node of now")
+    client.must(allocation, "Release")
+    settled(client, SERIAL)
+    equal(owner(SERIAL), (0, 0, 0o664), "its owner")
+
+
+def lost_after_the_time(service):
+    client = service.start()
+    allocation = allocated(client, **{"follow-time": 1})
+    lost = Signals("Allocation", "DeviceLost")
+    usb_unplug(SERIAL)
+    wait_until(lambda: client.state(allocation) == "lost", 20, "lost")
+    equal(lost.wait()[1][1], "unplugged", "why")
+    usb_plug(SERIAL)
+    settled(client, SERIAL)
+    equal(client.state(allocation), "lost", "too late")
+    client.must(allocation, "Deactivate")
+    client.must(allocation, "Activate")
+    client.must(allocation, "Release")
+
+
+def not_followed(service):
+    client = service.start()
+    allocation = allocated(client, **{"follow-time": 0})
+    usb_unplug(SERIAL)
+    wait_until(lambda: client.state(allocation) == "lost", 20, "lost at once")
+    usb_plug(SERIAL)
+    settled(client, SERIAL)
+    client.must(allocation, "Release")
+
+
+def given_up_while_away(service):
+    client = service.start()
+    allocation = allocated(client)
+    usb_unplug(SERIAL)
+    wait_until(lambda: client.state(allocation) == "following", 20, "following")
+    client.must(allocation, "Deactivate")
+    equal(client.state(allocation), "claimed", "given up")
+    usb_plug(SERIAL)
+    settled(client, SERIAL)
+    equal(client.device_state(id_of(SERIAL)), "free", "the host's again")
+    client.must(allocation, "Release")
+
+
+def followed_over_a_restart(service):
+    """The service is killed while the device is away, and while it is made ready; and it comes back while nobody looks."""
+    client = service.start()
+    allocation = allocated(client, **{"follow-time": 60})
+    usb_unplug(SERIAL)
+    wait_until(lambda: client.state(allocation) == "following", 20, "following")
+    service.kill()
+    client = service.start()
+    equal(client.state(allocation), "following", "after a restart")
+    usb_plug(SERIAL)
+    ready(client, allocation, SERIAL)
+
+    for pause in (0.0, 0.1, 0.3, 0.35, 0.4, 0.5):
+        usb_unplug(SERIAL)
+        wait_until(lambda: client.state(allocation) == "following", 20, "following")
+        usb_plug(SERIAL)
+        time.sleep(pause)
+        service.kill()
+        client = service.start()
+        ready(client, allocation, SERIAL)
+
+    service.kill()
+    usb_unplug(SERIAL)
+    usb_plug(SERIAL)
+    wait_until(lambda: interfaces(SERIAL), 20, "the device")
+    client = service.start()
+    ready(client, allocation, SERIAL)
+    client.must(allocation, "Release")
+    settled(client, SERIAL)
+    equal(owner(SERIAL), (0, 0, 0o664), "its owner")
+
+
+def other_firmware(service):
+    """Back with other ids at its port: followed, unless the group does not want that."""
+    client = service.start()
+    allocation = allocated(client)
+    usb_unplug(SERIAL)
+    wait_until(lambda: client.state(allocation) == "following", 20, "following")
+    ctl("usb-ids", name_away(SERIAL), "0547", "2131")
+    usb_plug(SERIAL)
+    ready(client, allocation, SERIAL)
+    equal(str(fields(client, SERIAL)["VendorModel"]), "0547:2131", "its ids")
+    client.must(allocation, "Release")
+    settled(client, SERIAL)
+
+    pool(client, "strict", SERIAL, **{"follow-other-ids": False, "follow-time": 1})
+    allocation, job = client.allocate("vm", "strict", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    usb_unplug(SERIAL)
+    wait_until(lambda: client.state(allocation) == "following", 20, "following")
+    ctl("usb-ids", name_away(SERIAL), "0403", "6001")
+    usb_plug(SERIAL)
+    lost = Signals("Allocation", "DeviceLost")
+    wait_until(lambda: client.state(allocation) == "lost", 20, "lost")
+    equal(lost.wait()[1][1], "replaced", "why")
+    client.must(allocation, "Release")
+
+
+def conflicts_with_its_controller(service):
+    """A controller handed out as a PCI device, and what hangs on it, exclude each other and name each other."""
+    client = service.start()
+    allocation = allocated(client, consumer="vm-usb")
+    client.pool("controllers", CONTROLLER)
+    other, job = client.allocate("vm-pci", "controllers", activate=True)
+    result, error, message = client.wait_job(job)
+    equal((result, error), ("failed", "NoDeviceAvailable"), "the controller")
+    check("vm-usb" in message or "critical" in message, f"who has it: {message}")
+    client.must(other, "Release")
+    client.must(allocation, "Release")
+    settled(client, SERIAL)
+
+
+COMMON = [discovery, identities, round_trip, follows_replug, lost_after_the_time, not_followed, given_up_while_away,
+          followed_over_a_restart, conflicts_with_its_controller]
+main(COMMON if IN_VM else COMMON + [other_firmware])
