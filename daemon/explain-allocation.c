@@ -28,8 +28,8 @@ static void say_state(const Allocation *a, Explanation *e) {
                 explanation_add(e, PT_SEVERITY_NOTE, "draining", a->id, "end the consumer, or deactivate with force", NULL,
                                 "waits until nobody has its devices open");
         if (a->state == ALLOCATION_FOLLOWING)
-                finding_add(ret, PT_SEVERITY_WARNING, "device-away", a->id, "plug it in again, or deactivate",
-                            "a device vanished while it was in use, and may come back");
+                explanation_add(e, PT_SEVERITY_WARNING, "device-away", a->id, "plug it in again, or deactivate", NULL,
+                                "a device vanished while it was in use, and may come back");
         if (a->state == ALLOCATION_LOST)
                 explanation_add(e, PT_SEVERITY_WARNING, "device-lost", a->id, "deactivate, then activate again", NULL,
                                 "a device vanished while it was in use");
