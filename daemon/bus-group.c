@@ -165,6 +165,8 @@ static int get_notes(sd_bus *bus, const char *path, const char *interface, const
 
         if (r >= 0 && !group->module)
                 r = sd_bus_message_append_basic(reply, 's', "module-missing");
+        if (r >= 0 && !provision_is_met(((const BusObject *) userdata)->bus->manager, group))
+                r = sd_bus_message_append_basic(reply, 's', "not-provisioned");
         for (size_t i = 1; i < group->n_members && r >= 0; i++)
                 if (group->members[i]->name != group->members[0]->name) {
                         r = sd_bus_message_append_basic(reply, 's', "mixed-models");

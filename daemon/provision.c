@@ -74,6 +74,22 @@ void provision_changed(Manager *m, const Provision *p) {
                 manager_changed(m, OBJECT_GROUP, p->groups[i], "Notes");
 }
 
+bool provision_is_met(Manager *m, const Group *group) {
+        if (!group->module || !group->module->descriptor->layout)
+                return true;
+        for (Provider *p = inventory_first_provider(m->inventory); p; p = p->hh.next) {
+                _cleanup_(json_decrefp) json_t *layout = NULL;
+                const Provision *made = p->device ? provision_find(m, p->device->id) : NULL;
+
+                if (!p->device || !demand_exists(m, group, p->device, NULL))
+                        continue;
+                if (!made || !made->made || made->changing || demand_layout(m, p->device, NULL, &layout, NULL) < 0 ||
+                    !json_equal(layout, made->made))
+                        return false;
+        }
+        return true;
+}
+
 /* ---- steps ---- */
 
 void provision_drop_steps(Provision *p, size_t first) {

@@ -41,6 +41,9 @@ int provision_merge_steps(Provision *p);
 bool provision_has_group(const Provision *p, const char *group);
 void provision_changed(Manager *m, const Provision *p); /* Provider.Layout, Groups … differ */
 
+/* Whether every provider that the group's rules select has the layout that its demands come to. */
+bool provision_is_met(Manager *m, const Group *group);
+
 /* Rows of the databases, put into a transaction. */
 int provision_store_layout(StoreTxn *txn, const Provision *p); /* state.db */
 int provision_store_state(StoreTxn *txn, const Provision *p);  /* runtime.db: without the steps */

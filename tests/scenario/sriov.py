@@ -1,9 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Virtual functions: made as groups demand, given to consumers, taken back, and their number as found in the end."""
+import functools
 import os
+import shutil
 
-from passthrough import SYS, bus_error, check, driver, equal, main, wait_until
+import dbus
+
+from passthrough import RUNTIME, SYS, bus_error, check, driver, equal, main, wait_until
+from place import Holder
 
 NIC, NVME = "0000:08:00.0", "0000:09:00.0"
 VFS = [f"0000:08:{0x10 + n // 4:02x}.{n % 4 * 2}" for n in range(7)]
@@ -42,8 +47,25 @@ def remove(client, group):
         equal(client.wait_job(job), ("done", "", ""), "removing the group")
 
 
+def update(client, group, vfs):
+    settings = dbus.Dictionary({"vfs": vfs}, signature="sv")
+    client.call(group, "Group", "Update", "a{sv}a{sv}", {"settings": settings}, {})
+
+
 def members(client, group):
     return sorted(str(path).rsplit("/", 1)[1] for path in client.get(group, "Group", "Devices"))
+
+
+def clean(test):
+    """A test that fails leaves no functions for the next."""
+    @functools.wraps(test)
+    def run(service):
+        for slot in (NIC, NVME):
+            if numvfs(slot):
+                (SYS / slot / "sriov_numvfs").write_text("0")
+            (SYS / slot / "sriov_drivers_autoprobe").write_text("1")
+        test(service)
+    return run
 
 
 def discovery(service):
@@ -88,4 +110,155 @@ def round_trip(service):
     equal(bus_error(client.device, pf_id(VFS[0]))[0], "UnknownDevice", "they are gone")
 
 
-main([discovery, round_trip])
+def must_provision(client, group, what="provision"):
+    equal(provision(client, group), ("done", "", ""), what)
+
+
+def notes(client, group):
+    return [str(note) for note in client.get(group, "Group", "Notes")]
+
+
+def in_use(service):
+    """What somebody has is never pulled away: by another number, by removing the group, by taking the card whole."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 4)
+    must_provision(client, group)
+    whole = client.pool("cards", NIC)
+    findings = client.explain(client.device(NIC), "Device")
+    check("has-vfs" in [f["code"] for f in findings], f"{findings}")
+    card, job = client.allocate("greedy", "cards", activate=True)
+    equal(client.wait_job(job)[1], "NoDeviceAvailable", "the card with its functions there")
+    client.must(card, "Release")
+
+    one, job = client.allocate("vm1", "nics", activate=True)
+    equal(client.wait_job(job)[0], "done", "vm1")
+    two, job = client.allocate("vm2", "nics", activate=True)
+    equal(client.wait_job(job)[0], "done", "vm2")
+    update(client, group, 7)
+    check("not-provisioned" in notes(client, group), "the group says that what it demands is not made")
+    error, message = bus_error(client.call, group, "Group", "Provision", "a{sv}", {})
+    equal(error, "DeviceBusy", message)
+    check("'vm1'" in message and "'vm2'" in message and VFS[0] in message, f"the list of claims: {message}")
+    equal(numvfs(NIC), 4, "nothing was changed")
+    client.must(one, "Release")
+    client.must(two, "Release")
+    must_provision(client, group, "another number, by 0")
+    equal((numvfs(NIC), len(members(client, group))), (7, 7), "seven now")
+    equal(notes(client, group), [], "notes")
+    remove(client, group)
+    equal(numvfs(NIC), 0, "as found in the beginning, not as in between")
+
+    # The other way round: the whole card first.
+    card, job = client.allocate("greedy", "cards", activate=True)
+    equal(client.wait_job(job), ("done", "", ""), "the whole card")
+    group = pool(client, "nics", NIC, 2)
+    error, message = bus_error(client.call, group, "Group", "Provision", "a{sv}", {})
+    check(error in ("DeviceBlocked", "DeviceBusy"), f"{error}: {message}")
+    client.must(card, "Release")
+    remove(client, group)
+    client.call(whole, "Group", "Remove", "a{sv}", {})
+
+
+def foreign_use(service):
+    """The host's own driver on one of them, and somebody who has one open, are respected too."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 3)
+    must_provision(client, group)
+    (SYS / VFS[2] / "driver_override").write_text("vfio-pci")
+    (SYS.parent / "drivers_probe").write_text(VFS[2])
+    wait_until(lambda: driver(VFS[2]) == "vfio-pci", 10, "the driver")
+    update(client, group, 5)
+    with Holder(VFS[2]):
+        result, error, message = provision(client, group)
+        equal((result, error), ("failed", "DeviceBusy"), message)
+        check("open" in message, message)
+        equal(numvfs(NIC), 3, "nothing was changed")
+    must_provision(client, group, "once it is closed")
+    equal(numvfs(NIC), 5, "another number")
+    remove(client, group)
+    equal(numvfs(NIC), 0, "as found")
+
+
+def sharing(service):
+    """Two groups on one physical function: ranges, the same functions, and a conflict named at once."""
+    client = service.start()
+    low = pool(client, "low", NIC, 4, ("vf-index", "le", "3"))
+    other = client.create_group("other", "sriov", {"vfs": 5})
+    error, message = bus_error(client.add_rule, other, [("provider.slot", "eq", NIC), ("vf-index", "ge", "4")])
+    equal(error, "LayoutConflict", message)
+    check("other" in message and "3 of the 7" in message, f"too many for its range: {message}")
+    high = pool(client, "high", NIC, 3, ("vf-index", "ge", "4"))
+    same = pool(client, "same", NIC, 4, ("vf-index", "le", "3"))
+    greedy = client.create_group("greedy", "sriov", {"vfs": 2})
+    error, message = bus_error(client.add_rule, greedy, [("provider.slot", "eq", NIC)])
+    equal(error, "LayoutConflict", message)
+    check("greedy" in message and "high" in message, f"both are named: {message}")
+    error, message = bus_error(update, client, high, 8)
+    equal(error, "LayoutConflict", message)
+    equal(int(client.get(high, "Group", "Settings")["vfs"]), 3, "the setting stays")
+
+    must_provision(client, high)
+    equal(numvfs(NIC), 7, "one number for all")
+    equal((len(members(client, low)), len(members(client, high)), len(members(client, same))), (4, 3, 4), "members")
+    check(set(members(client, low)) == set(members(client, same)), "the same ones")
+    remove(client, high)
+    equal(numvfs(NIC), 4, "what the others demand stays")
+    remove(client, low)
+    equal(numvfs(NIC), 4, "and still")
+    remove(client, same)
+    equal(numvfs(NIC), 0, "the last one")
+
+
+def several(service):
+    """A group over two physical functions of unlike kinds: all or none."""
+    client = service.start()
+    group = client.create_group("mixed", "sriov", {"vfs": 2})
+    client.add_rule(group, [("provider.total-vfs", "ge", "1")])
+    equal(len(client.get(group, "Group", "Providers")), 2, "providers")
+    must_provision(client, group)
+    equal((numvfs(NIC), numvfs(NVME)), (2, 2), "both")
+    disks = [address(NVME, n) for n in range(2)]
+    disk = client.create_group("disk", "sriov")
+    client.add_rule(disk, [("slot", "eq", disks[1])])
+    allocation, job = client.allocate("vm", "disk", activate=True)
+    equal(client.wait_job(job), ("done", "", ""), "a function that is no network card")
+    equal(driver(disks[1]), "vfio-pci", disks[1])
+    client.must(allocation, "Release")
+    remove(client, group)
+    equal((numvfs(NIC), numvfs(NVME)), (0, 0), "as found")
+
+
+def stop_as_a_reboot(service):
+    """What a boot leaves: state.db, and nothing else."""
+    service.stop()
+    for slot in (NIC, NVME):
+        (SYS / slot / "sriov_numvfs").write_text("0")
+        (SYS / slot / "sriov_drivers_autoprobe").write_text("1")
+    shutil.rmtree(RUNTIME)
+
+
+def restarts(service):
+    """A restart of the service changes nothing; one of the host has all made again, and activations wait for it."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 3)
+    must_provision(client, group)
+    allocation, job = client.allocate("vm", "nics", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    client = service.restart()
+    equal((numvfs(NIC), driver(VFS[0]), client.state(allocation)), (3, "vfio-pci", "active"), "after a restart")
+    equal(bus_error(client.call, client.device(pf_id(NIC)), "Provider", "Provision", "a{sv}", {})[0], "DeviceBusy", "still held")
+    client.must(allocation, "Deactivate")
+
+    stop_as_a_reboot(service)
+    client = service.start(ready=False)
+    job = client.start(allocation, "Activate")
+    equal(client.wait_job(job), ("done", "", ""), "it waits for its function")
+    wait_until(lambda: client.readiness() == "ready", 30, "readiness")
+    equal((numvfs(NIC), autoprobe(NIC)), (3, "0"), "made again")
+    equal(len(members(client, client.group("nics"))), 3, "members")
+    client.must(allocation, "Release")
+    remove(client, client.group("nics"))
+    equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found on this boot")
+
+
+main([clean(test) for test in (discovery, round_trip, in_use, foreign_use, sharing, several, restarts)])
