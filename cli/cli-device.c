@@ -14,7 +14,7 @@ static const Line device_lines[] = {
         { "type", "type" },
         { "name", "name" },
         { "slot", "slot" },
-        { "path", "path" },
+        { "port", "port" },
         { "state", "state" },
         { "allocatable", "allocatable" },
         { "blockers", "blockers" },

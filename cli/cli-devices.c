@@ -16,7 +16,7 @@ static const struct {
         const char *name;
         const char *needs[3];
 } made_columns[] = {
-        { "place", { "slot", "path" } },
+        { "place", { "slot", "port" } },
         { "consumer", { "allocation" } },
         { "rules", { "groups" } },
 };
@@ -155,7 +155,7 @@ static const char *place_of(json_t *row) {
         const char *place = json_text(row, "slot");
 
         if (isempty(place))
-                place = json_text(row, "path");
+                place = json_text(row, "port");
         return isempty(place) ? json_text(row, "id") : place;
 }
 

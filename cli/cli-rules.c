@@ -187,7 +187,7 @@ int verb_rule_remove(Cli *cli, char **arguments, int n) {
 /* ---- preview ---- */
 
 static int rows_of_devices(Cli *cli, const char *group, json_t *paths, json_t **ret) {
-        json_auto_t *fields = json_pack("[s, s, s, s, s]", "id", "slot", "path", "name", "state"),
+        json_auto_t *fields = json_pack("[s, s, s, s, s]", "id", "slot", "port", "name", "state"),
                     *object = NULL, *devices = NULL, *by_id = json_object();
         json_t *device, *path;
         size_t i;

@@ -321,6 +321,136 @@ def conflicts_with_its_controller(service):
     settled(client, SERIAL)
 
 
+def unplugged_during_activate(service):
+    client = service.start()
+    settled(client, SERIAL)
+    pool(client, "g4", SERIAL)
+    allocation, _ = client.allocate("vm", "g4")
+    for pause in (0.0, 0.05, 0.2):
+        if not IN_VM:
+            ctl("delay", "usb-unbind", "100000", f"{name_of(SERIAL)}:1.0")
+        job = client.start(allocation, "Activate")
+        time.sleep(pause)
+        usb_unplug(SERIAL)
+        result = client.wait_job(job)[0]
+        wait_until(lambda: client.state(allocation) in ("claimed", "following"), 20, "an end of it")
+        if not IN_VM:
+            ctl("delay", "usb-unbind", "0", "*")
+        if client.state(allocation) == "following":
+            equal(result, "done", "activated before the plug was pulled")
+            client.must(allocation, "Deactivate")
+        usb_plug(SERIAL)
+        settled(client, SERIAL)
+        wait_until(lambda: client.device_state(id_of(SERIAL)) == "free", 20, "the host's again")
+        equal(owner(SERIAL), (0, 0, 0o664), "its owner")
+    client.must(allocation, "Activate")
+    client.must(allocation, "Release")
+
+
+def reset(service):
+    """Asked for by hand: the device keeps its address, and the host's driver comes back."""
+    client = service.start()
+    settled(client, SERIAL)
+    before = usb_node(SERIAL)
+    job = str(client.call(client.device(id_of(SERIAL)), "Device", "Reset", "a{sv}", {}))
+    equal(client.wait_job(job)[:2], ("done", ""), "reset")
+    settled(client, SERIAL)
+    equal(usb_node(SERIAL), before, "its address")
+
+
+def another_in_its_place(service):
+    """A device that differs in its serial number alone is not taken for the one that was pulled."""
+    client = service.start()
+    allocation = allocated(client, **{"follow-time": 3})
+    lost = Signals("Allocation", "DeviceLost")
+    usb_unplug(SERIAL)
+    subprocess.run(["vm-hmp", "device_add", (VM_SERIAL % SERIAL).replace("PTSER1", "PTSER2")], check=True)
+    wait_until(lambda: client.state(allocation) == "lost", 20, "lost")
+    equal(lost.wait()[1][1], "replaced", "why")
+    settled(client, SERIAL)
+    equal(owner(SERIAL), (0, 0, 0o664), "whose it is")
+    usb_unplug(SERIAL)
+    usb_plug(SERIAL)
+    settled(client, SERIAL)
+    client.must(allocation, "Release")
+
+
+def replugged_elsewhere(service):
+    """At another port it is followed where the rule goes by its serial number, and not where it goes by the port."""
+    client = service.start()
+    settled(client, SERIAL)
+    client.create_group("by-serial", "usb")
+    client.manager("MakeResource", "aosa{sv}", [client.device(id_of(SERIAL))], "by-serial", {})
+    allocation, job = client.allocate("vm", "by-serial", activate=True, node_uid=VMUSER)
+    equal(client.wait_job(job)[0], "done", "activate")
+    changed = Signals("Allocation", "DeviceChanged")
+    usb_unplug(SERIAL)
+    usb_plug(SERIAL, port="6")
+    ready(client, allocation, "6")
+    equal(client.devices_of(allocation), [client.device(id_of("6"))], "its device")
+    equal(str(changed.wait()[1][1]["former"]), client.device(id_of("6")).replace("_6", "_4"), "what it was")
+    check("hostport=6" in client.guest_config(allocation, "qemu"), "where the guest finds it")
+    client.must(allocation, "Release")
+    AWAY["6"] = name_of("6")
+    usb_unplug("6")
+    usb_plug(SERIAL)
+    settled(client, SERIAL)
+
+    allocation = allocated(client, **{"follow-time": 4})
+    usb_unplug(SERIAL)
+    usb_plug(SERIAL, port="6")
+    wait_until(lambda: client.state(allocation) == "lost", 30, "lost")
+    settled(client, "6")
+    client.must(allocation, "Release")
+    usb_unplug("6")
+    usb_plug(SERIAL)
+    settled(client, SERIAL)
+
+
+QEMU = """
+for dir in dev sys proc; do mount --rbind /$dir /hostroot/$dir; done
+mount -t tmpfs tmpfs /hostroot/tmp
+exec timeout 240 chroot --userspec=1001:1001 --groups= /hostroot qemu-system-x86_64 -nodefaults -no-user-config \\
+    -display none -machine q35,sata=off,smbus=off,i8042=off,vmport=off -accel tcg -m 64 -no-reboot \\
+    -debugcon stdio -global isa-debugcon.iobase=0x402 -device qemu-xhci,id=xhci "$@"
+"""
+
+
+def vm_inside(service):
+    """QEMU as an ordinary user with exactly the arguments of GuestConfig: its firmware sees the disk and reads it."""
+    if not os.path.exists("/hostroot/usr/bin/qemu-system-x86_64"):
+        return
+    client = service.start()
+    settled(client, DISK)
+    before = found(DISK)
+    pool(client, "disks", DISK)
+    allocation, job = client.allocate("vm", "disks", activate=True, node_uid=VMUSER)
+    equal(client.wait_job(job)[0], "done", "activate")
+    arguments = client.guest_config(allocation, "qemu").split()
+    guest = subprocess.Popen(["unshare", "--mount", "/bin/sh", "-c", QEMU, "sh", *arguments], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    output = []
+    try:
+        for line in guest.stdout:
+            output.append(line.rstrip())
+            if "Booting from Hard Disk" in line or "not a bootable disk" in line:
+                break
+        text = "\n".join(output)
+        check("USB MSC vendor='QEMU'" in text, f"the disk: {text}")
+        check("Booting from Hard Disk" in text or "bootable" in text, f"its first sector: {text}")
+        # While it is open it is not taken away.
+        job = client.start(allocation, "Deactivate")
+        wait_until(lambda: client.state(allocation) == "draining", 30, "draining")
+        check("qemu" in str(client.get(job, "Job", "Step")), "who has it open")
+    finally:
+        guest.terminate()
+        guest.wait(30)
+    equal(client.wait_job(job)[0], "done", "the give-back when it had ended")
+    settled(client, DISK)
+    equal(found(DISK), before, "the disk")
+    client.must(allocation, "Release")
+
+
 COMMON = [discovery, identities, round_trip, follows_replug, lost_after_the_time, not_followed, given_up_while_away,
-          followed_over_a_restart, conflicts_with_its_controller]
-main(COMMON if IN_VM else COMMON + [other_firmware])
+          followed_over_a_restart, unplugged_during_activate, conflicts_with_its_controller]
+main(COMMON + ([reset, another_in_its_place, replugged_elsewhere, vm_inside] if IN_VM else [other_firmware]))
