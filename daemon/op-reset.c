@@ -156,12 +156,16 @@ static const WorkerEvents holders_events = {
         .done = on_holders_done,
 };
 
-/* A device on a VFIO driver may be in the hands of a guest that we know nothing of. */
+/* A device on a VFIO driver, or on usbfs, may be in the hands of somebody that we know nothing of. */
 static int ask_holders(Operation *op, const Device *device, Fault *fault) {
         char node[32];
         const char *nodes[] = { node, NULL };
 
-        (void) snprintf(node, sizeof(node), "/dev/vfio/%d", (int) device->host->iommu_group);
+        if (streq(device->host->subsystem, "usb"))
+                (void) snprintf(node, sizeof(node), "/dev/bus/usb/%03u/%03u", device->host->instance >> 8,
+                                device->host->instance & 0xff);
+        else
+                (void) snprintf(node, sizeof(node), "/dev/vfio/%d", (int) device->host->iommu_group);
         return worker_pool_run(op->m->workers,
                                &(WorkerSpec) { .mode = WORKER_HOLDERS, .job = op->job->id, .nodes = nodes },
                                &holders_events, op, &op->run, fault);
@@ -196,17 +200,29 @@ static void on_evidence(void *userdata, int result) {
                 give_up(op);
 }
 
+/* Of a device with parts (interfaces of a USB device) those are bound, and its own driver only carries them. */
+const char *device_host_driver(const Device *device) {
+        const char *driver = device->host->driver;
+        PtValue parts;
+
+        if (device_get_field_by_name(device, "interface-drivers", &parts) >= 0 && parts.type == PT_STRV)
+                return parts.strv[0];
+        return driver && !startswith(driver, "vfio") ? driver : NULL;
+}
+
 int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job **ret, Fault *fault) {
+        const char *driver;
         Operation *op;
         int r;
 
         if (device->role != PT_ROLE_OFFER)
                 return fault_set_object(fault, -EPERM, FAULT_DEVICE_BLOCKED, device->id,
                                         "%s belongs to the host and is never reset", device->name);
-        if (device->host->driver && !startswith(device->host->driver, "vfio"))
+        driver = device_host_driver(device);
+        if (driver)
                 return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BUSY, device->id,
-                                        "the host's driver %s uses %s; a reset would take it from under it",
-                                        device->host->driver, device->host->sysname);
+                                        "the host's driver %s uses %s; a reset would take it from under it", driver,
+                                        device->host->sysname);
         r = operation_new(m, "reset", caller->uid, NULL, device->id, &op, fault);
         if (r < 0)
                 return r;

@@ -153,6 +153,8 @@ void manager_recovered(Manager *m);
 bool manager_is_reconciled(const Manager *m);
 /* Ready, when nothing of the start is under way any more. */
 void manager_settle(Manager *m);
+/* op-reset.c: the driver by which the host uses the device; NULL for none. */
+const char *device_host_driver(const Device *device);
 /* op-reset.c: the keys that a device operation holds for itself. */
 void operation_release_keys(Operation *op);
 /* reconcile.c: tells whoever has it; an active allocation is lost then. */

@@ -364,10 +364,10 @@ static int plan_reset(Planning *p, const char *object, Fault *fault) {
 
         if (device->role != PT_ROLE_OFFER)
                 planning_block(p, "forbidden", device->id, NULL, "%s belongs to the host and is never reset", device->name);
-        else if (device->host->driver && !startswith(device->host->driver, "vfio"))
-                planning_block(p, "in-use-by-host", device->host->driver, "unbind it first",
-                               "the host's driver %s uses %s; a reset would take it from under it", device->host->driver,
-                               device->host->sysname);
+        else if (device_host_driver(device))
+                planning_block(p, "in-use-by-host", device_host_driver(device), "unbind it first",
+                               "the host's driver %s uses %s; a reset would take it from under it",
+                               device_host_driver(device), device->host->sysname);
         return device->role == PT_ROLE_OFFER ? plan_device(p, object, PT_VERB_RESET, fault) : 0;
 }
 

@@ -7,6 +7,8 @@ import pathlib
 import subprocess
 import time
 
+import dbus
+
 from passthrough import bus_error, check, equal, main, wait_until
 from place import IN_VM, ctl
 from witness import Signals
@@ -83,11 +85,18 @@ def found(*paths):
     return {path: (interfaces(path), owner(path)) for path in paths}
 
 
+def known_drivers(client, path):
+    try:
+        return sorted(str(d) for d in fields(client, path)["InterfaceDrivers"])
+    except dbus.DBusException:  # its event is under way
+        return None
+
+
 def settled(client, path):
     """The host's drivers have what is at the port, and the service knows."""
     wait_until(lambda: interfaces(path) and None not in interfaces(path).values(), 20, f"drivers at port {path}")
-    wait_until(lambda: sorted(str(d) for d in fields(client, path)["InterfaceDrivers"]) == sorted(set(interfaces(path).values())),
-               20, f"the service to know port {path}")
+    wait_until(lambda: known_drivers(client, path) == sorted(set(interfaces(path).values())), 20,
+               f"the service to know port {path}")
 
 
 def pool(client, name, *paths, **settings):
@@ -348,12 +357,18 @@ def unplugged_during_activate(service):
 
 
 def reset(service):
-    """Asked for by hand: the device keeps its address, and the host's driver comes back."""
+    """Not under the host's driver; without one the device is reset and keeps its address."""
     client = service.start()
     settled(client, SERIAL)
-    before = usb_node(SERIAL)
+    before, name = usb_node(SERIAL), name_of(SERIAL)
+    error, message = bus_error(client.call, client.device(id_of(SERIAL)), "Device", "Reset", "a{sv}", {})
+    equal(error, "DeviceBusy", message)
+    check("ftdi_sio" in message, f"which driver: {message}")
+    pathlib.Path("/sys/bus/usb/drivers/ftdi_sio/unbind").write_text(f"{name}:1.0")
+    wait_until(lambda: not fields(client, SERIAL)["InterfaceDrivers"], 20, "the service to know")
     job = str(client.call(client.device(id_of(SERIAL)), "Device", "Reset", "a{sv}", {}))
     equal(client.wait_job(job)[:2], ("done", ""), "reset")
+    pathlib.Path("/sys/bus/usb/drivers_probe").write_text(f"{name}:1.0")
     settled(client, SERIAL)
     equal(usb_node(SERIAL), before, "its address")
 
