@@ -7,6 +7,7 @@
 #include "inject.h"
 #include "iommu-group.h"
 #include "vfio.h"
+#include "usb.h"
 
 /* The kernel's lock around everything that adds or removes PCI devices. */
 #define RESCAN_LOCK "rescan"
@@ -388,7 +389,7 @@ int storm_write(Kernel *k, const char *text) {
 
         if (n < 1 || n > 2 || string_to_u64(words[0], 10, &count) < 0)
                 return -EINVAL;
-        if (n == 2 && device_find(k, words[1], &path) < 0)
+        if (n == 2 && device_find(k, words[1], &path) < 0 && usb_find(k, words[1], &path) < 0)
                 return -ENODEV;
         for (uint64_t i = 0; i < count; i++) {
                 if (n == 1 &&

@@ -25,6 +25,10 @@ static bool is_device(const char *name) {
         return name[0] >= '0' && name[0] <= '9' && strchr(name, '-') && !is_interface(name);
 }
 
+int usb_find(Kernel *k, const char *name, Path *ret) {
+        return is_device(name) ? find(k, name, ret) : -ENODEV;
+}
+
 static bool node_path(Kernel *k, const char *path, Path *ret) {
         uint64_t bus, number;
 

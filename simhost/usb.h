@@ -20,6 +20,8 @@ int usb_remove_write(Kernel *k, const char *name, const char *text);
 int usb_unplug(Kernel *k, const char *name);
 int usb_plug(Kernel *k, const char *name);
 int usb_order_ids(Kernel *k, const char *text);
+/* Where the device of that name is now. */
+int usb_find(Kernel *k, const char *name, Path *ret);
 
 /* The node /dev/bus/usb/BBB/DDD comes and goes with the device; does nothing for other devices. */
 void usb_node_appear(Kernel *k, const char *path);

@@ -51,16 +51,20 @@ def replug_storm(service):
     names = devices()
     check(len(names) >= 500, f"{len(names)} devices")
     equal(len(listed(client)), len(names), "devices")
-    movable = [name for name in names if "-" in name and not list((BUS / name).glob(f"{name}.[0-9]*"))
-               and not list((BUS / name).glob(f"{name.partition('-')[0]}-*-port*")) and (BUS / name / "bDeviceClass").read_text() != "09\n"]
+    # Leaves of the tree: what hangs on a hub would go with it.
+    movable = [name for name in names if "-" in name and (BUS / name / "bDeviceClass").read_text() != "09\n"]
     began, first, memory, i = time.monotonic(), sent(), [], 0
     with Patience() as others:
         while time.monotonic() < began + SECONDS:
             name = movable[i % len(movable)]
             (CONTROL / "unplug").write_text(name)
             (CONTROL / "plug").write_text(name)
+            # The fake kernel is not fast enough for a storm of plugs alone.
+            due = EVENTS_PER_SECOND * (time.monotonic() - began) - (sent() - first)
+            if due > 0:
+                (CONTROL / "storm").write_text(f"{int(due) + 1} {movable[(i + 7) % len(movable)]}")
             i += 1
-            if i % 50 == 0:
+            if i % 10 == 0:
                 memory.append(resident(service))
             due = (sent() - first) / EVENTS_PER_SECOND - (time.monotonic() - began)
             if due > 0:
@@ -68,7 +72,7 @@ def replug_storm(service):
     rate = (sent() - first) / (time.monotonic() - began)
     print(f"# {i} replugs, {rate:.0f} events a second, others waited {others.worst * 1000:.0f} ms at most, "
           f"memory {memory[0]} to {memory[-1]} kB", flush=True)
-    check(rate > EVENTS_PER_SECOND / 4, f"a storm it was not: {rate:.0f} events a second")
+    check(rate > EVENTS_PER_SECOND * 0.8, f"a storm it was not: {rate:.0f} events a second")
     wait_until(lambda: known(client) == numbers(), 20, "the service to know what there is")
     equal(len(listed(client)), len(names), "nothing extra")
     equal({str(row["state"]) for row in listed(client) if str(row["role"]) == "device"} & {"gone", "active"}, set(), "states")
