@@ -25,7 +25,14 @@ void assignment_list_done(AssignmentList *list) {
 /* The holder of a key for people: an allocation by its consumer. */
 static void add_claimed(Manager *m, const char *holder, FindingList *findings) {
         Allocation *allocation = manager_find_allocation(m, holder);
+        const char *provider = startswith(holder, "provision:");
 
+        if (provider) {
+                finding_add(findings, PT_SEVERITY_BLOCKER, "has-devices", provider,
+                            "remove the groups that have it make devices, or use those instead",
+                            "devices are made of it as %s, for groups that demand them", provider);
+                return;
+        }
         finding_add(findings, PT_SEVERITY_BLOCKER, "claimed", holder,
                     "release or deactivate that allocation, or choose another device", "in use by %s%s%s",
                     allocation ? "allocation of consumer " : "", allocation ? allocation->consumer : holder,

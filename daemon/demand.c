@@ -123,27 +123,35 @@ static uint32_t count_claimed(const Group *group, const Device *provider) {
         return n;
 }
 
+/* One more demand where the group makes one: 1 or 0. */
+static size_t add_demand(Manager *m, const Group *group, Device *provider, const PolicyChange *change, DemandSource *source,
+                         Demand *demand) {
+        bool replaced = change && change->group && streq(change->group->id, group->id);
+        const Group *now = replaced ? change->group : group;
+
+        if (!demand_exists(m, group, provider, change))
+                return 0;
+        *source = (DemandSource){ m, group, provider, change };
+        *demand = (Demand){
+                .view = { .struct_size = sizeof(PtDemand),
+                          .claimed = count_claimed(group, provider),
+                          .group = group->id,
+                          .group_name = now->name },
+                .settings = &now->settings,
+                .accepts = accepts,
+                .userdata = source,
+        };
+        return 1;
+}
+
 static size_t collect(Manager *m, Device *provider, const PolicyChange *change, DemandSource *sources, Demand *demands) {
+        const Group *added = change ? change->new_group : NULL;
         size_t n = 0;
 
-        for (Group *group = policy_first_group(m->policy); group; group = group->hh.next) {
-                bool replaced = change && change->group && streq(change->group->id, group->id);
-                const Group *now = replaced ? change->group : group;
-
-                if (!demand_exists(m, group, provider, change))
-                        continue;
-                sources[n] = (DemandSource){ m, group, provider, change };
-                demands[n] = (Demand){
-                        .view = { .struct_size = sizeof(PtDemand),
-                                  .claimed = count_claimed(group, provider),
-                                  .group = group->id,
-                                  .group_name = now->name },
-                        .settings = &now->settings,
-                        .accepts = accepts,
-                        .userdata = &sources[n],
-                };
-                n++;
-        }
+        for (Group *group = policy_first_group(m->policy); group; group = group->hh.next)
+                n += add_demand(m, group, provider, change, &sources[n], &demands[n]);
+        if (added && !policy_find_group(m->policy, added->id))
+                n += add_demand(m, added, provider, change, &sources[n], &demands[n]);
         return n;
 }
 
@@ -184,8 +192,8 @@ static int call_layout(Manager *m, Device *provider, const Demand *demands, size
 
 int demand_layout(Manager *m, Device *provider, const PolicyChange *change, json_t **ret, Fault *fault) {
         size_t max = policy_count_groups(m->policy), n;
-        _cleanup_free_ DemandSource *sources = calloc(max + 1, sizeof(DemandSource));
-        _cleanup_free_ Demand *demands = calloc(max + 1, sizeof(Demand));
+        _cleanup_free_ DemandSource *sources = calloc(max + 2, sizeof(DemandSource));
+        _cleanup_free_ Demand *demands = calloc(max + 2, sizeof(Demand));
 
         if (!sources || !demands)
                 return fault_oom(fault);

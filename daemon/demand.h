@@ -11,6 +11,7 @@
 /* A change of groups and rules that is not made yet, for asking what would be. All may be NULL. */
 typedef struct PolicyChange {
         const Group *group;        /* stands for the one with the same id: its settings count */
+        const Group *new_group;    /* is added; ignored where it is there already */
         const Rule *rule;          /* is added, or stands for the one with the same id */
         const char *without_rule;  /* id */
         const char *without_group; /* id */

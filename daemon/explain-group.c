@@ -8,6 +8,7 @@
 #include "explain-internal.h"
 #include "identity.h"
 #include "lib/limits.h"
+#include "provision.h"
 
 #define LOOKED_AT_MAX 64u /* members that are asked about in full */
 #define NAMED_MAX 5u      /* devices that are named for one reason */
@@ -173,6 +174,32 @@ static void say_rules(const Group *group, Explanation *e) {
         }
 }
 
+/* What keeps its providers from having what it demands. */
+static void say_providers(Manager *m, const Group *group, Explanation *e) {
+        size_t said = 0;
+
+        for (Provider *p = inventory_first_provider(m->inventory); p && said < NAMED_MAX; p = p->hh.next) {
+                _cleanup_(json_decrefp) json_t *layout = NULL;
+                _cleanup_fault_ Fault conflict = { 0 };
+                const Provision *made = p->device ? provision_find(m, p->device->id) : NULL;
+
+                if (!p->device || !demand_exists(m, group, p->device, NULL))
+                        continue;
+                if (demand_layout(m, p->device, NULL, &layout, &conflict) < 0)
+                        explanation_add(e, PT_SEVERITY_BLOCKER, "layout-conflict", p->device->id, "change one of the groups",
+                                        NULL, "%s", strempty(conflict.message));
+                else if (made && made->made && !made->changing && json_equal(layout, made->made))
+                        continue;
+                else
+                        explanation_add(e, PT_SEVERITY_WARNING, "not-provisioned", p->device->id,
+                                        "passthroughctl group provision", NULL,
+                                        "%s does not have the devices that the group demands%s%s", p->device->host->sysname,
+                                        made && made->failure.message ? "; the last try failed: " : "",
+                                        made ? strempty(made->failure.message) : "");
+                said++;
+        }
+}
+
 static void say_state(Manager *m, Group *group, Explanation *e) {
         unsigned total, available, allocated;
 
@@ -197,7 +224,9 @@ static void say_state(Manager *m, Group *group, Explanation *e) {
                                 json_pack("{s:I, s:I, s:I}", "total", (json_int_t) total, "available",
                                           (json_int_t) available, "allocated", (json_int_t) allocated),
                                 "%u of its %u devices can be had; %u in use", available, total, allocated);
-        say_identities(m, group, e);        say_rules(group, e);
+        say_providers(m, group, e);
+        say_identities(m, group, e);
+        say_rules(group, e);
         for (size_t i = 1; i < group->n_members; i++)
                 if (group->members[i]->name != group->members[0]->name) { /* interned: equal names are one string */
                         explanation_add(e, PT_SEVERITY_NOTE, "mixed-models", group->id, NULL, NULL,

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "observe.h"
 #include "operation.h"
+#include "demand.h"
 #include "pending.h"
 
 /* `number`: the first that may be in its id; moved behind the one that is. */
@@ -36,7 +37,8 @@ static int check_devices(Device *const *devices, const Group *group, Fault *faul
         for (size_t i = 0; devices[i]; i++) {
                 const char *type = group ? group->type : devices[0]->module->name;
 
-                if (devices[i]->role != PT_ROLE_OFFER)
+                /* Of a provider, what it provides becomes the resource. */
+                if (devices[i]->role != PT_ROLE_OFFER && devices[i]->role != PT_ROLE_PROVIDER)
                         return fault_set_object(fault, -EPERM, FAULT_DEVICE_BLOCKED, devices[i]->id,
                                                 "%s (%s) belongs to the host and is never handed out", devices[i]->name,
                                                 devices[i]->host->sysname);
@@ -126,6 +128,10 @@ static int build(Manager *m, Pending *p, Group *group, Device *const *devices, S
                 if (r < 0)
                         return r;
                 p->n_rules++;
+                if (devices[i]->role == PT_ROLE_PROVIDER)
+                        r = demand_check(m, group->module, &(PolicyChange) { .rule = p->rules[i], .new_group = group }, fault);
+                if (r < 0)
+                        return r;
                 _cleanup_(json_decrefp) json_t *stored = rule_to_json(p->rules[i]);
                 if (!stored)
                         return fault_oom(fault);

@@ -153,6 +153,20 @@ static int check_provider(Manager *m, Device *provider, Fault *fault) {
                        : 0;
 }
 
+int provisioning_check_use(Manager *m, Device *provider, Fault *fault) {
+        _cleanup_keys_ KeyList keys = { 0 };
+        char holder[2 * ID_SIZE] = "";
+        const Provision *p = provision_find(m, provider->id);
+        int r = provider_uses(m, provider, &keys, fault);
+
+        /* What is held because of the present layout does not stand against another one. */
+        if (p)
+                provision_holder(p, holder);
+        if (r >= 0)
+                r = refuse_claims(m, provider, &keys, holder, fault);
+        return r < 0 ? r : refuse_host_use(m, provider, fault);
+}
+
 static int take_keys(Operation *op, Provision *p, const Device *provider, Fault *fault) {
         _cleanup_keys_ KeyList keys = { 0 };
         char holder[ID_SIZE];

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "json-util.h"
+#include "plan-provision.h"
 #include "planning.h"
 #include "usage.h"
 
@@ -378,6 +379,8 @@ static int plan_remove(Planning *p, const char *object, Fault *fault) {
         _cleanup_free_ Allocation **users = NULL;
         _cleanup_free_ char *text = NULL;
         size_t n_users = 0, n_rules = 0;
+        bool unmade = false;
+        int r;
 
         if (manager_group_allocations(p->m, group, &users, &n_users) < 0)
                 return fault_oom(fault);
@@ -403,17 +406,11 @@ static int plan_remove(Planning *p, const char *object, Fault *fault) {
                 return fault_oom(fault);
         }
         planning_add_step(p, "record", NULL, text, false, false, 0);
-        explanation_add(&p->findings, PT_SEVERITY_NOTE, "members-leave", group->id, NULL, NULL,
-                        "its %zu members stay as they are; no device is touched", group->n_members);
-        return 0;
-}
-
-static int plan_provision(Planning *p, const char *object, Fault *fault) {
-        return plan_device(p, object, PT_VERB_PROVISION, fault);
-}
-
-static int plan_unprovision(Planning *p, const char *object, Fault *fault) {
-        return plan_device(p, object, PT_VERB_UNPROVISION, fault);
+        r = plan_unprovision_group(p, group, &unmade, fault);
+        if (r >= 0 && !unmade)
+                explanation_add(&p->findings, PT_SEVERITY_NOTE, "members-leave", group->id, NULL, NULL,
+                                "its %zu members stay as they are; no device is touched", group->n_members);
+        return r;
 }
 
 static const PlanVerb verbs[] = {

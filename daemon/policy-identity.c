@@ -23,10 +23,17 @@ static const char *volatile_field(const Module *module, const ConditionList *whe
         return NULL;
 }
 
+/* An identity of a provider is in terms of what it provides. */
+static Match match_identity(ConditionList *where, const Device *device) {
+        if (!conditions_name_provider(where))
+                return conditions_match(where, device, NULL);
+        return device->role == PT_ROLE_PROVIDER ? conditions_match_provider(where, device) : MATCH_NO;
+}
+
 /* Looks for another device of the type with the same identity. */
 static Verdict judge(Policy *policy, Device *device, ConditionList *where, const Device **ret_other) {
         Verdict verdict = VERDICT_UNIQUE;
-        Match own = conditions_match(where, device, NULL);
+        Match own = match_identity(where, device);
 
         *ret_other = device;
         if (volatile_field(device->module, where))
@@ -44,7 +51,7 @@ static Verdict judge(Policy *policy, Device *device, ConditionList *where, const
 
                 if (d == device || d->module != device->module)
                         continue;
-                match = conditions_match(where, d, NULL);
+                match = match_identity(where, d);
                 if (match == MATCH_NO)
                         continue;
                 *ret_other = d;

@@ -26,5 +26,7 @@ typedef struct Provisioning {
 void provisioning_run(Operation *op);
 /* Undoes the steps of all targets from their first one on; the job ends with that. */
 void provisioning_undo(Operation *op);
+/* op-provision-begin.c: whether the layout could change now, as far as that is known without asking who has a device open. */
+int provisioning_check_use(Manager *m, Device *provider, Fault *fault);
 /* Lets go of everything and ends the job, with op->fault. */
 void provisioning_finish(Operation *op);

@@ -177,6 +177,10 @@ static int service_put_role(PtContext *base, PtRole role) {
         return from_base(base)->describing ? 0 : -EPERM;
 }
 
+static int service_put_provider(PtContext *base, const char *provider) {
+        return from_base(base)->describing ? 0 : -EPERM;
+}
+
 static int service_put_key(PtContext *base, const char *key, bool exclusive) {
         return -EPERM;
 }
@@ -323,6 +327,7 @@ static const PtServices worker_services = {
         .put_field = service_put_field,
         .put_name = service_put_name,
         .put_role = service_put_role,
+        .put_provider = service_put_provider,
         .put_key = service_put_key,
         .put_identity = service_put_identity,
         .put_finding = service_put_finding,

@@ -3,6 +3,7 @@
 /* The module "pci": whole PCI functions and virtual functions, given to one guest through VFIO. The tables;
  * see README.md. */
 
+#include "pci-settings.h"
 #include "pci.h"
 
 static const PtFilter FILTERS[] = {
@@ -71,40 +72,9 @@ static const PtField FIELDS[] = {
 };
 
 /* The kernel's words in reset_method (Documentation/ABI/testing/sysfs-bus-pci), and one for all of them. */
-static const char *const RESET_METHODS[] = { "any", "device_specific", "acpi", "flr", "af_flr", "pm", "bus", NULL };
 
 static const PtSetting SETTINGS[] = {
-        {
-                .name = "driver",
-                .doc = "VFIO driver: \"auto\" takes the variant made for the model where the kernel has "
-                       "one, else vfio-pci; or the name of a driver.",
-                .type = PT_STRING,
-                .flags = PT_SETTING_GROUP,
-                .default_text = "auto",
-        },
-        {
-                .name = "require-reset",
-                .doc = "Refuse devices that cannot be reset alone instead of warning.",
-                .type = PT_BOOL,
-                .flags = PT_SETTING_GROUP,
-                .default_text = "false",
-        },
-        {
-                .name = "reset-method",
-                .doc = "The only way of resetting that will do: devices that do not offer it are refused, and it is the one "
-                       "used; any leaves it to the kernel.",
-                .type = PT_STRING,
-                .flags = PT_SETTING_GROUP,
-                .choices = RESET_METHODS,
-                .default_text = "any",
-        },
-        {
-                .name = "rom-bar",
-                .doc = "Show the guest the device's option ROM.",
-                .type = PT_BOOL,
-                .flags = PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE,
-                .default_text = "true",
-        },
+        PCI_FUNCTION_SETTINGS,
         { 0 },
 };
 

@@ -71,15 +71,20 @@ static int put_hex(PtContext *ctx, SriovField field, int32_t value, int digits) 
         return put_text(ctx, field, text);
 }
 
-/* Texts of the hardware database are from many hands. */
-static const char *database_text(PtContext *ctx, const PtDevice *device, const char *key, const char *otherwise) {
+/* A copy. Texts of the hardware database are from many hands: what is not clean is not shown. */
+static const char *database_text(PtContext *ctx, const PtDevice *device, const char *key, const char *otherwise,
+                                 char buffer[static PCI_TEXT_SIZE]) {
         const char *text = ctx->services->property(ctx, device, key);
 
-        return text && text_is_clean(text, PCI_TEXT_SIZE) && text[0] ? text : otherwise;
+        if (isempty(text) || !text_is_clean(text, PCI_TEXT_SIZE - 1))
+                return otherwise;
+        (void) snprintf(buffer, PCI_TEXT_SIZE, "%s", text);
+        return buffer;
 }
 
 static int describe_model(PtContext *ctx, const PciFunction *f) {
         char vendor_id[16] = "????", both_ids[32] = "????:????", name[2 * PCI_TEXT_SIZE];
+        char vendor_text[PCI_TEXT_SIZE], model_text[PCI_TEXT_SIZE], class_text[PCI_TEXT_SIZE];
         const char *vendor, *model, *class_name;
         int r;
 
@@ -87,11 +92,12 @@ static int describe_model(PtContext *ctx, const PciFunction *f) {
                 (void) snprintf(vendor_id, sizeof(vendor_id), "%04x", (unsigned) f->vendor);
         if (f->vendor >= 0 && f->product >= 0)
                 (void) snprintf(both_ids, sizeof(both_ids), "%04x:%04x", (unsigned) f->vendor, (unsigned) f->product);
-        vendor = database_text(ctx, f->device, "ID_VENDOR_FROM_DATABASE", NULL);
-        model = database_text(ctx, f->device, "ID_MODEL_FROM_DATABASE", both_ids);
+        vendor = database_text(ctx, f->device, "ID_VENDOR_FROM_DATABASE", NULL, vendor_text);
+        model = database_text(ctx, f->device, "ID_MODEL_FROM_DATABASE", both_ids, model_text);
         (void) snprintf(name, sizeof(name), "%s%s%s", strempty(vendor), vendor ? " " : "", model);
         class_name = f->class_code < 0 ? NULL : pci_class_name((uint32_t) f->class_code);
-        class_name = database_text(ctx, f->device, "ID_PCI_SUBCLASS_FROM_DATABASE", class_name ?: "Unknown class");
+        class_name = database_text(ctx, f->device, "ID_PCI_SUBCLASS_FROM_DATABASE", class_name ?: "Unknown class",
+                                   class_text);
 
         const struct {
                 SriovField field;

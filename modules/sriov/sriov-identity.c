@@ -28,15 +28,30 @@ static int identify_vf(PtContext *ctx, const PtDevice *device, const char *physf
         return put(ctx, "slot", 0, condition, "another number of virtual functions, or anything that renumbers buses");
 }
 
+static int identify_pf(PtContext *ctx, const PtDevice *device) {
+        char condition[PCI_TEXT_SIZE];
+        PciFunction f;
+        int r;
+
+        r = pci_function_load(ctx, device, &f);
+        if (r < 0)
+                return r;
+        (void) snprintf(condition, sizeof(condition), "provider.slot = %s and provider.vendor-device = %04x:%04x",
+                        device->sysname, (unsigned) f.vendor, (unsigned) f.product);
+        if (f.vendor >= 0 && f.product >= 0)
+                return put(ctx, "slot+model", 50, condition, "a move of the card to another slot, or another model in its place");
+        (void) snprintf(condition, sizeof(condition), "provider.slot = %s", device->sysname);
+        return put(ctx, "slot", 0, condition, "a move of the card to another slot");
+}
+
 int sriov_identity(PtContext *ctx, const PtDevice *device) {
-        char physfn[PCI_ADDRESS_SIZE], condition[PCI_TEXT_SIZE];
+        char physfn[PCI_ADDRESS_SIZE];
 
         switch (sriov_kind(ctx, device, physfn)) {
         case SRIOV_VF:
                 return identify_vf(ctx, device, physfn);
         case SRIOV_PF: /* what it provides */
-                (void) snprintf(condition, sizeof(condition), "provider.slot = %s", device->sysname);
-                return put(ctx, "slot", 0, condition, "a move of the card to another slot");
+                return identify_pf(ctx, device);
         case SRIOV_NEITHER:
         default:
                 return -ENODEV;

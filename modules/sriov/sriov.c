@@ -5,6 +5,8 @@
 
 #include "sriov.h"
 
+#include "modules/pci/pci-settings.h"
+
 static const PtFilter FILTERS[] = {
         { .subsystem = "pci", .vendor = -1, .class_code = -1 },
         { 0 },
@@ -72,21 +74,7 @@ static const PtSetting SETTINGS[] = {
                 .maximum = UINT16_MAX,
                 .default_text = "1",
         },
-        {
-                .name = "driver",
-                .doc = "VFIO driver: \"auto\" takes the variant made for the model where the kernel has one, else vfio-pci; "
-                       "or the name of a driver.",
-                .type = PT_STRING,
-                .flags = PT_SETTING_GROUP,
-                .default_text = "auto",
-        },
-        {
-                .name = "require-reset",
-                .doc = "Refuse functions that cannot be reset alone instead of warning.",
-                .type = PT_BOOL,
-                .flags = PT_SETTING_GROUP,
-                .default_text = "false",
-        },
+        PCI_FUNCTION_SETTINGS,
         { 0 },
 };
 
@@ -121,6 +109,7 @@ static const PtModule MODULE = {
         .guest = sriov_guest,
         .layout = sriov_layout,
         .capacity = sriov_capacity,
+        .health = pci_health,
 };
 
 PT_MODULE_DEFINE(MODULE)

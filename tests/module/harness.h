@@ -30,6 +30,13 @@ typedef enum HarnessMode {
         HARNESS_WORKER,  /* observe, custom steps */
 } HarnessMode;
 
+#define HARNESS_LAYOUT_MAX 16
+
+typedef struct HarnessLayout {
+        char name[64];
+        PtValue value; /* owned */
+} HarnessLayout;
+
 typedef struct Harness {
         PtContext ctx; /* first: services get it back from the module */
         PtServices services;
@@ -48,6 +55,8 @@ typedef struct Harness {
         char *observed;                  /* of a custom step, and of health() */
         const char *noted;               /* what health() is given */
         Plan plan;                       /* the steps of the last plan() */
+        HarnessLayout layout[HARNESS_LAYOUT_MAX]; /* what layout() put */
+        size_t n_layout;
         char property[4096], fact[4096]; /* what the last call returned */
         PtValue setting;
         FILE *out;
@@ -56,6 +65,10 @@ typedef struct Harness {
 
 /* services.c */
 void harness_fill_services(Harness *harness);
+/* providers.c */
+void harness_fill_provider_services(Harness *harness);
+/* What the device would be made into by the demands of the tree. */
+void harness_provide(Harness *harness, HarnessDevice *device);
 /* Switches between what the service and what the worker offers. */
 void harness_enter(Harness *harness, HarnessMode mode, const char *op, HarnessDevice *device);
 void harness_fail(Harness *harness, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -60,7 +60,7 @@ static void print_fields(Harness *h, const HarnessDevice *d, bool slow) {
 }
 
 static void describe(Harness *h, HarnessDevice *d) {
-        static const char *const roles[] = { "offered", "bridge", "platform" };
+        static const char *const roles[] = { "offered", "bridge", "platform", "provider" };
         int r;
 
         h->named = false;
@@ -238,6 +238,9 @@ static int run(Harness *h) {
                 describe(h, d);
                 inspect(h, d);
         }
+        for (size_t i = 0; i < h->n_devices; i++)
+                if (h->devices[i].offered && h->devices[i].role == PT_ROLE_PROVIDER && h->module->layout)
+                        harness_provide(h, h->devices + i);
         for (size_t i = 0; i < h->n_devices; i++) {
                 HarnessDevice *d = h->devices + i;
                 size_t n;
@@ -321,6 +324,7 @@ int main(int argc, char **argv) {
         if (!h.out)
                 return 1;
         harness_fill_services(&h);
+        harness_fill_provider_services(&h);
         r = harness_scan(&h);
         if (r >= 0)
                 r = run(&h);

@@ -57,7 +57,15 @@ static ssize_t svc_read_attribute(PtContext *ctx, const PtDevice *device, const 
 
         if (!d)
                 return -ENODEV;
-        return may_read(h, d, ALLOW_ATTRIBUTE, name) ? sysfs_read_at(d->dir_fd, name, buffer, size) : -EPERM;
+        if (!may_read(h, d, ALLOW_ATTRIBUTE, name))
+                return -EPERM;
+        /* Of the physical function: the one way out of a device's own directory. */
+        if (startswith(name, "physfn/")) {
+                _cleanup_close_ int physfn_fd = openat(d->dir_fd, "physfn", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+                return physfn_fd < 0 ? -errno : sysfs_read_at(physfn_fd, strchr(name, '/') + 1, buffer, size);
+        }
+        return sysfs_read_at(d->dir_fd, name, buffer, size);
 }
 
 static ssize_t svc_read_link(PtContext *ctx, const PtDevice *device, const char *name, char *buffer,

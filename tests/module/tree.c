@@ -294,6 +294,8 @@ static int read_line(Reader *reader, char *line) {
                 return add_pair(&reader->tree->facts, rest, value);
         if (kind == '=' && (rest = (char *) startswith(line, "setting ")))
                 return add_pair(&reader->tree->settings, rest, value);
+        if (kind == '=' && (rest = (char *) startswith(line, "demand ")))
+                return add_pair(&reader->tree->demands, rest, value);
         if (kind == '=' && (rest = (char *) startswith(line, "noted ")))
                 return add_pair(&reader->tree->noted, rest, value);
         if (kind == '=' && (rest = (char *) startswith(line, "udev "))) {
@@ -376,5 +378,6 @@ void tree_done(Tree *tree) {
         free_pairs(tree->facts);
         free_pairs(tree->settings);
         free_pairs(tree->noted);
+        free_pairs(tree->demands);
         *tree = (Tree){ 0 };
 }

@@ -7,6 +7,7 @@
  *   # a comment
  *   fact NAME = VALUE            what PtServices.host_fact() answers
  *   setting NAME = VALUE         what PtServices.get_setting() answers, in text form
+ *   demand GROUP = NAME=VALUE …  what a group demands of providers, see providers.c
  *   noted ID = TEXT              the device is looked after, as before an activation and as after one that noted TEXT
  *   path /sys/… = VALUE          a file outside of devices
  *   path /sys/… -> TARGET        a link outside of devices
@@ -29,7 +30,7 @@ typedef struct TreePair {
 typedef struct Tree {
         char *root;    /* absolute */
         bool borrowed; /* a directory that was there before: never written to, never removed */
-        TreePair *facts, *settings, *noted;
+        TreePair *facts, *settings, *noted, *demands;
 } Tree;
 
 /* Complaints go to standard error with file and line. A directory in the place of a file is taken as it is: "/"

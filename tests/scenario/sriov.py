@@ -118,6 +118,40 @@ def notes(client, group):
     return [str(note) for note in client.get(group, "Group", "Notes")]
 
 
+def plans(service):
+    """What would be done is said before, from the first wish to the last."""
+    client = service.start()
+    pf = client.device(pf_id(NIC))
+
+    def plan(verb, path):
+        _choices, steps, findings, _token = client.manager("Plan", "saoaa{sv}a{sv}", verb, [path], dbus.Array(signature="a{sv}"), {})
+        return [str(s["text"]) for s in steps], {str(f["code"]): str(f["text"]) for f in findings}
+
+    check("nothing-to-do" in plan("provision", pf)[1], "nobody demands anything")
+    rule, = client.manager("MakeResource", "aosa{sv}", [pf], "nics", {})
+    where = [tuple(str(word) for word in triple) for triple in client.get(str(rule), "Rule", "Where")]
+    equal(where, [("provider.slot", "eq", NIC), ("provider.vendor-device", "eq", "8086:10c9")], "the rule of a provider")
+    group = client.group("nics")
+    update(client, group, 3)
+    codes = {f["code"]: f for f in client.explain(group, "Group")}
+    check("not-provisioned" in codes and NIC in codes["not-provisioned"]["text"], f"{codes}")
+    steps, findings = plan("provision", pf)
+    equal(steps, [f"make 3 virtual functions on {NIC}"], "steps")
+    equal(numvfs(NIC), 0, "a plan changes nothing")
+    must_provision(client, group)
+    check("as-demanded" in plan("provision", pf)[1], "nothing more to do")
+    update(client, group, 5)
+    allocation, job = client.allocate("vm", "nics", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    steps, findings = plan("provision", pf)
+    check("'vm'" in findings["devices-in-use"], f"{findings}")
+    client.must(allocation, "Release")
+    steps, findings = plan("remove", group)
+    check(any(s.startswith("undo") for s in steps), f"{steps}")
+    remove(client, group)
+    equal(numvfs(NIC), 0, "as found")
+
+
 def in_use(service):
     """What somebody has is never pulled away: by another number, by removing the group, by taking the card whole."""
     client = service.start()
@@ -261,4 +295,4 @@ def restarts(service):
     equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found on this boot")
 
 
-main([clean(test) for test in (discovery, round_trip, in_use, foreign_use, sharing, several, restarts)])
+main([clean(test) for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts)])

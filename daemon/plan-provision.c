@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a change of a provider's layout would do. */
+
+#include "plan-provision.h"
+
+#include <stdio.h>
+
+#include "provision.h"
+#include "provisioning.h"
+#include "usage.h"
+
+static int check(Planning *p, Device *provider, bool makes, Fault *fault) {
+        _cleanup_findings_ FindingList findings = { 0 };
+        _cleanup_fault_ Fault use = { 0 };
+        int r;
+
+        (void) snprintf(p->type, sizeof(p->type), "%s", provider->module->name);
+        r = makes ? inventory_check(p->m->inventory, provider, NULL, &findings, fault) : 0;
+        for (size_t i = 0; i < findings.n_items; i++) {
+                const PtFinding *f = &findings.items[i];
+
+                if (f->severity == PT_SEVERITY_BLOCKER)
+                        planning_block(p, f->code, f->culprit, f->remedy, "%s", f->text);
+                else
+                        explanation_add(&p->findings, (PtSeverity) f->severity, f->code, f->culprit, f->remedy, NULL, "%s",
+                                        f->text);
+        }
+        if (r >= 0 && provisioning_check_use(p->m, provider, &use) < 0)
+                planning_block(p, "devices-in-use", use.object, "end their use first", "%s", strempty(use.message));
+        for (size_t i = 0; r >= 0 && i < provider->provider->n_children; i++)
+                if (usage_of_device(p->m, provider->provider->children[i], &p->nodes, &p->below) < 0)
+                        r = fault_oom(fault);
+        return r;
+}
+
+static void add_undo_steps(Planning *p, const Provision *made) {
+        for (size_t i = made ? made->applied.n_steps : 0; i > 0; i--) {
+                const PtStep *step = &made->applied.steps[i - 1];
+                _cleanup_free_ char *text = NULL;
+
+                if (!made->observed[i - 1] || asprintf(&text, "undo \"%s\": as found before", step->sentence) < 0)
+                        text = NULL;
+                else
+                        planning_add_step(p, step_kind_to_string((PtStepKind) step->kind), step->device, text, false, true,
+                                          step_timeout_msec(step));
+        }
+}
+
+static int add_layout(Planning *p, Device *provider, const PolicyChange *change, Fault *fault) {
+        const Provision *made = provision_find(p->m, provider->id);
+        _cleanup_(json_decrefp) json_t *layout = NULL;
+        _cleanup_fault_ Fault conflict = { 0 };
+        _cleanup_plan_ Plan plan = { 0 };
+        int r;
+
+        r = demand_layout(p->m, provider, change, &layout, &conflict);
+        if (r < 0 && conflict.code == FAULT_LAYOUT_CONFLICT) {
+                planning_block(p, "layout-conflict", conflict.object, NULL, "%s", strempty(conflict.message));
+                return 0;
+        }
+        if (r < 0) {
+                fault_move(fault, &conflict);
+                return r;
+        }
+        if (json_is_null(layout) && (!made || made->applied.n_steps == 0)) {
+                planning_block(p, "nothing-to-do", provider->id, "make a group with a rule on provider.slot",
+                               "no group demands anything of %s, and nothing was made of it", provider->host->sysname);
+                return 0;
+        }
+        if (!json_is_null(layout) && made && made->made && json_equal(layout, made->made)) {
+                explanation_add(&p->findings, PT_SEVERITY_NOTE, "as-demanded", provider->id, NULL, NULL,
+                                "%s is as its groups demand", provider->host->sysname);
+                return 0;
+        }
+        r = check(p, provider, !json_is_null(layout), fault);
+        if (r < 0)
+                return r;
+        if (json_is_null(layout)) {
+                add_undo_steps(p, made);
+                return 0;
+        }
+        r = provider_plan(p->m, provider, layout, &plan, fault);
+        if (r >= 0)
+                planning_add_steps(p, &plan);
+        return r;
+}
+
+static Device *find_provider(Planning *p, const char *object, Fault *fault) {
+        Device *device = inventory_find(p->m->inventory, object);
+
+        if (device->role == PT_ROLE_PROVIDER)
+                return device;
+        (void) fault_set_object(fault, -EINVAL, FAULT_WRONG_STATE, device->id, "%s makes no devices: there is nothing to provision",
+                                device->host->sysname);
+        return NULL;
+}
+
+int plan_provision(Planning *p, const char *object, Fault *fault) {
+        Device *provider = find_provider(p, object, fault);
+
+        return provider ? add_layout(p, provider, NULL, fault) : -EINVAL;
+}
+
+int plan_unprovision(Planning *p, const char *object, Fault *fault) {
+        Device *provider = find_provider(p, object, fault);
+        const Provision *made;
+        int r;
+
+        if (!provider)
+                return -EINVAL;
+        made = provision_find(p->m, provider->id);
+        if (!made || made->applied.n_steps == 0) {
+                planning_block(p, "nothing-to-do", provider->id, NULL, "nothing was made of %s", provider->host->sysname);
+                return 0;
+        }
+        r = check(p, provider, false, fault);
+        if (r >= 0)
+                add_undo_steps(p, made);
+        return r;
+}
+
+int plan_unprovision_group(Planning *p, const Group *group, bool *ret_any, Fault *fault) {
+        const PolicyChange change = { .without_group = group->id };
+
+        *ret_any = false;
+        for (const Provision *made = p->m->provisions; made; made = made->hh.next) {
+                Device *provider = provision_has_group(made, group->id) ? inventory_find(p->m->inventory, made->id) : NULL;
+                int r;
+
+                if (!provider)
+                        continue;
+                *ret_any = true;
+                r = add_layout(p, provider, &change, fault);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
