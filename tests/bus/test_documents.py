@@ -59,15 +59,21 @@ def actions():
 
 
 def fields():
-    names = re.findall(r'FIELD\(\w+, "([a-z-]+)"', read('modules/pci/pci.c'))
-    table = read('docs/passthroughd-pci.7.scd').split('# FIELDS')[1].split('\n# ')[0]
-    listed = [n.strip() for line in re.findall(r'^\|  (.*)$', table, re.MULTILINE) for n in line.split(',')]
-    assert sorted(listed) == sorted(names), f'passthroughd-pci(7) should list the fields {sorted(names)}'
-    settings = re.findall(r'\.name = "([a-z-]+)"', read('modules/pci/pci.c'))
-    for setting in settings:
-        assert f'\n*{setting}* (' in read('docs/passthroughd-pci.7.scd'), f'passthroughd-pci(7) lacks the setting {setting}'
-    for setting in re.findall(r'^\*([a-z-]+)\* \(', read('docs/passthroughd-pci.7.scd'), re.MULTILINE):
-        assert setting in settings, f'{setting}, in passthroughd-pci(7), is no setting'
+    """Each type's page has its fields and settings, and no others."""
+    shared = read('modules/pci/pci-settings.h')
+    for type_ in ('pci', 'sriov'):
+        source, page = read(f'modules/{type_}/{type_}.c'), read(f'docs/passthroughd-{type_}.7.scd')
+        names = re.findall(r'FIELD\(\w+, "([a-z-]+)"', source)
+        table = page.split('# FIELDS')[1].split('\n# ')[0]
+        listed = [n.strip() for line in re.findall(r'^\|  (.*)$', table, re.MULTILINE) for n in line.split(',')]
+        assert sorted(listed) == sorted(names), f'passthroughd-{type_}(7) should list the fields {sorted(names)}'
+        settings = re.findall(r'\.name = "([a-z-]+)"', source + shared)
+        settings += re.findall(r'#define \w+_SETTING_\w+ "([a-z-]+)"', read(f'modules/{type_}/{type_}.h'))
+        for setting in settings:
+            assert f'*{setting}* (' in page, f'passthroughd-{type_}(7) lacks the setting {setting}'
+        stated = [line for line in page.splitlines() if re.match(r'\*[a-z-]+\* \(', line)]
+        for setting in re.findall(r'\*([a-z-]+)\* \(', '\n'.join(stated)):
+            assert setting in settings, f'{setting}, in passthroughd-{type_}(7), is no setting'
 
 
 def files():
