@@ -38,6 +38,17 @@ static void end_of_removal(void *userdata, int result, const Fault *fault, const
         operation_finish(op);
 }
 
+/* How many there are belongs to what was made. Whether it is written before a crash or not: a start finds the same. */
+static void note_devices(Manager *m, Provision *p) {
+        const Device *provider = inventory_find(m->inventory, p->id);
+        StoreTxn *txn = store_begin(m->store, STORE_RUNTIME);
+
+        p->n_devices = provider && provider->provider ? provider->provider->n_children : 0;
+        if (txn && provision_store_state(txn, p) >= 0)
+                (void) store_commit(TAKE_PTR(txn), NULL, NULL);
+        store_abandon(txn);
+}
+
 void provisioning_finish(Operation *op) {
         Provisioning *all = op->provisioning;
         Manager *m = op->m;
@@ -52,6 +63,8 @@ void provisioning_finish(Operation *op) {
                 p->failure = (Fault){ 0 };
                 if (op->fault.code != FAULT_NONE)
                         fault_copy(&p->failure, &op->fault);
+                else if (p->made)
+                        note_devices(m, p);
                 provision_hold(m, p);
                 provision_changed(m, p);
                 provision_release(m, p);

@@ -74,6 +74,12 @@ void provision_changed(Manager *m, const Provision *p) {
                 manager_changed(m, OBJECT_GROUP, p->groups[i], "Notes");
 }
 
+bool provision_lacks_devices(Manager *m, const Provision *p) {
+        const Device *provider = inventory_find(m->inventory, p->id);
+
+        return p->made && !p->job && (!provider || !provider->provider || provider->provider->n_children < p->n_devices);
+}
+
 bool provision_is_met(Manager *m, const Group *group) {
         if (!group->module || !group->module->descriptor->layout)
                 return true;
@@ -83,7 +89,8 @@ bool provision_is_met(Manager *m, const Group *group) {
 
                 if (!p->device || !demand_exists(m, group, p->device, NULL))
                         continue;
-                if (!made || !made->made || made->changing || demand_layout(m, p->device, NULL, &layout, NULL) < 0 ||
+                if (!made || !made->made || made->changing || provision_lacks_devices(m, made) ||
+                    demand_layout(m, p->device, NULL, &layout, NULL) < 0 ||
                     !json_equal(layout, made->made))
                         return false;
         }
@@ -170,8 +177,8 @@ int provision_store_state(StoreTxn *txn, const Provision *p) {
                 store_remove(txn, TABLE_PROVISIONS, p->id);
                 return 0;
         }
-        body = json_pack("{s:s, s:I, s:O?, s:O?}", "state", p->changing ? "changing" : "made", "base", (json_int_t) p->base,
-                         "layout", p->made, "device", p->record);
+        body = json_pack("{s:s, s:I, s:I, s:O?, s:O?}", "state", p->changing ? "changing" : "made", "base",
+                         (json_int_t) p->base, "devices", (json_int_t) p->n_devices, "layout", p->made, "device", p->record);
         if (!body)
                 return -ENOMEM;
         store_put(txn, TABLE_PROVISIONS, p->id, NULL, body);
@@ -222,6 +229,7 @@ static int load_state(void *userdata, const char *key, const char *owner, json_t
                 return 0;
         p->changing = streq_null(json_string_value(json_object_get(body, "state")), "changing");
         p->base = (size_t) json_integer_value(json_object_get(body, "base"));
+        p->n_devices = (size_t) json_integer_value(json_object_get(body, "devices"));
         p->made = json_incref(json_object_get(body, "layout"));
         p->record = json_incref(json_object_get(body, "device"));
         return 0;

@@ -16,6 +16,7 @@ typedef struct Provision {
         json_t *made;      /* the layout that the steps below made; NULL: none */
         Plan applied;      /* steps of this boot, in order */
         char **observed;   /* before each of them; NULL entry: not begun */
+        size_t n_devices;  /* so many there were when that was done: fewer are the work of somebody else */
         size_t base;       /* so many of them were complete before the change under way; the rest is undone after a crash */
         json_t *record;    /* the provider's host device as in a job, for use after it went */
         Job *job;          /* changes it now; NULL for none */
@@ -43,6 +44,9 @@ void provision_changed(Manager *m, const Provision *p); /* Provider.Layout, Grou
 
 /* Whether every provider that the group's rules select has the layout that its demands come to. */
 bool provision_is_met(Manager *m, const Group *group);
+
+/* Whether the provider has fewer devices than were made. */
+bool provision_lacks_devices(Manager *m, const Provision *p);
 
 /* Rows of the databases, put into a transaction. */
 int provision_store_layout(StoreTxn *txn, const Provision *p); /* state.db */

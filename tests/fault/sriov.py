@@ -5,13 +5,14 @@ no. Afterwards there are as many as before or as many as asked for, the records 
 found in the beginning."""
 import contextlib
 import os
+import shutil
 import signal
 import time
 
 import dbus
 
 import snapshot
-from passthrough import RUNTIME, STATE, SYS, check, equal, main, wait_until
+from passthrough import RUNTIME, STATE, SYS, bus_error, check, equal, main, wait_until
 from place import ctl, hang, hanging, release
 
 NIC, NVME = "0000:08:00.0", "0000:09:00.0"
@@ -252,4 +253,56 @@ def undo_fails(service):
     pool.end()
 
 
-main([first_points, change_points, any_time, removal_any_time, refusals, one_of_several, undo_fails])
+def unbind(driver):
+    (SYS.parent / "drivers" / driver / "unbind").write_text(NIC)
+
+
+def bind(driver):
+    (SYS.parent / "drivers" / driver / "bind").write_text(NIC)
+
+
+def no_driver(service):
+    """Only the card's driver makes functions; one that goes takes them along, which the group says."""
+    pool = Pool(service, 3)
+    unbind("igb")
+    wait_until(lambda: str(pool.client.get(pool.client.device(PF), "Device", "Driver")) == "", 10, "no driver")
+    error, message = bus_error(pool.begin)
+    equal(error, "DeviceBlocked", message)
+    check("no driver" in message and NIC in message, message)
+    bind("igb")
+    wait_until(lambda: str(pool.client.get(pool.client.device(PF), "Device", "Driver")) == "igb", 10, "the driver")
+    pool.must()
+    check(pool.met(), "it is made")
+    unbind("igb")
+    wait_until(lambda: pool.children() == 0, 10, "the functions to go")
+    check(not pool.met(), "the group says that they are gone")
+    bind("igb")
+    wait_until(lambda: str(pool.client.get(pool.client.device(PF), "Device", "Driver")) == "igb", 10, "the driver")
+    pool.must()
+    pool.sound(3)
+    pool.end()
+
+
+def late_driver(service):
+    """The host starts, and the card's driver comes later than the service: activations wait for it."""
+    pool = Pool(service, 2)
+    pool.must()
+    allocation, _ = pool.client.allocate("vm", "nics")
+    service.stop()
+    (SYS / NIC / "sriov_numvfs").write_text("0")
+    (SYS / NIC / "sriov_drivers_autoprobe").write_text("1")
+    unbind("igb")
+    shutil.rmtree(RUNTIME)
+    pool.client = service.start(ready=False)
+    job = pool.client.start(allocation, "Activate")
+    time.sleep(0.3)
+    equal((pool.client.readiness(), str(pool.client.get(job, "Job", "State"))), ("starting", "waiting"), "it waits")
+    bind("igb")
+    equal(pool.client.wait_job(job), ("done", "", ""), "once the driver is there")
+    wait_until(lambda: pool.client.readiness() == "ready", 10, "readiness")
+    pool.client.must(allocation, "Release")
+    pool.sound(2)
+    pool.end()
+
+
+main([no_driver, late_driver, first_points, change_points, any_time, removal_any_time, refusals, one_of_several, undo_fails])
