@@ -31,7 +31,8 @@ static int put_speed(PtContext *ctx, const PtDevice *device, const char *interfa
 }
 
 int sriov_observe(PtContext *ctx, const PtDevice *device) {
-        char interface[PCI_ATTRIBUTE_SIZE];
+        char interface[PCI_ATTRIBUTE_SIZE], physfn[PCI_ADDRESS_SIZE];
+        bool is_pf;
         int r;
 
         if (sriov_interface(ctx, device, interface, sizeof(interface)) < 0)
@@ -41,5 +42,10 @@ int sriov_observe(PtContext *ctx, const PtDevice *device) {
                 r = put_interface_text(ctx, device, interface, "operstate", SRIOV_FIELD_LINK);
         if (r >= 0)
                 r = put_speed(ctx, device, interface);
-        return r < 0 ? r : ctx->services->put_field(ctx, SRIOV_FIELD_ESWITCH_MODE, &PT_VALUE_STRING(""));
+        if (r < 0)
+                return r;
+        /* Only network cards have one, and only their physical functions are asked. */
+        is_pf = sriov_kind(ctx, device, physfn) == SRIOV_PF && sriov_is_network(ctx, device);
+        return ctx->services->put_field(ctx, SRIOV_FIELD_ESWITCH_MODE,
+                                        &PT_VALUE_STRING(is_pf ? sriov_eswitch_mode(device->sysname) : ""));
 }

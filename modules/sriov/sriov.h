@@ -57,6 +57,9 @@ bool sriov_is_network(PtContext *ctx, const PtDevice *device);
 /* First network interface of the function in this network namespace. -ENOENT where there is none. */
 int sriov_interface(PtContext *ctx, const PtDevice *device, char *ret, size_t size);
 
+/* sriov-devlink.c: "legacy", "switchdev", or "" for a card without an embedded switch. In the worker. */
+const char *sriov_eswitch_mode(const char *address);
+
 /* The ops. */
 int sriov_describe(PtContext *ctx, const PtDevice *device);
 int sriov_observe(PtContext *ctx, const PtDevice *device);
