@@ -86,29 +86,30 @@ static int add_layout(Planning *p, Device *provider, const PolicyChange *change,
         return r;
 }
 
-static Device *find_provider(Planning *p, const char *object, Fault *fault) {
+/* NULL, and a blocker, for a device that makes none. */
+static Device *find_provider(Planning *p, const char *object) {
         Device *device = inventory_find(p->m->inventory, object);
 
         if (device->role == PT_ROLE_PROVIDER)
                 return device;
-        (void) fault_set_object(fault, -EINVAL, FAULT_WRONG_STATE, device->id, "%s makes no devices: there is nothing to provision",
-                                device->host->sysname);
+        planning_block(p, "nothing-to-do", device->id, NULL, "%s makes no devices: there is nothing to provision",
+                       device->host->sysname);
         return NULL;
 }
 
 int plan_provision(Planning *p, const char *object, Fault *fault) {
-        Device *provider = find_provider(p, object, fault);
+        Device *provider = find_provider(p, object);
 
-        return provider ? add_layout(p, provider, NULL, fault) : -EINVAL;
+        return provider ? add_layout(p, provider, NULL, fault) : 0;
 }
 
 int plan_unprovision(Planning *p, const char *object, Fault *fault) {
-        Device *provider = find_provider(p, object, fault);
+        Device *provider = find_provider(p, object);
         const Provision *made;
         int r;
 
         if (!provider)
-                return -EINVAL;
+                return 0;
         made = provision_find(p->m, provider->id);
         if (!made || made->applied.n_steps == 0) {
                 planning_block(p, "nothing-to-do", provider->id, NULL, "nothing was made of %s", provider->host->sysname);
