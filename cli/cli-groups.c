@@ -239,9 +239,10 @@ static void show_resource(Cli *cli, json_t *path, const char *id) {
 
 int verb_make_resource(Cli *cli, char **arguments, int n) {
         json_auto_t *devices = json_array(), *reply = NULL, *ids = json_array(), *object = NULL, *options = json_object();
+        json_auto_t *settings = NULL;
         json_t *path;
         size_t index;
-        int r = 0;
+        int r = read_assignments(cli, "set", &settings);
 
         for (int i = 1; i < n && r >= 0; i++) {
                 _cleanup_free_ char *device = NULL;
@@ -251,6 +252,8 @@ int verb_make_resource(Cli *cli, char **arguments, int n) {
                         (void) json_array_append_new(devices, json_string(device));
         }
         take_option(cli, "type", "type", options);
+        if (settings)
+                (void) json_object_set(options, "settings", settings);
         if (r >= 0)
                 r = manager_change(cli, "MakeResource", "ao s a{sv}",
                                    json_pack("[O, s, O]", devices, arguments[0], options), &reply);

@@ -163,6 +163,7 @@ static const Option report_options[] = {
 
 static const Option make_resource_options[] = {
         { "type", 0, "TYPE", "@types", "as this type, where several offer the place" },
+        { "set", 0, "NAME=VALUE", NULL, "a setting of the group that is made; may stand several times" },
         { 0 },
 };
 

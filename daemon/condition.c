@@ -122,6 +122,15 @@ bool conditions_name_provider(const ConditionList *list) {
         return list->provider;
 }
 
+uint64_t conditions_provider_fields(const ConditionList *list) {
+        uint64_t fields = 0;
+
+        for (size_t i = 0; list->provider && i < list->n_items; i++)
+                if (list->items[i].provider)
+                        fields |= UINT64_C(1) << list->items[i].index;
+        return fields;
+}
+
 const char *conditions_error(const ConditionList *list) {
         return list->error;
 }

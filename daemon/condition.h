@@ -70,6 +70,8 @@ bool conditions_need_slow(const ConditionList *list);
 uint64_t conditions_fields(const ConditionList *list);
 /* Whether a condition names a field of the provider ("provider.slot"). */
 bool conditions_name_provider(const ConditionList *list);
+/* Bit per field of the provider that a condition names. */
+uint64_t conditions_provider_fields(const ConditionList *list);
 /* Whether all conditions that name fields of the provider hold for this one; MATCH_NO when none does. */
 Match conditions_match_provider(ConditionList *list, const Device *provider);
 /* Whether all conditions on this field of the device itself hold for the value; the others are left out of account.

@@ -9,6 +9,7 @@
 #include "observe.h"
 #include "operation.h"
 #include "pending.h"
+#include "provider.h"
 
 /* Below it a field says what model a device is, or nothing but its place; from it on to the own ones it is evidence for a
  * place ("the card in slot 3"), which matters only where nothing of the device's own is known. */
@@ -57,7 +58,8 @@ static int note_identity(const Device *device, json_t *identity, json_t *fields,
 
         if (isempty(text) || conditions_from_text(text, device->module, &where, NULL) < 0)
                 return 0;
-        named = conditions_fields(where);
+        /* A provider is recognised by what rules ask of providers. */
+        named = device->role == PT_ROLE_PROVIDER ? conditions_provider_fields(where) : conditions_fields(where);
         for (unsigned i = 0; table[i].name && r >= 0; i++)
                 if ((named & (UINT64_C(1) << i)) && !(table[i].flags & PT_FIELD_VOLATILE))
                         r = note_field(device, i, strength, fields, strengths);
@@ -237,11 +239,20 @@ static void check_rule(const Rule *rule, const Device *device, FindingList *find
         check_record(rule->identity, device, rule->id, remedy, findings);
 }
 
-void identity_check_device(Manager *m, Device *device, FindingList *findings) {
-        for (const Rule *rule = policy_rules_at(m->policy, device->id); rule; rule = rule->next_at_place)
-                if (rule_applies(rule, m->config.node) && group_has_member(rule->group, device) &&
+static void check_rules_at(Manager *m, const Device *place, const Device *member, FindingList *findings) {
+        for (const Rule *rule = policy_rules_at(m->policy, place->id); rule; rule = rule->next_at_place)
+                if (rule_applies(rule, m->config.node) && group_has_member(rule->group, member) &&
                     !finding_has(findings, "identity-changed"))
-                        check_rule(rule, device, findings);
+                        check_rule(rule, place, findings);
+}
+
+void identity_check_device(Manager *m, Device *device, FindingList *findings) {
+        const Device *provider = device_get_provider(device);
+
+        check_rules_at(m, device, device, findings);
+        /* What another card makes at that place is not what was meant either. */
+        if (provider)
+                check_rules_at(m, provider, device, findings);
 }
 
 /* A rule that recognises its device by a number of its own is content wherever that device is. */

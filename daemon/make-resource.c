@@ -8,14 +8,16 @@
 
 #include <stdio.h>
 
+#include "demand.h"
 #include "identity.h"
 #include "json-util.h"
 #include "lib/limits.h"
 #include "log.h"
 #include "observe.h"
 #include "operation.h"
-#include "demand.h"
 #include "pending.h"
+
+#define PCI_CLASS_NETWORK 0x02u
 
 /* `number`: the first that may be in its id; moved behind the one that is. */
 static int rule_for(Manager *m, Group *group, Device *device, size_t *number, Rule **ret, Fault *fault) {
@@ -31,14 +33,18 @@ static int rule_for(Manager *m, Group *group, Device *device, size_t *number, Ru
         return rule_from_json(id, body, group, device->module, false, ret, fault);
 }
 
+/* Its rule selects what it provides. */
+static bool makes_devices(const Device *device) {
+        return device->role == PT_ROLE_PROVIDER && device->module->descriptor->layout;
+}
+
 static int check_devices(Device *const *devices, const Group *group, Fault *fault) {
         if (!devices[0])
                 return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "no device is named");
         for (size_t i = 0; devices[i]; i++) {
                 const char *type = group ? group->type : devices[0]->module->name;
 
-                /* Of a provider, what it provides becomes the resource. */
-                if (devices[i]->role != PT_ROLE_OFFER && devices[i]->role != PT_ROLE_PROVIDER)
+                if (devices[i]->role != PT_ROLE_OFFER && !makes_devices(devices[i]))
                         return fault_set_object(fault, -EPERM, FAULT_DEVICE_BLOCKED, devices[i]->id,
                                                 "%s (%s) belongs to the host and is never handed out", devices[i]->name,
                                                 devices[i]->host->sysname);
@@ -99,8 +105,9 @@ static void on_stored(void *userdata, int result, const Fault *fault) {
         free(ids);
 }
 
-static int new_group(Manager *m, const char *name, const Device *device, Group **ret, Fault *fault) {
-        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s, s:s}", "name", name, "type", device->module->name);
+static int new_group(Manager *m, const char *name, json_t *settings, const Device *device, Group **ret, Fault *fault) {
+        _cleanup_(json_decrefp) json_t *body = json_pack("{s:s, s:s, s:O*}", "name", name, "type", device->module->name,
+                                                         "settings", settings);
         char id[ID_SIZE];
         int r;
 
@@ -140,13 +147,25 @@ static int build(Manager *m, Pending *p, Group *group, Device *const *devices, S
         return 0;
 }
 
-static int make_rules(Manager *m, Device *const *devices, const char *name, OpDone done, void *userdata, Fault *fault) {
+/* They are of a group that is made here; those of one that is there are not changed by the way. */
+static int check_settings(const Group *group, json_t *settings, Fault *fault) {
+        if (group && json_object_size(settings) > 0)
+                return fault_set_object(fault, -EEXIST, FAULT_INVALID_ARGUMENT, group->id,
+                                        "the group '%s' is there already and keeps its settings; change them with Group.Update",
+                                        group->name);
+        return 0;
+}
+
+static int make_rules(Manager *m, Device *const *devices, const char *name, json_t *settings, OpDone done, void *userdata,
+                      Fault *fault) {
         _cleanup_(store_abandonp) StoreTxn *txn = NULL;
         Group *group = policy_find_group_by_name(m->policy, name), *made = NULL;
         int r = check_devices(devices, group, fault);
 
+        if (r >= 0)
+                r = check_settings(group, settings, fault);
         if (r >= 0 && !group) {
-                r = new_group(m, name, devices[0], &made, fault);
+                r = new_group(m, name, settings, devices[0], &made, fault);
                 group = made;
         }
         if (r < 0)
@@ -183,6 +202,7 @@ typedef struct Making {
         char (*ids)[ID_SIZE]; /* the devices may go while others are read */
         size_t n_ids;
         char *name;
+        json_t *settings;     /* of a group that is made; NULL for none */
         OpDone done;          /* NULL once it was told */
         void *userdata;
         size_t waiting;       /* readings that have not come back, and one for whoever still asks for more */
@@ -193,6 +213,7 @@ static void making_free(Making *making) {
         sd_event_source_disable_unref(making->timer);
         free(making->ids);
         free(making->name);
+        json_decref(making->settings);
         free(making);
 }
 DEFINE_CLEANUP(Making *, making_free)
@@ -220,7 +241,7 @@ static void go_on(Making *making) {
                 return;
         r = devices ? find_devices(making, devices, &fault) : fault_oom(&fault);
         if (r >= 0)
-                r = make_rules(making->m, devices, making->name, done, making->userdata, &fault);
+                r = make_rules(making->m, devices, making->name, making->settings, done, making->userdata, &fault);
         if (r < 0)
                 done(making->userdata, r, &fault, NULL);
 }
@@ -300,8 +321,16 @@ static int making_new(Manager *m, Device *const *devices, const char *name, OpDo
         return 0;
 }
 
-/* What `type` makes of the places of these devices: the type is preset by the device that was named, and may be chosen where
- * several types offer the same place. */
+/* ---- of which type ---- */
+
+static Device *offer_of_type(const HostDevice *host, const char *type) {
+        for (Device *offer = host->offers; offer; offer = offer->next_offer)
+                if (streq(offer->module->name, type))
+                        return offer;
+        return NULL;
+}
+
+/* What `type` makes of the places of these devices. */
 static int offers_of_type(Device *const *devices, const char *type, Device ***ret, Fault *fault) {
         _cleanup_free_ Device **offers = NULL;
         size_t n = 0;
@@ -314,43 +343,73 @@ static int offers_of_type(Device *const *devices, const char *type, Device ***re
         for (size_t i = 0; i < n; i++) {
                 char types[128] = "";
 
-                for (Device *offer = devices[i]->host->offers; offer; offer = offer->next_offer) {
-                        if (streq(offer->module->name, type))
-                                offers[i] = offer;
+                offers[i] = offer_of_type(devices[i]->host, type);
+                if (offers[i])
+                        continue;
+                for (Device *offer = devices[i]->host->offers; offer; offer = offer->next_offer)
                         if (strlen(types) + strlen(offer->module->name) + sizeof(", ") < sizeof(types))
                                 strcat(strcat(types, types[0] ? ", " : ""), offer->module->name);
-                }
-                if (!offers[i])
-                        return fault_set_object(fault, -EINVAL, FAULT_INVALID_VALUE, devices[i]->id,
-                                                "%s is not offered as type '%.16s'; it is as: %s",
-                                                devices[i]->host->sysname, type, types);
+                return fault_set_object(fault, -EINVAL, FAULT_INVALID_VALUE, devices[i]->id,
+                                        "%s is not offered as type '%.16s'; it is as: %s", devices[i]->host->sysname, type,
+                                        types);
         }
         *ret = TAKE_PTR(offers);
         return 0;
 }
 
+/* A network card that makes virtual functions is mostly there to be shared. */
+static const char *shared_type(const HostDevice *host) {
+        if (host->class_code >> 16 != PCI_CLASS_NETWORK)
+                return NULL;
+        for (const Device *offer = host->offers; offer; offer = offer->next_offer)
+                if (makes_devices(offer))
+                        return offer->module->name;
+        return NULL;
+}
+
+/* The type that nobody said: of the group where there is one, else preset by the devices. NULL leaves them as they were named. */
+static const char *preset_type(Device *const *devices, const Group *group) {
+        const char *type = group ? group->type : devices[0] ? shared_type(devices[0]->host) : NULL;
+
+        for (size_t i = 0; type && devices[i]; i++)
+                if (!offer_of_type(devices[i]->host, type) ||
+                    (!group && !streq(strempty(shared_type(devices[i]->host)), type)))
+                        return NULL;
+        return type;
+}
+
 int manager_make_resource(Manager *m, const Caller *caller, Device *const *devices, const char *name, json_t *options,
                           OpDone done, void *userdata, Fault *fault) {
+        const Group *group = policy_find_group_by_name(m->policy, name);
         _cleanup_free_ Device **offers = NULL;
-        _cleanup_free_ char *type = NULL;
-        const JsonKey keys[] = { { "type", JSON_KEY_STRING, &type, TYPE_NAME_MAX, false }, { 0 } };
+        _cleanup_free_ char *wanted = NULL;
+        json_t *settings = NULL;
+        const JsonKey keys[] = {
+                { "type", JSON_KEY_STRING, &wanted, TYPE_NAME_MAX, false },
+                { "settings", JSON_KEY_OBJECT, &settings, 0, false },
+                { 0 },
+        };
         Making *making;
         int r = json_parse_object(options, keys, "the options of MakeResource", FAULT_UNKNOWN_OPTION, fault);
 
         if (r >= 0 && m->readiness == READINESS_LIMITED)
                 r = fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
                               strempty(store_health_reason(m->store)));
+        const char *type = wanted ? wanted : preset_type(devices, group);
         if (r >= 0 && type) {
                 r = offers_of_type(devices, type, &offers, fault);
                 devices = offers;
         }
         if (r >= 0)
-                r = check_devices(devices, policy_find_group_by_name(m->policy, name), fault);
+                r = check_devices(devices, group, fault);
+        if (r >= 0)
+                r = check_settings(group, settings, fault);
         if (r < 0)
                 return r;
         r = making_new(m, devices, name, done, userdata, &making);
         if (r < 0)
                 return fault_oom(fault);
+        making->settings = json_incref(settings);
         read_identities(making, devices);
         return 0;
 }

@@ -16,9 +16,10 @@ typedef enum Verdict {
 
 static const char *volatile_field(const Module *module, const ConditionList *where) {
         const PtField *fields = module->descriptor->fields;
+        uint64_t named = conditions_fields(where) | conditions_provider_fields(where);
 
         for (size_t i = 0; fields[i].name; i++)
-                if ((conditions_fields(where) & (UINT64_C(1) << i)) && (fields[i].flags & PT_FIELD_VOLATILE))
+                if ((named & (UINT64_C(1) << i)) && (fields[i].flags & PT_FIELD_VOLATILE))
                         return fields[i].name;
         return NULL;
 }

@@ -149,9 +149,9 @@ class Client:
     def add_rule(self, group, where, name="rule", options=None):
         return str(self.call(group, "Group", "AddRule", "sa(sss)a{sv}", name, where, options or {}))
 
-    def make_resource(self, group, *devices):
+    def make_resource(self, group, *devices, **options):
         return [str(rule) for rule in
-                self.manager("MakeResource", "aosa{sv}", [self.device(d) for d in devices], group, {})]
+                self.manager("MakeResource", "aosa{sv}", [self.device(d) for d in devices], group, options)]
 
     def pool(self, name, *slots):
         """A group with one rule a place."""

@@ -26,6 +26,10 @@ def autoprobe(slot):
     return (SYS / slot / "sriov_drivers_autoprobe").read_text().strip()
 
 
+def model(slot):
+    return ":".join((SYS / slot / name).read_text().strip()[2:] for name in ("vendor", "device"))
+
+
 def address(slot, number):
     return os.path.basename(os.readlink(SYS / slot / f"virtfn{number}"))
 
@@ -295,4 +299,37 @@ def restarts(service):
     equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found on this boot")
 
 
-main([clean(test) for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts)])
+def made_resource(service):
+    """A card that is named becomes a rule for what it makes; another one at its place is nobody's until it is accepted."""
+    client = service.start()
+    found = numvfs(NIC)
+    rule, = client.make_resource("nics", NIC, settings=dbus.Dictionary({"vfs": 2}, signature="sv"))
+    group = client.group("nics")
+    equal((str(client.get(group, "Group", "Type")), str(client.get(rule, "Rule", "Strength"))), ("sriov", "slot+model (50)"),
+          "preset by the card")
+    equal([tuple(map(str, c)) for c in client.get(rule, "Rule", "Where")],
+          [("provider.slot", "eq", NIC), ("provider.vendor-device", "eq", model(NIC))], "the rule selects what it provides")
+    identity = client.get(rule, "Rule", "Identity")
+    equal(str(identity["device"]), pf_id(NIC), "the place is recorded")
+    equal([str(p) for p in client.get(group, "Group", "Providers")], [client.device(pf_id(NIC))], "providers")
+    equal(provision(client, group), ("done", "", ""), "provision")
+    equal((numvfs(NIC), len(members(client, group))), (2, 2), "what was made")
+
+    whole, = client.make_resource("whole", NIC, type="pci")
+    check("provider" not in str(client.get(whole, "Rule", "Where")), "the type that was asked for overrules")
+    other, = client.make_resource("disk", NVME)
+    equal(str(client.get(client.group("disk"), "Group", "Type")), "pci", "a disk is preset to be given whole")
+    for wanted, (group_name, slot, options) in {
+            "LayoutConflict": ("more", NIC, {"settings": dbus.Dictionary({"vfs": 5}, signature="sv")}),
+            "UnknownSetting": ("more", NIC, {"settings": dbus.Dictionary({"vf": 5}, signature="sv")}),
+            "InvalidValue": ("more", NVME, {"type": "usb"}),
+            "InvalidArgument": ("nics", NIC, {"settings": dbus.Dictionary({"vfs": 3}, signature="sv")})}.items():
+        error, message = bus_error(client.make_resource, group_name, slot, **options)
+        equal(error, wanted, message)
+    equal(bus_error(client.group, "more")[0], "UnknownGroup", "all or nothing")
+    remove(client, group)
+    equal(numvfs(NIC), found, "as found")
+
+
+main([clean(test)
+      for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts, made_resource)])
