@@ -294,10 +294,11 @@ uint64_t guard_generation(Guard *guard) {
         return guard->generation;
 }
 
-/* Some uses leave no sign: a file that is opened, a mount in another namespace. So no answer is old. */
+/* Some uses leave no sign: a file that is opened, a mount in another namespace. So no answer is old. Its age counts from when it
+ * was complete: where looking takes longer than an answer lasts, each would be old when it comes, and no two requests shared one. */
 bool guard_stale(Guard *guard) {
         return !guard->index || guard->missing || guard_generation(guard) != guard->known ||
-               now_monotonic_usec() - guard->collected_usec >= GUARD_MAX_AGE_MSEC * USEC_PER_MSEC;
+               now_monotonic_usec() - guard->collected_usec >= guard->took_usec + GUARD_MAX_AGE_MSEC * USEC_PER_MSEC;
 }
 
 void guard_refresh(Guard *guard, void (*done)(void *userdata, int result), void *userdata) {
