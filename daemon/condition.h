@@ -8,7 +8,9 @@
  * Texts take all operators and are compared byte by byte; numbers take the comparisons, truths `eq` and
  * `ne`. A list of texts fits when one of its elements does, and fits `ne` when none is equal. What a device
  * does not have reads as "" where the field is a text or a list, fits `ne` and no comparison by size:
- * `driver = ""` finds devices without a driver. */
+ * `driver = ""` finds devices without a driver.
+ *
+ * `provider.FIELD` asks for a field of the device that made this one; where there is none it fits nothing. */
 
 #include <jansson.h>
 

@@ -264,6 +264,9 @@ int provider_plan(Manager *m, Device *provider, json_t *layout, Plan *plan, Faul
         if (r < 0)
                 return op_failed(provider, MODULE_OP_PLAN, r, fault);
         for (size_t i = 0; i < call.plan.n_steps; i++) {
+                /* The worker passes over them: a layout that hangs on one would look made. */
+                if (call.plan.steps[i].kind == PT_STEP_LOAD_MODULE)
+                        return op_failed(provider, MODULE_OP_PLAN, -EOPNOTSUPP, fault);
                 r = plan_append(plan, &call.plan.steps[i]);
                 if (r == -E2BIG)
                         return fault_set(fault, r, FAULT_TOO_LARGE, "The plan has more than %u steps", STEPS_MAX);
