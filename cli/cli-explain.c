@@ -117,7 +117,8 @@ bool has_blocker(json_t *findings) {
 
 int get_findings(Cli *cli, Kind kind, const char *path, json_t **ret) {
         json_auto_t *reply = NULL;
-        int r = bus_call(cli, path, kind_interface(kind), "Explain", "a{sv}", json_pack("[{}]"), &reply);
+        json_t *options = option_given(cli, "all-rules") ? json_pack("{s:b}", "all-rules", 1) : json_object();
+        int r = bus_call(cli, path, kind_interface(kind), "Explain", "a{sv}", json_pack("[o]", options), &reply);
 
         if (r < 0)
                 return r;

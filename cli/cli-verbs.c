@@ -161,6 +161,11 @@ static const Option report_options[] = {
         { 0 },
 };
 
+static const Option explain_options[] = {
+        { "all-rules", 0, NULL, NULL, "of rules that come nowhere near it, too" },
+        { 0 },
+};
+
 static const Option make_resource_options[] = {
         { "type", 0, "TYPE", "@types", "as this type, where several offer the place" },
         { "set", 0, "NAME=VALUE", NULL, "a setting of the group that is made; may stand several times" },
@@ -182,7 +187,7 @@ const Verb verbs[] = {
         { "device clear-quarantine", "DEVICE", "@devices", 1, 1, NULL, verb_device_clear_quarantine,
           "offer a device again that was in quarantine" },
         { "explain", "[device|group|allocation] NAME",
-          "device group allocation @devices @groups|@devices @groups @allocations", 1, 2, NULL, verb_explain,
+          "device group allocation @devices @groups|@devices @groups @allocations", 1, 2, explain_options, verb_explain,
           "why not, by whom, and what helps" },
 
         { "groups", "", "", 0, 0, NULL, verb_groups, "list groups" },

@@ -8,9 +8,11 @@
 #include "lib/limits.h"
 #include "lib/value-util.h"
 #include "place.h"
+#include "provider.h"
 
-/* More than that and a rule was not meant for the device. */
-#define FAILED_MAX 3u
+/* Failing conditions that are told of a rule; more than NEAR_MAX and it was not meant for the device. */
+#define FAILED_MAX 8u
+#define NEAR_MAX 2u
 /* Rules of one group, and of all groups, of which is said how they fail. */
 #define RULES_OF_GROUP_MAX 8u
 #define RULES_SAID_MAX 64u
@@ -20,11 +22,20 @@
 
 /* ---- the words ---- */
 
+/* The value that a condition on `field` asks for, which may be the provider's. */
+static int get_value(const Device *device, const char *field, PtValue *ret) {
+        const char *of_provider = startswith(field, "provider.");
+
+        if (of_provider)
+                device = device_get_provider(device);
+        return device ? device_get_field_by_name(device, of_provider ?: field, ret) : -ENODEV;
+}
+
 static char *value_text(const Device *device, const char *field) {
         PtValue value = { 0 };
         char *text = NULL;
 
-        if (device_get_field_by_name(device, field, &value) < 0 || value_format(&value, &text) < 0)
+        if (get_value(device, field, &value) < 0 || value_format(&value, &text) < 0)
                 return NULL;
         return text;
 }
@@ -53,7 +64,7 @@ static json_t *failures_to_json(const ConditionList *where, const uint8_t *faile
                 Operator op;
 
                 conditions_get(where, failed[i], &field, &op, &value);
-                if (device_get_field_by_name(device, field, &is) < 0)
+                if (get_value(device, field, &is) < 0)
                         is = (PtValue) { .type = PT_NONE };
                 (void) json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:o}", "field", field, "operator",
                                                               operator_to_string(op), "value", value, "is",
@@ -75,6 +86,11 @@ typedef struct Membership {
         size_t n_said, n_far;
 } Membership;
 
+/* A rule of which nothing fits is about something else, however few conditions it has. */
+static bool is_near(const Rule *rule, size_t n_failed) {
+        return n_failed <= NEAR_MAX && (n_failed == 0 || n_failed < conditions_count(rule->where));
+}
+
 static void say_failures(Membership *s, const Rule *rule, const uint8_t *failed, size_t n) {
         char buffer[1024] = "";
         json_t *more = about_rule(rule);
@@ -87,8 +103,10 @@ static void say_failures(Membership *s, const Rule *rule, const uint8_t *failed,
                 used = w > 0 ? MIN_OF(used + (size_t) w, sizeof(buffer) - 1) : used;
         }
         (void) json_object_set_new(more, "conditions", failures_to_json(rule->where, failed, n, s->device));
-        explanation_add(s->e, PT_SEVERITY_NOTE, n == 1 ? "near-miss" : "no-match", rule->id, NULL, more,
-                        "rule '%s' of group '%s' fails %son %s", rule->name, rule->group->name, n == 1 ? "only " : "", buffer);
+        bool near = n == 1 && is_near(rule, n);
+
+        explanation_add(s->e, PT_SEVERITY_NOTE, near ? "near-miss" : "no-match", rule->id, NULL, more,
+                        "rule '%s' of group '%s' fails %son %s", rule->name, rule->group->name, near ? "only " : "", buffer);
 }
 
 /* What would bring it in speaks elsewhere, or not at all. */
@@ -181,10 +199,10 @@ static void say_stranger(Membership *s, const Group *group) {
                         break;
                 if (say_silent(s, rule) || rule->invalid || rule->action != RULE_INCLUDE)
                         continue;
-                n = conditions_distance(rule->where, s->device, FAILED_MAX, failed, &unknown);
-                /* A rule of which nothing fits is about something else; one with a single condition may have a typing error. */
-                if (n > FAILED_MAX || (n > 1 && n == conditions_count(rule->where)))
+                n = conditions_distance(rule->where, s->device, s->e->all_rules ? FAILED_MAX : NEAR_MAX, failed, &unknown);
+                if (!s->e->all_rules && !is_near(rule, n))
                         continue;
+                n = MIN_OF(n, FAILED_MAX);
                 near = true;
                 n_rules++;
                 if (n > 0) {
@@ -235,13 +253,13 @@ static int compare_near(const void *a, const void *b) {
 }
 
 /* The first rule that fails for one condition only. Counts the rules that were asked. */
-static bool find_near(Manager *m, const Group *group, Device *device, NearDevice *ret, size_t *checks) {
+static bool find_near(Manager *m, const Group *group, Device *device, bool single, NearDevice *ret, size_t *checks) {
         for (const Rule *rule = group->rules; rule; rule = rule->next) {
                 uint8_t failed[1];
                 bool unknown = false;
 
                 if (rule->action != RULE_INCLUDE || rule->invalid || !rule_applies(rule, m->config.node) ||
-                    conditions_count(rule->where) < 2)
+                    (!single && conditions_count(rule->where) < 2))
                         continue;
                 (*checks)++;
                 if (conditions_distance(rule->where, device, 1, failed, &unknown) != 1)
@@ -282,7 +300,7 @@ void explain_near(Manager *m, Group *group, Explanation *e) {
                         continue;
                 n_looked++;
                 if (!group_has_member(group, device))
-                        n += find_near(m, group, device, &near[n], &checks);
+                        n += find_near(m, group, device, e->all_rules, &near[n], &checks);
         }
         qsort(near, n, sizeof(NearDevice), compare_near);
         for (size_t i = 0; i < n && i < NEAR_SAID_MAX; i++)

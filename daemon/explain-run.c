@@ -13,6 +13,7 @@ typedef struct Explain {
         ObjectKind kind;
         char id[ID_SIZE];
         bool processes; /* ask who has it open */
+        bool all_rules; /* Explanation */
         ExplainDone done;
         void *userdata;
 } Explain;
@@ -41,7 +42,7 @@ static int explain(const Explain *x, const Seen *seen, Explanation *e, Fault *fa
 }
 
 static void finish(Explain *x, const Seen *seen) {
-        Explanation e = { .list = json_array() };
+        Explanation e = { .list = json_array(), .all_rules = x->all_rules };
         _cleanup_(json_decrefp) json_t *list = NULL;
         _cleanup_fault_ Fault fault = { 0 };
         int r = e.list ? explain(x, seen, &e, &fault) : fault_oom(&fault);
@@ -99,8 +100,12 @@ static void on_observed(void *userdata) {
 
 int manager_explain(Manager *m, ObjectKind kind, const char *id, json_t *options, ExplainDone done, void *userdata,
                     Fault *fault) {
-        bool processes = true;
-        const JsonKey keys[] = { { "processes", JSON_KEY_BOOL, &processes, 0, false }, { 0 } };
+        bool processes = true, all_rules = false;
+        const JsonKey keys[] = {
+                { "processes", JSON_KEY_BOOL, &processes, 0, false },
+                { kind == OBJECT_ALLOCATION ? NULL : "all-rules", JSON_KEY_BOOL, &all_rules, 0, false },
+                { 0 },
+        };
         int r = json_parse_object(options, keys, "the options of Explain", FAULT_UNKNOWN_OPTION, fault);
         Device *device = kind == OBJECT_DEVICE ? inventory_find(m->inventory, id) : NULL;
         Explain *x;
@@ -110,7 +115,7 @@ int manager_explain(Manager *m, ObjectKind kind, const char *id, json_t *options
         x = calloc(1, sizeof(Explain));
         if (!x)
                 return fault_oom(fault);
-        *x = (Explain) { .m = m, .kind = kind, .processes = processes, .done = done, .userdata = userdata };
+        *x = (Explain) { .m = m, .kind = kind, .processes = processes, .all_rules = all_rules, .done = done, .userdata = userdata };
         (void) snprintf(x->id, sizeof(x->id), "%s", id);
         if (device)
                 observe_device(m, device, on_observed, x);

@@ -12,6 +12,7 @@ typedef struct Explanation {
         json_t *list;
         const char *topic;   /* of what is added next; NULL for none */
         const char *subject; /* the same; NULL for none */
+        bool all_rules;      /* of rules that come nowhere near it, too */
 } Explanation;
 
 /* `more` is taken over: further members, or NULL. */

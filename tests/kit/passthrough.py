@@ -160,9 +160,9 @@ class Client:
             self.add_rule(group, [("slot", "eq", slot)], slot)
         return group
 
-    def explain(self, path, interface):
+    def explain(self, path, interface, **options):
         return [{str(k): str(v) for k, v in finding.items()}
-                for finding in self.call(path, interface, "Explain", "a{sv}", {})]
+                for finding in self.call(path, interface, "Explain", "a{sv}", options)]
 
     # -- allocations -----------------------------------------------------------------------------------------
     def allocate(self, consumer, requests, **options):

@@ -62,6 +62,16 @@ def why_a_device(service):
     found = client.explain(client.device(NVME), "Device")
     equal(codes(found, topic="membership", group="nics"), [], "a rule of which nothing fits")
     find(found, "no-group")
+    # A rule with a single condition that names something else says nothing of this device, unless all are asked for.
+    only = client.create_group("only")
+    client.add_rule(only, [("slot", "eq", NIC)], "that")
+    equal(codes(client.explain(client.device(NVME), "Device"), topic="membership", group="only"), [], "about another")
+    found = client.explain(client.device(NVME), "Device", **{"all-rules": True})
+    equal(sorted(codes(found, topic="membership", group="only")), ["no-match"], "asked for")
+    check("fails on slot" in find(found, "no-match", group="only")["text"], "not as if it nearly fitted")
+    equal(codes(found, topic="membership", group="nics"), ["no-match"], "both conditions")
+    name, text = bus_error(client.call, client.device(NIC), "Device", "Explain", "a{sv}", {"all-rules": "perhaps"})
+    equal(name, "InvalidValue", text)
     # Without asking a worker.
     found = [{str(k): str(v) for k, v in f.items()}
              for f in client.call(client.device(NIC), "Device", "Explain", "a{sv}", {"processes": False})]
