@@ -25,6 +25,7 @@ static const struct {
         { "near", "near misses" },
         { "obstacles", "in the way" },
         { "devices", "the devices" },
+        { "layout", "what is made" },
         { "effects", "what happens to the host" },
         { "duration", "how long it takes" },
 };

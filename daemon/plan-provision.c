@@ -6,9 +6,12 @@
 
 #include <stdio.h>
 
+#include "json-util.h"
 #include "provision.h"
 #include "provisioning.h"
 #include "usage.h"
+
+#define DEVICES_SAID_MAX 16u
 
 static int check(Planning *p, Device *provider, bool makes, Fault *fault) {
         _cleanup_findings_ FindingList findings = { 0 };
@@ -47,6 +50,70 @@ static void add_undo_steps(Planning *p, const Provision *made) {
         }
 }
 
+/* "vfs 5" */
+static void layout_text(json_t *layout, char *buffer, size_t size) {
+        const char *name;
+        size_t used = 0;
+        json_t *entry;
+
+        buffer[0] = '\0';
+        json_object_foreach(layout, name, entry) {
+                json_t *value = json_array_get(entry, 1);
+                _cleanup_free_ char *text = json_is_string(value) ? strdup(json_string_value(value))
+                                                                  : json_dumps(value, JSON_ENCODE_ANY);
+                int n = snprintf(buffer + used, size - used, "%s%s %s", used > 0 ? ", " : "", name, strempty(text));
+
+                used = n > 0 ? MIN_OF(used + (size_t) n, size - 1) : used;
+        }
+}
+
+/* For whom it is, and what it comes to. */
+static void say_layout(Planning *p, Device *provider, const PolicyChange *change, const Provision *made, json_t *layout) {
+        _cleanup_(json_decrefp) json_t *values = json_object();
+        _cleanup_(strv_freep) char **groups = NULL;
+        char now[256], next[256];
+        const char *name;
+        json_t *entry;
+
+        json_object_foreach(layout, name, entry)
+                (void) json_object_set(values, name, json_array_get(entry, 1));
+        layout_text(layout, next, sizeof(next));
+        layout_text(made ? made->made : NULL, now, sizeof(now));
+        if (demand_groups(p->m, provider, change, &groups) < 0)
+                return;
+        p->findings.topic = "layout";
+        p->findings.subject = provider->id;
+        explanation_add(&p->findings, PT_SEVERITY_NOTE, "layout", provider->id, NULL,
+                        json_pack("{s:o, s:O}", "groups", strv_to_json((const char *const *) groups), "layout", values),
+                        "%s gets %s for %s%s, in place of %s", provider->host->sysname, next, groups[0] ? "group " : "nobody",
+                        strempty(groups[0]), isempty(now) ? "what was found" : now);
+        for (size_t i = 1; groups[0] && groups[i]; i++)
+                explanation_add(&p->findings, PT_SEVERITY_NOTE, "layout-shared", groups[i], NULL, NULL,
+                                "group %s has a share in it", groups[i]);
+        p->findings.topic = p->findings.subject = NULL;
+}
+
+/* Another number is made by way of none: all that are there go first, and come back as others. */
+static void say_devices_go(Planning *p, const Device *provider) {
+        const Provider *family = provider->provider;
+
+        p->findings.topic = "effects";
+        for (size_t i = 0; family && i < family->n_children; i++) {
+                const Device *child = family->children[i];
+
+                p->findings.subject = child->id;
+                explanation_add(&p->findings, PT_SEVERITY_WARNING, "device-vanishes", child->id, NULL, NULL,
+                                "%s (%s) vanishes%s", child->host->sysname, child->name,
+                                child->groups && child->groups[0] ? " from its groups" : "");
+                if (i + 1 == DEVICES_SAID_MAX && family->n_children > i + 1) {
+                        explanation_add(&p->findings, PT_SEVERITY_WARNING, "more-vanish", provider->id, NULL, NULL,
+                                        "and %zu more", family->n_children - i - 1);
+                        break;
+                }
+        }
+        p->findings.topic = p->findings.subject = NULL;
+}
+
 static int add_layout(Planning *p, Device *provider, const PolicyChange *change, Fault *fault) {
         const Provision *made = provision_find(p->m, provider->id);
         _cleanup_(json_decrefp) json_t *layout = NULL;
@@ -76,10 +143,12 @@ static int add_layout(Planning *p, Device *provider, const PolicyChange *change,
         r = check(p, provider, !json_is_null(layout), fault);
         if (r < 0)
                 return r;
+        say_devices_go(p, provider);
         if (json_is_null(layout)) {
                 add_undo_steps(p, made);
                 return 0;
         }
+        say_layout(p, provider, change, made, layout);
         r = provider_plan(p->m, provider, layout, &plan, fault);
         if (r >= 0)
                 planning_add_steps(p, &plan);
@@ -116,8 +185,10 @@ int plan_unprovision(Planning *p, const char *object, Fault *fault) {
                 return 0;
         }
         r = check(p, provider, false, fault);
-        if (r >= 0)
+        if (r >= 0) {
+                say_devices_go(p, provider);
                 add_undo_steps(p, made);
+        }
         return r;
 }
 
