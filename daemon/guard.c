@@ -376,9 +376,10 @@ static void explain_item(const GuardItem *item, const HostDevice *host, FindingL
                 [VERDICT_FORBIDDEN] = { PT_SEVERITY_BLOCKER, "the host can't run without it", NULL },
         };
         _cleanup_free_ char *chain = guard_item_chain(item, host);
+        const char *words = streq(item->code, "evidence-missing") ? "the host may need it" : forms[item->verdict].words;
 
         if (chain && finding_add(findings, forms[item->verdict].severity, item->code, isempty(item->top) ? NULL : item->top,
-                                 forms[item->verdict].remedy, "%s: %s", forms[item->verdict].words, chain) >= 0 &&
+                                 forms[item->verdict].remedy, "%s: %s", words, chain) >= 0 &&
             item->verdict == VERDICT_CRITICAL)
                 finding_set_overridable(findings);
 }
