@@ -123,7 +123,7 @@ void device_need(Manager *m, Device *device, FindingList *findings) {
         for (size_t i = 1; bundle[i]; i++)
                 check_companion_need(m, device, bundle[i], findings);
         if (device->role == PT_ROLE_OFFER)
-                check_out_of_band(m, bundle, findings);
+                check_out_of_band(m, device, bundle, findings);
 }
 
 static void check_companions(Manager *m, Device *device, const PlanRequest *request, FindingList *findings) {
@@ -174,6 +174,21 @@ int plan_request_for(Manager *m, const Allocation *allocation, const Request *re
                 .settings = settings,
         };
         return 0;
+}
+
+/* A number that differs between any two devices of one allocation (times an odd one: none is lost modulo 2^48) is laid over the
+ * last twelve digits of its UUID; version and variant in the middle stay. */
+void plan_request_identify(PlanRequest *request, const Allocation *allocation, size_t request_index, size_t number) {
+        uint64_t place = request_index * REQUEST_COUNT_MAX + number, end;
+        char digits[13];
+
+        memcpy(request->uuid, allocation->id, sizeof(request->uuid));
+        if (place == 0)
+                return;
+        memcpy(digits, request->uuid + UUID_TEXT_SIZE - sizeof(digits), sizeof(digits));
+        end = (strtoull(digits, NULL, 16) ^ place * UINT64_C(0x9e3779b97f4b)) & UINT64_C(0xffffffffffff);
+        (void) snprintf(digits, sizeof(digits), "%012" PRIx64, end);
+        memcpy(request->uuid + UUID_TEXT_SIZE - sizeof(digits), digits, sizeof(digits));
 }
 
 /* What an administrator may decide otherwise beside the findings that say so themselves; everything else is a fact that no
@@ -431,6 +446,8 @@ int assign_devices(Manager *m, Allocation *allocation, const char *holder, const
 }
 
 int assignment_plan(Manager *m, Allocation *allocation, const AssignmentList *list, PtVerb verb, Plan *plan, Fault *fault) {
+        size_t number = 0; /* of the device within its request: they stand together */
+
         for (size_t i = 0; i < list->n_items; i++) {
                 const Assignment *item = &list->items[i];
                 _cleanup_settings_ SettingValues settings = { 0 };
@@ -438,6 +455,9 @@ int assignment_plan(Manager *m, Allocation *allocation, const AssignmentList *li
                 int r = plan_request_for(m, allocation, &allocation->requests[item->request], verb, &settings, &request,
                                          fault);
 
+                number = i > 0 && list->items[i - 1].request == item->request ? number + 1 : 0;
+                if (r >= 0)
+                        plan_request_identify(&request, allocation, item->request, number);
                 if (r >= 0)
                         r = inventory_plan(m->inventory, item->device, &request, plan, fault);
                 if (r < 0)

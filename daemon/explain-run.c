@@ -4,6 +4,7 @@
  * said in one go. What cannot be found out in time is said to be unknown; an answer comes always. */
 
 #include "explain-internal.h"
+#include "given-nodes.h"
 #include "json-util.h"
 #include "observe.h"
 #include "usage.h"
@@ -60,20 +61,6 @@ static void on_usage(void *userdata, json_t *children, json_t *holders, const ch
         finish(userdata, &(const Seen) { .children = children, .holders = holders, .problem = problem });
 }
 
-/* The nodes that were given to the consumer. */
-static int nodes_of_allocation(Manager *m, const Allocation *a, char ***nodes) {
-        size_t n = 0;
-
-        *nodes = calloc(a->applied.n_steps + 1, sizeof(char *));
-        if (!*nodes)
-                return -ENOMEM;
-        for (size_t i = 0; i < a->applied.n_steps; i++)
-                if (a->applied.steps[i].kind == PT_STEP_NODE_OWNER &&
-                    asprintf(&(*nodes)[n++], "/dev/%s", a->applied.steps[i].name) < 0)
-                        return -ENOMEM;
-        return 0;
-}
-
 static void ask_usage(Explain *x) {
         _cleanup_(strv_freep) char **nodes = NULL, **below = NULL;
         Device *device = x->kind == OBJECT_DEVICE ? inventory_find(x->m->inventory, x->id) : NULL;
@@ -83,7 +70,7 @@ static void ask_usage(Explain *x) {
         if (device)
                 r = usage_of_device(x->m, device, &nodes, &below);
         else if (a)
-                r = nodes_of_allocation(x->m, a, &nodes);
+                r = given_nodes(x->m, a, &nodes);
         if (r >= 0 && x->processes && ((nodes && nodes[0]) || (below && below[0])))
                 r = usage_ask(x->m, (const char *const *) nodes, (const char *const *) below, on_usage, x);
         else {

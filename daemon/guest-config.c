@@ -28,8 +28,12 @@ static void write_qemu(FILE *f, json_t *attachments) {
 
                 fprintf(f, "-device %s", str(attachment, "driver"));
                 /* What leads to a USB device is among its properties: the port, which stays when the address changes. */
-                if (!streq(type, "usb"))
-                        fprintf(f, ",%s=%s", streq(type, "pci") ? "host" : "sysfsdev", str(attachment, "address"));
+                if (streq(type, "pci"))
+                        fprintf(f, ",host=%s", str(attachment, "address"));
+                else if (streq(type, "mdev"))
+                        fprintf(f, ",sysfsdev=/sys/bus/mdev/devices/%s", str(attachment, "address"));
+                else if (!streq(type, "usb"))
+                        fprintf(f, ",sysfsdev=%s", str(attachment, "address"));
                 fprintf(f, ",id=hostdev%zu", index);
                 json_array_foreach(json_object_get(attachment, "properties"), i, property)
                         fprintf(f, ",%s", strempty(json_string_value(property)));
@@ -83,6 +87,26 @@ static void write_libvirt_usb(FILE *f, json_t *attachment) {
         fprintf(f, "'/>\n    <address bus='%u' device='%u'/>\n  </source>\n</hostdev>\n", bus, device);
 }
 
+/* libvirt ignores `managed` here. */
+static void write_libvirt_mdev(FILE *f, json_t *attachment) {
+        static const char *const attributes[] = { "model", "display", "ramfb" };
+        json_t *more = json_object_get(attachment, "libvirt");
+
+        fputs("<hostdev mode='subsystem' type='mdev'", f);
+        for (size_t i = 0; i < ELEMENTSOF(attributes); i++) {
+                const char *value = entry_of(more, attributes[i]);
+
+                if (value[0] == '\0')
+                        continue;
+                fprintf(f, " %s='", attributes[i]);
+                write_xml_text(f, value);
+                fputc('\'', f);
+        }
+        fputs(">\n  <source>\n    <address uuid='", f);
+        write_xml_text(f, str(attachment, "address"));
+        fputs("'/>\n  </source>\n</hostdev>\n", f);
+}
+
 /* managed='no': the service binds and gives back; libvirt must not do it a second time. */
 static void write_libvirt(FILE *f, json_t *attachments) {
         json_t *attachment;
@@ -104,6 +128,8 @@ static void write_libvirt(FILE *f, json_t *attachments) {
                                 domain, bus, slot, function);
                 } else if (streq(type, "usb"))
                         write_libvirt_usb(f, attachment);
+                else if (streq(type, "mdev"))
+                        write_libvirt_mdev(f, attachment);
                 else {
                         fputs("<hostdev mode='subsystem' type='", f);
                         write_xml_text(f, type);
@@ -144,7 +170,8 @@ static void write_env(FILE *f, const Allocation *a, json_t *attachments) {
         fprintf(f, "PASSTHROUGH_DEVICES=%zu\n", n);
 }
 
-static int collect_device(Manager *m, Allocation *a, const Request *request, const char *id, json_t *array, Fault *fault) {
+static int collect_device(Manager *m, Allocation *a, const Request *request, size_t number, json_t *array, Fault *fault) {
+        const char *id = request->devices[number].device;
         _cleanup_settings_ SettingValues settings = { 0 };
         _cleanup_(json_decrefp) json_t *own = NULL;
         Device *device = inventory_find(m->inventory, id);
@@ -156,6 +183,8 @@ static int collect_device(Manager *m, Allocation *a, const Request *request, con
         if (!device)
                 return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, id, "%s is not there", id);
         r = plan_request_for(m, a, request, PT_VERB_ACTIVATE, &settings, &plan, fault);
+        if (r >= 0)
+                plan_request_identify(&plan, a, (size_t) (request - a->requests), number);
         if (r >= 0)
                 r = inventory_guest(m->inventory, device, &plan, &own, fault);
         if (r < 0)
@@ -182,7 +211,7 @@ static int collect(Manager *m, Allocation *a, json_t *array, Fault *fault) {
         qsort(sorted, a->n_requests, sizeof(sorted[0]), compare_requests);
         for (size_t i = 0; i < a->n_requests; i++)
                 for (size_t k = 0; k < sorted[i]->n_devices; k++) {
-                        int r = collect_device(m, a, sorted[i], sorted[i]->devices[k].device, array, fault);
+                        int r = collect_device(m, a, sorted[i], k, array, fault);
                         if (r < 0)
                                 return r;
                 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "json-util.h"
-#include "lib/driver.h"
 #include "lib/value-util.h"
 #include "log.h"
 #include "observe.h"
@@ -415,7 +414,7 @@ static bool is_recorded(Manager *m, const Device *device) {
 void identity_want(Manager *m, Device *device) {
         /* What a guest has is not touched; it is read when it comes back. */
         if (device->slow != SLOW_UNKNOWN || !device->module->descriptor->observe ||
-            driver_is_vfio(device->host->driver) || !is_recorded(m, device))
+            (device->host->driver && startswith(device->host->driver, "vfio")) || !is_recorded(m, device))
                 return;
         observe_device(m, device, NULL, NULL);
 }

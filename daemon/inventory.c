@@ -464,6 +464,21 @@ static void adjust_slots(Inventory *inventory, Device *provider) {
         }
 }
 
+void inventory_restore_slot(Inventory *inventory, HostDevice *whole, uint32_t number) {
+        HostDevice **place = &whole->slots;
+        Device *provider = whole->slots_by ?: whole->offers;
+
+        while (provider && provider->role != PT_ROLE_PROVIDER)
+                provider = provider->next_offer;
+        if (!provider || number == 0 || number > SLOTS_MAX)
+                return;
+        whole->slots_by = provider;
+        while (*place && (*place)->slot_number < number)
+                place = &(*place)->next_slot;
+        if (!*place || (*place)->slot_number != number)
+                (void) keep_slot(inventory, provider, number, place);
+}
+
 static void withdraw(Inventory *inventory, Device *device) {
         if (device->host->slots_by == device)
                 drop_slots(inventory, device->host);
@@ -509,6 +524,11 @@ static void on_host_changed(void *userdata, HostDevice *host, const char *action
                 Device *device = find_offer(host, m);
                 bool wanted = module_wants(m, host);
 
+                if (device && device->blob && streq(action, SOURCE_ACTION_CHILDREN)) {
+                        device->outdated = device->slow == SLOW_READING;
+                        if (!device->outdated)
+                                device->slow = SLOW_UNKNOWN;
+                }
                 if (device && wanted)
                         update(inventory, device);
                 else if (device)

@@ -12,6 +12,7 @@
 #include "finding.h"
 #include "host-device.h"
 #include "lib/fault.h"
+#include "lib/parse.h"
 #include "lib/plan.h"
 #include "loader.h"
 #include "source.h"
@@ -45,6 +46,7 @@ struct Device {
         const char *vendor, *name; /* interned, never NULL; a device without a name has its sysname */
         PtRole role;
         SlowState slow;
+        bool outdated;             /* what is being read differs since */
         const char *slow_driver;   /* bound when the slow fields were read; interned, NULL for none */
         uint64_t known;            /* bit per field: filled */
         FieldData *fields;         /* module->n_fields */
@@ -100,6 +102,10 @@ int device_get_field_by_name(const Device *device, const char *name, PtValue *re
  * bits that changed. Unknown names and values of the wrong type are logged and left out. */
 uint64_t device_put_observed(Inventory *inventory, Device *device, json_t *fields, const char *blob);
 
+/* Start: a slot that somebody has is there before its provider was asked how many it makes; it stays while it has its
+ * allocation. */
+void inventory_restore_slot(Inventory *inventory, HostDevice *whole, uint32_t number);
+
 /* The functions that move together with the device: the device first, then the other non-bridge members of its IOMMU group;
  * only itself for types that share their host device. NULL-terminated, new memory; the host devices are borrowed. */
 int inventory_bundle(Inventory *inventory, const Device *device, HostDevice ***ret);
@@ -113,6 +119,7 @@ typedef struct PlanRequest {
         uid_t uid;
         gid_t gid;
         bool park_companions;
+        char uuid[UUID_TEXT_SIZE]; /* "" for none */
         const SettingValues *settings;
 } PlanRequest;
 

@@ -521,6 +521,7 @@ int module_call_run(ModuleCall *call, ModuleOp op, const PlanRequest *request) {
                 view.uid = request->uid;
                 view.gid = request->gid;
                 view.flags = request->park_companions ? PT_REQUEST_PARK_COMPANIONS : 0;
+                view.uuid = request->uuid[0] ? request->uuid : NULL;
         }
 
         source_begin_round(source, call->hosts[0]);

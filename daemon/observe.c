@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "observe.h"
 
-#include "lib/driver.h"
 #include "log.h"
 #include "operation.h"
 
@@ -60,6 +59,11 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
         else if (device_put_observed(o->m->inventory, device, fields, blob) == 0)
                 policy_device_changed(o->m->policy, device, 0);
         wake(o, device->id);
+        if (device->outdated) {
+                device->outdated = false;
+                device->slow = SLOW_UNKNOWN;
+                observe_device(o->m, device, NULL, NULL);
+        }
         observe_again(o->m, device); /* the driver may have changed while it was read */
 }
 
@@ -133,7 +137,9 @@ static void start_run(Observation *o) {
                                         &observe_events, o, &o->run, &fault);
                 if (r < 0) {
                         log_plain(LOG_WARNING, "slow fields can't be read: %s", strempty(fault.message));
+                        o->n_queue = 0; /* they would fare no better, and nobody waits for ever */
                         settle_unanswered(o);
+                        manager_settle(o->m);
                         return;
                 }
         }
@@ -201,7 +207,7 @@ void observe_device(Manager *m, Device *device, void (*done)(void *userdata), vo
 void observe_again(Manager *m, Device *device) {
         const char *driver = device->host->driver;
 
-        if ((device->slow != SLOW_FRESH && device->slow != SLOW_FAILED) || !driver || driver_is_vfio(driver) ||
+        if ((device->slow != SLOW_FRESH && device->slow != SLOW_FAILED) || !driver || startswith(driver, "vfio") ||
             driver == device->slow_driver)
                 return;
         device->slow = SLOW_UNKNOWN;

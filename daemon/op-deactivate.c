@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "confirm.h"
+#include "given-nodes.h"
 #include "identity.h"
 #include "json-util.h"
 #include "log.h"
@@ -153,6 +154,11 @@ static const WorkerEvents prepare_events = {
         .gone = on_stuck_gone,
 };
 
+static int plan_named(Operation *op, Device *device, PlanRequest *request, size_t request_index, size_t number, Fault *fault) {
+        plan_request_identify(request, op->allocation, request_index, number);
+        return inventory_plan(op->m->inventory, device, request, &op->plan, fault);
+}
+
 static int plan_prepare(Operation *op) {
         Allocation *a = op->allocation;
 
@@ -167,7 +173,7 @@ static int plan_prepare(Operation *op) {
                                 continue;
                         if (plan_request_for(op->m, a, &a->requests[i], PT_VERB_DEACTIVATE, &settings, &request,
                                              &fault) < 0 ||
-                            inventory_plan(op->m->inventory, device, &request, &op->plan, &fault) < 0)
+                            plan_named(op, device, &request, i, k, &fault) < 0)
                                 log_plain(LOG_WARNING, "no plan to prepare the give-back of %s: %s", device->id,
                                           strempty(fault.message));
                 }
@@ -341,19 +347,7 @@ static void ask_holders(Operation *op) {
 
 /* The nodes that were given to the consumer are the ones it may have open. */
 static int collect_nodes(Operation *op) {
-        const Plan *plan = &op->allocation->applied;
-        size_t n = 0;
-
-        op->nodes = calloc(plan->n_steps + 1, sizeof(char *));
-        if (!op->nodes)
-                return -ENOMEM;
-        for (size_t i = 0; i < plan->n_steps; i++)
-                if (plan->steps[i].kind == PT_STEP_NODE_OWNER) {
-                        if (asprintf(&op->nodes[n], "/dev/%s", plan->steps[i].name) < 0)
-                                return -ENOMEM;
-                        n++;
-                }
-        return 0;
+        return given_nodes(op->m, op->allocation, &op->nodes);
 }
 
 static void begin(Operation *op) {

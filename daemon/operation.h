@@ -124,6 +124,9 @@ bool device_accept_overridden(const Device *device, const char *const *overrides
 /* Effective settings and consumer of one request, for the module. */
 int plan_request_for(Manager *m, const Allocation *allocation, const Request *request, PtVerb verb,
                      SettingValues *settings, PlanRequest *ret, Fault *fault);
+/* Gives the request the name of one device, see PtRequest.uuid: that of the allocation for the first, derived from it for the
+ * others. None where the allocation is only thought of. */
+void plan_request_identify(PlanRequest *request, const Allocation *allocation, size_t request_index, size_t number);
 /* Steps of the verb for all devices of the list. */
 int assignment_plan(Manager *m, Allocation *allocation, const AssignmentList *list, PtVerb verb, Plan *plan, Fault *fault);
 

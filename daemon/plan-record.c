@@ -77,9 +77,10 @@ void plan_record_steps(PlanRecord *record, const Plan *plan) {
                 const PtStep *step = &plan->steps[i];
                 _cleanup_free_ char *key = NULL;
 
-                /* Who will own a node is the consumer's matter, and not yet known when requests are planned. */
+                /* Who will own a node is the consumer's matter, and not yet known when requests are planned; nor is what a mediated
+                 * device is called. */
                 if (asprintf(&key, "%s %s %s %s", step_kind_to_string(step->kind), strempty(step->device),
-                             strempty(step->name), strempty(step->value)) < 0)
+                             strempty(step->name), step->kind == PT_STEP_CREATE_MDEV ? "" : strempty(step->value)) < 0)
                         key = NULL;
                 else
                         (void) json_array_append_new(record->steps,

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "given-nodes.h"
 #include "json-util.h"
 #include "plan-provision.h"
 #include "planning.h"
@@ -204,12 +205,14 @@ static int plan_activate(Planning *p, const char *object, Fault *fault) {
 
 /* ---- deactivate, release ---- */
 
-static int add_prepare(Planning *p, const Allocation *a, const Request *request, Device *device, Fault *fault) {
+static int add_prepare(Planning *p, const Allocation *a, const Request *request, size_t number, Device *device, Fault *fault) {
         _cleanup_settings_ SettingValues settings = { 0 };
         _cleanup_plan_ Plan plan = { 0 };
         PlanRequest wanted;
         int r = plan_request_for(p->m, a, request, PT_VERB_DEACTIVATE, &settings, &wanted, fault);
 
+        if (r >= 0)
+                plan_request_identify(&wanted, a, (size_t) (request - a->requests), number);
         if (r >= 0)
                 r = inventory_plan(p->m->inventory, device, &wanted, &plan, fault);
         if (r >= 0)
@@ -243,6 +246,7 @@ static void add_undo(Planning *p, const PtStep *step, const char *observed) {
         case PT_STEP_NODE_OWNER:
         case PT_STEP_CUSTOM:
         case PT_STEP_SET_VF_COUNT:
+        case PT_STEP_CREATE_MDEV:
         case _PT_STEP_MAX:
         default:
                 r = asprintf(&text, "undo \"%s\"", step->sentence);
@@ -273,7 +277,7 @@ static int plan_give_back(Planning *p, const Allocation *a, Fault *fault) {
                                                 "%s is not there; nothing of it can be given back", id);
                         else {
                                 set_type(p, device);
-                                if (add_prepare(p, a, &a->requests[i], device, &ignored) < 0)
+                                if (add_prepare(p, a, &a->requests[i], k, device, &ignored) < 0)
                                         explanation_add(&p->findings, PT_SEVERITY_WARNING, "not-prepared", id, NULL, NULL,
                                                         "it cannot be prepared for being given back: %s",
                                                         strempty(ignored.message));
@@ -284,14 +288,7 @@ static int plan_give_back(Planning *p, const Allocation *a, Fault *fault) {
                         add_undo(p, &a->applied.steps[i - 1], a->observed[i - 1]);
         plan_record_steps(p->record, &a->applied);
         /* Who has them open is waited for. */
-        p->nodes = calloc(a->applied.n_steps + 1, sizeof(char *));
-        if (!p->nodes)
-                return fault_oom(fault);
-        for (size_t i = 0, n = 0; i < a->applied.n_steps; i++)
-                if (a->applied.steps[i].kind == PT_STEP_NODE_OWNER &&
-                    asprintf(&p->nodes[n++], "/dev/%s", a->applied.steps[i].name) < 0)
-                        return fault_oom(fault);
-        return 0;
+        return given_nodes(p->m, a, &p->nodes) < 0 ? fault_oom(fault) : 0;
 }
 
 static void block_stuck(Planning *p, const Allocation *a) {

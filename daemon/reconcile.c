@@ -214,9 +214,29 @@ static void reconcile_one(Manager *m, Allocation *a) {
                 confirm_resume(m, a);
 }
 
+/* What a provider can make is read of its driver later. */
+static void restore_slots(Manager *m, const Allocation *a) {
+        _cleanup_(json_decrefp) json_t *records = allocation_records(a);
+        json_t *record;
+        size_t index;
+
+        json_array_foreach(records, index, record) {
+                const char *subsystem = json_string_value(json_object_get(record, "subsystem")),
+                           *sysname = json_string_value(json_object_get(record, "sysname"));
+                json_int_t slot = json_integer_value(json_object_get(record, "slot"));
+                HostDevice *whole = slot > 0 && subsystem && sysname
+                                            ? source_find_by_name(inventory_source(m->inventory), subsystem, sysname)
+                                            : NULL;
+
+                if (whole && slot <= SLOTS_MAX)
+                        inventory_restore_slot(m->inventory, whole, (uint32_t) slot);
+        }
+}
+
 void reconcile_start(Manager *m) {
         for (Allocation *a = m->allocations, *next; a; a = next) {
                 next = a->hh.next;
+                restore_slots(m, a);
                 reconcile_one(m, a);
         }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
 
+#include "lib/parse.h"
 #include "source-allow.h"
 
 /* Directories are only listed: reading one shows what child devices a driver has made, and asks no
@@ -40,6 +41,9 @@ static const AllowEntry pci_list[] = {
         { ALLOW_DIRECTORY, "graphics" },
         { ALLOW_DIRECTORY, "infiniband" },
         { ALLOW_DIRECTORY, "mdev_supported_types" },
+        { ALLOW_DIRECTORY, "mdev_supported_types/*/devices" },
+        { ALLOW_LINK, "%/iommu_group" }, /* of a mediated device of it */
+        { ALLOW_DIRECTORY, "nvidia" },
         { ALLOW_DIRECTORY, "net" },
         { ALLOW_DIRECTORY, "nvme" },
         { ALLOW_DIRECTORY, "ptp" },
@@ -94,6 +98,19 @@ static const AllowEntry general_list[] = {
         { ALLOW_DIRECTORY, "." },    { ALLOW_DIRECTORY, "vfio-dev" }, { 0 },
 };
 
+/* Parents of mediated devices. What their types say of themselves is asked of the driver. */
+static const AllowEntry parent_list[] = {
+        { ALLOW_LINK, "driver" },
+        { ALLOW_LINK, "driver/module" },
+        { ALLOW_LINK, "iommu_group" },
+        { ALLOW_LINK, "subsystem" },
+        { ALLOW_LINK, "%/iommu_group" },
+        { ALLOW_DIRECTORY, "." },
+        { ALLOW_DIRECTORY, "mdev_supported_types" },
+        { ALLOW_DIRECTORY, "mdev_supported_types/*/devices" },
+        { 0 },
+};
+
 static_assert(ELEMENTSOF(pci_list) <= ALLOW_MAX, "numbers must fit tables of ALLOW_MAX");
 static_assert(ELEMENTSOF(usb_list) <= ALLOW_MAX, "numbers must fit tables of ALLOW_MAX");
 static_assert(ELEMENTSOF(general_list) <= ALLOW_MAX, "numbers must fit tables of ALLOW_MAX");
@@ -105,6 +122,7 @@ const AllowEntry *allow_list(const char *subsystem) {
         } lists[] = {
                 { "pci", pci_list },
                 { "usb", usb_list },
+                { "mdev_bus", parent_list },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(lists); i++)
@@ -120,27 +138,29 @@ static size_t interface_length(const char *name) {
         return n > 0 && name[0] != '.' && name[n] == ':' ? n + 1 + strspn(name + n + 1, "0123456789.") : 0;
 }
 
+/* What stands for the mark; 0: nothing does. */
+static size_t mark_length(char mark, const char *name) {
+        switch (mark) {
+        case '#':
+                return strspn(name, "0123456789");
+        case '@':
+                return interface_length(name);
+        case '%':
+                return strspn(name, "0123456789abcdef-") == UUID_TEXT_SIZE - 1 ? UUID_TEXT_SIZE - 1 : 0;
+        case '*':
+                return name[0] == '.' ? 0 : strcspn(name, "/");
+        default:
+                return name[0] == mark;
+        }
+}
+
 static bool pattern_matches(const char *pattern, const char *name) {
         for (; *pattern; pattern++) {
-                size_t digits;
+                size_t length = mark_length(*pattern, name);
 
-                if (*pattern == '@') {
-                        size_t length = interface_length(name);
-
-                        if (length == 0)
-                                return false;
-                        name += length;
-                        continue;
-                }
-                if (*pattern != '#') {
-                        if (*name++ != *pattern)
-                                return false;
-                        continue;
-                }
-                digits = strspn(name, "0123456789");
-                if (digits == 0)
+                if (length == 0)
                         return false;
-                name += digits;
+                name += length;
         }
         return *name == '\0';
 }
@@ -151,7 +171,7 @@ int allow_find(const AllowEntry *list, AllowKind kind, const char *name, bool *r
 
                 if (list[i].kind != kind)
                         continue;
-                pattern = strpbrk(list[i].name, "#@");
+                pattern = strpbrk(list[i].name, "#@%*");
                 if (pattern ? !pattern_matches(list[i].name, name) : !streq(list[i].name, name))
                         continue;
                 if (ret_pattern)

@@ -18,11 +18,12 @@ typedef enum AllowKind {
 } AllowKind;
 
 /* Entries of one list are numbered below this, for tables indexed by them. */
-#define ALLOW_MAX 48
+#define ALLOW_MAX 56
 
 typedef struct AllowEntry {
         AllowKind kind;
-        const char *name; /* '#' stands for digits, one or more, '@' for an interface of a USB device */
+        /* '#' stands for digits, one or more, '@' for an interface of a USB device, '%' for a UUID, '*' for any one entry. */
+        const char *name;
 } AllowEntry;
 
 /* A list ended by name NULL; never NULL itself: subsystems without one of their own get the general one. */

@@ -95,6 +95,8 @@ struct Source {
         sd_event_source *monitor_source;
         PendingEvent *pending;
         uint64_t settle_by; /* by when the devices of the first pending event are looked at, in a storm too */
+        sd_event_source *parents_timer; /* source-mdev.c */
+        bool parents_seen;  /* once since a driver of mediated devices came or went */
         bool overflowed;    /* events were lost, and some that came before still wait to be read */
         sd_event_source *settle_source; /* when a batch took too long for one turn */
         struct udev_hwdb *hwdb;
@@ -104,6 +106,8 @@ struct Source {
 };
 
 /* source.c */
+/* Id of a host device: of its subsystem, as far as an id can hold its name ("mdevbus" for "mdev_bus"), and place. */
+int source_make_id(const char *subsystem, const char *place, char ret[static ID_SIZE]);
 Subsystem *source_subsystem(Source *source, const char *name);
 /* Registers a new host device (its id set, its facts not) and links it into its IOMMU group when it has
  * one. */
@@ -120,6 +124,17 @@ ssize_t attribute_read(int directory_fd, const char *name, char *buffer, size_t 
 /* Values of the round under way; NULL when there is none or it cannot be read. */
 const char *round_attribute(Source *source, const char *name);
 const char *round_link(Source *source, const char *name);
+
+/* source-mdev.c */
+#define MDEV_PARENT_CLASS "mdev_bus"
+bool source_is_parent_class(const Subsystem *subsystem);
+/* One that is seen as a PCI function already. */
+bool source_is_pci_parent(const Subsystem *subsystem, const char *sysname);
+void source_reopen_parents(Source *source);
+/* An event of the subsystem "mdev" or "drivers", of the device at `path` below /sys. True when it is a change of the parent. */
+bool source_take_mdev_message(Source *source, const char *subsystem, const char *path,
+                              char ret_parent[static SOURCE_NAME_MAX], Subsystem **ret_subsystem);
+void source_forget_parents(Source *source);
 
 /* source-slot.c */
 /* Reads them, unless they look as they did before. */

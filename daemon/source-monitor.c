@@ -9,7 +9,7 @@
  * can hang. */
 
 typedef struct Message {
-        const char *action, *subsystem, *sysname, *old_sysname;
+        const char *action, *subsystem, *path, *sysname, *old_sysname;
 } Message;
 
 static const char *last_component(const char *path) {
@@ -22,6 +22,7 @@ static bool read_message(struct udev_device *device, Message *ret) {
         *ret = (Message){
                 .action = udev_device_get_property_value(device, "ACTION"),
                 .subsystem = udev_device_get_property_value(device, "SUBSYSTEM"),
+                .path = udev_device_get_property_value(device, "DEVPATH"),
                 .sysname = last_component(udev_device_get_property_value(device, "DEVPATH")),
                 .old_sysname = last_component(udev_device_get_property_value(device, "DEVPATH_OLD")),
         };
@@ -85,6 +86,11 @@ static void take_message(Source *source, const Message *message) {
         char sysname[SOURCE_NAME_MAX];
         bool part;
 
+        if (source_take_mdev_message(source, message->subsystem, message->path, sysname, &subsystem)) {
+                if (streq(message->action, "add") || streq(message->action, "remove"))
+                        note(source, subsystem, sysname, SOURCE_ACTION_CHILDREN);
+                return;
+        }
         if (!subsystem)
                 return;
         if (message->old_sysname && streq(message->action, "move") &&
@@ -199,16 +205,25 @@ static int on_readable(sd_event_source *io, int fd, uint32_t events, void *userd
         return 0;
 }
 
-static int add_filters(Source *source, Fault *fault) {
-        for (Subsystem *s = source->subsystems; s; s = s->next) {
-                int r = udev_monitor_filter_add_match_subsystem_devtype(source->monitor, s->name, NULL);
+static int add_filter(Source *source, const char *subsystem, Fault *fault) {
+        int r = udev_monitor_filter_add_match_subsystem_devtype(source->monitor, subsystem, NULL);
 
-                if (r < 0)
-                        return fault_set(fault, r, FAULT_INTERNAL,
-                                         "Events of %s devices cannot be asked for: %s", s->name,
-                                         strerror(-r));
+        return r < 0 ? fault_set(fault, r, FAULT_INTERNAL, "Events of %s devices cannot be asked for: %s", subsystem, strerror(-r))
+                     : 0;
+}
+
+static int add_filters(Source *source, Fault *fault) {
+        int r = 0;
+
+        for (Subsystem *s = source->subsystems; s && r >= 0; s = s->next) {
+                if (source_is_parent_class(s)) {
+                        r = add_filter(source, "mdev", fault);
+                        if (r >= 0)
+                                r = add_filter(source, "drivers", fault);
+                } else
+                        r = add_filter(source, s->name, fault);
         }
-        return 0;
+        return r;
 }
 
 int source_open_monitor(Source *source, Fault *fault) {
@@ -246,6 +261,7 @@ int source_open_monitor(Source *source, Fault *fault) {
 void source_close_monitor(Source *source) {
         PendingEvent *pending, *next;
 
+        source_forget_parents(source);
         sd_event_source_disable_unref(source->monitor_source);
         source->monitor_source = NULL;
         sd_event_source_disable_unref(source->settle_source);

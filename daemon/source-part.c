@@ -13,7 +13,7 @@ int source_add_part(Source *source, HostDevice *whole, uint32_t number, HostDevi
         int r;
 
         (void) snprintf(place, sizeof(place), "%s/s%u", whole->place, number);
-        r = id_from_place(whole->subsystem, place, id);
+        r = source_make_id(whole->subsystem, place, id);
         if (r < 0)
                 return r;
         if (source_find(source, id))

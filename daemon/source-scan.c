@@ -219,7 +219,7 @@ static int add(Source *source, Subsystem *subsystem, const char *sysname, const 
 
         if (streq(subsystem->name, "usb") && read_usb_place(path, directory_fd, usb_place) >= 0)
                 place = usb_place;
-        if (id_from_place(subsystem->name, place, id) < 0) {
+        if (source_make_id(subsystem->name, place, id) < 0) {
                 (void) close_fd(directory_fd);
                 log_plain(LOG_DEBUG, "%s device %s is left out: its name makes no id", subsystem->name,
                           sysname);
@@ -244,7 +244,6 @@ static int add(Source *source, Subsystem *subsystem, const char *sysname, const 
         }
         memcpy(host->id, id, sizeof(id));
         host->scan = source->scan.stamp;
-        host->appeared = source_now_usec();
 
         source_link(source, host);
         round_begin(source, subsystem, host, directory_fd);
@@ -302,7 +301,7 @@ int source_visit(Source *source, Subsystem *subsystem, const char *sysname, cons
 
         assert(!source->round.host);
 
-        if (is_part(subsystem, sysname))
+        if (is_part(subsystem, sysname) || source_is_pci_parent(subsystem, sysname))
                 return 0;
         r = source_open_subsystem(source, subsystem);
         if (r < 0 && r != -ENOENT)
@@ -360,6 +359,7 @@ static void begin_scan(Source *source) {
         source->scan.error = 0;
         source->scan.stamp++;
         source->scan.subsystem = NULL;
+        source_reopen_parents(source);
         source_close_databases(source);
         host_facts_forget(source->facts);
         source_refresh_slots(source);

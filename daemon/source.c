@@ -150,6 +150,17 @@ HostDevice *source_find(Source *source, const char *id) {
         return host;
 }
 
+int source_make_id(const char *subsystem, const char *place, char ret[static ID_SIZE]) {
+        char word[SOURCE_NAME_MAX];
+        size_t n = 0;
+
+        for (const char *p = subsystem; *p && n < sizeof(word) - 1; p++)
+                if (*p != '_' && *p != '-')
+                        word[n++] = *p;
+        word[n] = '\0';
+        return id_from_place(word, place, ret);
+}
+
 HostDevice *source_find_by_name(Source *source, const char *subsystem, const char *sysname) {
         char id[ID_SIZE];
         HostDevice *host;
@@ -158,7 +169,7 @@ HostDevice *source_find_by_name(Source *source, const char *subsystem, const cha
                 HASH_FIND(hh_name, source->by_name, sysname, strlen(sysname), host);
                 return host;
         }
-        if (id_from_place(subsystem, sysname, id) < 0)
+        if (source_make_id(subsystem, sysname, id) < 0)
                 return NULL;
         host = source_find(source, id);
         /* Different names can make one id; only the first of them has it. */

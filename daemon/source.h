@@ -17,10 +17,13 @@
 
 typedef struct Source Source;
 
+#define SOURCE_ACTION_CHILDREN "children"
+
 typedef struct SourceEvents {
         void *userdata;
         void (*added)(void *userdata, HostDevice *host);
-        /* Driver, IOMMU group or properties may differ now. `action`: "change", "bind", "unbind", "move" or "rescan". */
+        /* Driver, IOMMU group or properties may differ now. `action`: "change", "bind", "unbind", "move", "rescan", or
+         * SOURCE_ACTION_CHILDREN: mediated devices were made or removed. */
         void (*changed)(void *userdata, HostDevice *host, const char *action);
         /* The host device is freed when this returns. */
         void (*removed)(void *userdata, HostDevice *host);

@@ -21,6 +21,7 @@ static const char *const step_kind_table[_PT_STEP_MAX] = {
         [PT_STEP_WAIT] = "wait",
         [PT_STEP_CUSTOM] = "custom",
         [PT_STEP_SET_VF_COUNT] = "set-vf-count",
+        [PT_STEP_CREATE_MDEV] = "create-mdev",
 };
 DEFINE_STRING_TABLE(step_kind, PtStepKind, step_kind_table)
 
@@ -58,6 +59,7 @@ static const struct {
         [PT_STEP_WAIT] = { .device = true, .name = NAME_ENTRY },
         [PT_STEP_CUSTOM] = { .device = true, .name = NAME_ENTRY },
         [PT_STEP_SET_VF_COUNT] = { .device = true, .value = true },
+        [PT_STEP_CREATE_MDEV] = { .device = true, .name = NAME_ENTRY, .value = true },
 };
 
 static bool is_component(const char *name, size_t length) {
@@ -106,6 +108,8 @@ static bool name_is_valid(NameForm form, const char *name) {
 #define REFUSE(fault, ...) fault_set((fault), -EINVAL, FAULT_INVALID_ARGUMENT, __VA_ARGS__)
 
 static int check_value(const PtStep *step, const char *kind, Fault *fault) {
+        char uuid[UUID_TEXT_SIZE];
+
         if (!step->value) {
                 if (needs[step->kind].value)
                         return REFUSE(fault, "A step %s has no value", kind);
@@ -122,19 +126,19 @@ static int check_value(const PtStep *step, const char *kind, Fault *fault) {
             !name_is_valid(NAME_ENTRY, step->value))
                 return REFUSE(fault, "The driver \"%s\" of a step %s is not the name of a driver",
                               step->value, kind);
+        if (step->kind == PT_STEP_CREATE_MDEV && (parse_uuid(step->value, uuid) < 0 || !streq(step->value, uuid)))
+                return REFUSE(fault, "\"%.64s\" of a step %s is not a UUID in lower case", step->value, kind);
         return 0;
 }
 
-static int check_owner(const PtStep *step, Fault *fault) {
-        if (step->kind != PT_STEP_NODE_OWNER)
+static int check_owner(const PtStep *step, const char *kind, Fault *fault) {
+        if (step->kind != PT_STEP_NODE_OWNER && step->kind != PT_STEP_CREATE_MDEV)
                 return 0;
         if (step->uid == ID_UNCHANGED || step->gid == ID_UNCHANGED)
-                return REFUSE(fault, "A step node-owner names %" PRIu32 ":%" PRIu32 ", which is nobody",
-                              step->uid, step->gid);
+                return REFUSE(fault, "A step %s names %" PRIu32 ":%" PRIu32 ", which is nobody", kind, step->uid,
+                              step->gid);
         if ((step->mode & ~MODE_ALL) != 0)
-                return REFUSE(fault,
-                              "A step node-owner has the mode %#" PRIo32
-                              ", which is more than permission bits",
+                return REFUSE(fault, "A step %s has the mode %#" PRIo32 ", which is more than permission bits", kind,
                               step->mode);
         return 0;
 }
@@ -161,7 +165,7 @@ int step_check(const PtStep *step, Fault *fault) {
                 return REFUSE(fault, "The sentence of a step %s is too long or not clean text", kind);
         if (check_value(step, kind, fault) < 0)
                 return -EINVAL;
-        return check_owner(step, fault);
+        return check_owner(step, kind, fault);
 }
 
 uint32_t step_timeout_msec(const PtStep *step) {

@@ -36,6 +36,7 @@ static const StepOps *const step_ops_table[_PT_STEP_MAX] = {
         [PT_STEP_WAIT] = &step_ops_wait,
         [PT_STEP_CUSTOM] = &step_ops_custom,
         [PT_STEP_SET_VF_COUNT] = &step_ops_vf_count,
+        [PT_STEP_CREATE_MDEV] = &step_ops_mdev,
 };
 
 static int send_after(StepCall *call, size_t index, int result) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Device nodes that programs have open, as evidence: graphics cards, RDMA, adapters. */
+/* Device nodes that programs have open, as evidence: graphics cards, RDMA, adapters. One pass over /proc/PID/fd, and none
+ * where the host has no such nodes. Links are read, nothing is opened. */
 
-#include "evidence-internal.h"
+#include "evidence.h"
 
 typedef struct OpenerKind {
         const char *node;  /* what its path begins with: "/dev/dri/card"; digits follow */
@@ -12,11 +13,10 @@ typedef struct OpenerKind {
         const char *code;
 } OpenerKind;
 
-/* The chain names the program: "Xorg (process 4711)", "card0". What cannot be looked at is unresolved, of kind `suspect`. Fails
- * only for want of memory. */
-int openers_judge(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds, EvidenceKind suspect);
+/* Fails only for want of memory. The chain names the program: "Xorg (process 4711)", "card0". */
+int openers_judge(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds);
 /* Calls `each` once for every node with the process that was seen first, and the node's directory in sysfs. */
-int openers_find(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds, EvidenceKind suspect,
+int openers_find(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds,
                  int (*each)(void *userdata, const OpenerKind *kind, const char *name, const char *place,
                              const char *program),
                  void *userdata);

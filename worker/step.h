@@ -39,6 +39,7 @@ extern const StepOps step_ops_node;
 extern const StepOps step_ops_wait;
 extern const StepOps step_ops_custom;
 extern const StepOps step_ops_vf_count;
+extern const StepOps step_ops_mdev;
 
 /* The kernel's name of the device: what messages call it. */
 const char *step_sysname(const StepCall *call);

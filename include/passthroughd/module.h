@@ -237,6 +237,9 @@ typedef struct PtRequest {
         uint32_t uid, gid;                  /* whom the nodes are for */
         uint32_t flags;                     /* PtRequestFlags */
         uint32_t reserved;
+        /* Since minor 2. For what has to be named: the same for this device of the allocation as long as that exists, power
+         * cycles included, and no other's. NULL where no allocation is asked for. */
+        const char *uuid;
 } PtRequest;
 
 typedef enum PtRequestFlags {

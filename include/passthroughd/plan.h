@@ -31,6 +31,10 @@ typedef enum PtStepKind {
          * set, then the number, read back (a driver may take the write and enable fewer), and the virtfnN links awaited. Undo:
          * the number and the autoprobe flag found before. Since minor 1. */
         PT_STEP_SET_VF_COUNT,
+        /* Make a mediated device: the UUID `value` goes to mdev_supported_types/`name`/create of the device; its IOMMU group and
+         * VFIO node are awaited, and the node is given to `uid`:`gid` with `mode`. Refused when there is a mediated device of
+         * this UUID already. Undo: it is removed, as often as it takes until the driver lets go. Since minor 2. */
+        PT_STEP_CREATE_MDEV,
         _PT_STEP_MAX,
 } PtStepKind;
 
@@ -49,8 +53,8 @@ typedef struct PtStep {
         const char *value;    /* see the kinds; NULL where not used */
         const char *sentence; /* what happens, for people: "bind 0000:3b:00.0 to vfio-pci" */
         uint32_t timeout_ms;  /* 0: the default of the kind */
-        uint32_t uid, gid;    /* PT_STEP_NODE_OWNER */
-        uint32_t mode;        /* PT_STEP_NODE_OWNER: permission bits */
+        uint32_t uid, gid;    /* PT_STEP_NODE_OWNER, PT_STEP_CREATE_MDEV */
+        uint32_t mode;        /* of the same: permission bits */
 } PtStep;
 
 /* What plan() can be asked for. */

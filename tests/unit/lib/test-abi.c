@@ -156,7 +156,7 @@ static void test_request(void **state) {
         assert_member(PtFilter, class_code, 28, 4);
         assert_member(PtFilter, class_mask, 32, 4);
 
-        assert_size(PtRequest, 40);
+        assert_size(PtRequest, 48);
         assert_member(PtRequest, struct_size, 0, 4);
         assert_member(PtRequest, verb, 4, 4);
         assert_member(PtRequest, device, 8, 8);
@@ -165,6 +165,7 @@ static void test_request(void **state) {
         assert_member(PtRequest, gid, 28, 4);
         assert_member(PtRequest, flags, 32, 4);
         assert_member(PtRequest, reserved, 36, 4);
+        assert_member(PtRequest, uuid, 40, 8);
 
         assert_size(PtCustomStep, 32);
         assert_member(PtCustomStep, name, 0, 8);
@@ -241,7 +242,8 @@ static void test_enumerations(void **state) {
                 { PT_STEP_WAIT, 6 },
                 { PT_STEP_CUSTOM, 7 },
                 { PT_STEP_SET_VF_COUNT, 8 },
-                { _PT_STEP_MAX, 9 },
+                { PT_STEP_CREATE_MDEV, 9 },
+                { _PT_STEP_MAX, 10 },
 
                 { PT_STEP_IDEMPOTENT, 1 },
                 { PT_STEP_NO_RETURN, 2 },

@@ -75,6 +75,7 @@ static void test_words(void **state) {
                 NULL,         "write-attribute", "set-driver", "reset",
                 "node-owner", "load-module",     "wait",       "custom",
                 "set-vf-count",
+                "create-mdev",
         };
         static const char *const verbs[] = { "activate",    "deactivate", "reset", "provision",
                                               "unprovision", "follow" };
@@ -128,7 +129,11 @@ static const struct {
         const char *words;
 } wrong[] = {
         { WRITE(.kind = PT_STEP_INVALID), "unknown kind 0" },
-        { WRITE(.kind = _PT_STEP_MAX), "unknown kind 9" },
+        { WRITE(.kind = PT_STEP_CREATE_MDEV, .value = "1"), "not a UUID" },
+        { WRITE(.kind = PT_STEP_CREATE_MDEV, .value = "BB8ACA09-C739-494C-8327-CB86EFD5716E"), "in lower case" },
+        { WRITE(.kind = PT_STEP_CREATE_MDEV, .name = "../mtty-1", .value = "bb8aca09-c739-494c-8327-cb86efd5716e"), "may be used" },
+        { WRITE(.kind = PT_STEP_CREATE_MDEV, .value = "bb8aca09-c739-494c-8327-cb86efd5716e", .uid = UINT32_MAX), "nobody" },
+        { WRITE(.kind = _PT_STEP_MAX), "unknown kind 10" },
         { WRITE(.kind = UINT32_MAX), "unknown kind" },
         { WRITE(.flags = 16), "unknown flags 0x10" },
         { WRITE(.device = NULL), "names no device" },
