@@ -46,12 +46,6 @@ static bool may_read(Harness *h, const HarnessDevice *d, AllowKind kind, const c
         return false;
 }
 
-/* Whether what is read now has just vanished (vanish.c). */
-static bool has_vanished(Harness *h) {
-        h->reads++;
-        return h->vanish_at > 0 && (h->vanish_for_good ? h->reads >= h->vanish_at : h->reads == h->vanish_at);
-}
-
 static void svc_log(PtContext *ctx, int level, const char *text) {
         (void) fprintf(harness_of(ctx)->out, "%slog %d: %s\n", harness_of(ctx)->indent, level, text);
 }
@@ -65,8 +59,6 @@ static ssize_t svc_read_attribute(PtContext *ctx, const PtDevice *device, const 
                 return -ENODEV;
         if (!may_read(h, d, ALLOW_ATTRIBUTE, name))
                 return -EPERM;
-        if (has_vanished(h))
-                return h->vanish_error;
         /* Of the physical function: the one way out of a device's own directory. */
         if (startswith(name, "physfn/")) {
                 _cleanup_close_ int physfn_fd = openat(d->dir_fd, "physfn", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -83,9 +75,7 @@ static ssize_t svc_read_link(PtContext *ctx, const PtDevice *device, const char 
 
         if (!d)
                 return -ENODEV;
-        if (!may_read(h, d, ALLOW_LINK, name))
-                return -EPERM;
-        return has_vanished(h) ? h->vanish_error : sysfs_link_at(d->dir_fd, name, buffer, size);
+        return may_read(h, d, ALLOW_LINK, name) ? sysfs_link_at(d->dir_fd, name, buffer, size) : -EPERM;
 }
 
 static int svc_list(PtContext *ctx, const PtDevice *device, const char *name,
@@ -98,8 +88,6 @@ static int svc_list(PtContext *ctx, const PtDevice *device, const char *name,
                 return -ENODEV;
         if (!may_read(h, d, ALLOW_DIRECTORY, name))
                 return -EPERM;
-        if (has_vanished(h))
-                return h->vanish_error;
         if (!streq(name, ".."))
                 return sysfs_list_at(d->dir_fd, name, each, userdata);
         above_fd = openat(d->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -154,7 +142,7 @@ const char *harness_property(Harness *harness, const HarnessDevice *device, cons
 static const char *svc_property(PtContext *ctx, const PtDevice *device, const char *key) {
         HarnessDevice *d = device_of(harness_of(ctx), device);
 
-        return d && !has_vanished(harness_of(ctx)) ? harness_property(harness_of(ctx), d, key) : NULL;
+        return d ? harness_property(harness_of(ctx), d, key) : NULL;
 }
 
 /* Facts about drivers come from the tree itself, all others from its `fact` lines. */
@@ -381,8 +369,6 @@ static ssize_t svc_read_slow(PtContext *ctx, const PtDevice *device, const char 
                              size_t size, uint64_t offset) {
         HarnessDevice *d = device_of(harness_of(ctx), device);
 
-        if (d && has_vanished(harness_of(ctx)))
-                return harness_of(ctx)->vanish_error;
         return d ? sysfs_pread_at(d->dir_fd, name, buffer, size, offset) : -ENODEV;
 }
 
