@@ -252,7 +252,8 @@ static int compare_near(const void *a, const void *b) {
         return place_compare(((const NearDevice *) a)->device, ((const NearDevice *) b)->device);
 }
 
-/* The first rule that fails for one condition only. Counts the rules that were asked. */
+/* The first rule that fails for one condition only; where another one can't be judged, as what it asks was not read yet, that is
+ * not known. Counts the rules that were asked. */
 static bool find_near(Manager *m, const Group *group, Device *device, bool single, NearDevice *ret, size_t *checks) {
         for (const Rule *rule = group->rules; rule; rule = rule->next) {
                 uint8_t failed[1];
@@ -262,7 +263,7 @@ static bool find_near(Manager *m, const Group *group, Device *device, bool singl
                     (!single && conditions_count(rule->where) < 2))
                         continue;
                 (*checks)++;
-                if (conditions_distance(rule->where, device, 1, failed, &unknown) != 1)
+                if (conditions_distance(rule->where, device, 1, failed, &unknown) != 1 || unknown)
                         continue;
                 *ret = (NearDevice) { device, rule, failed[0] };
                 return true;

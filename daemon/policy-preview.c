@@ -147,8 +147,8 @@ static int look_at(Preview *preview, Device *device) {
                 else
                         preview->matched[preview->n_matched++] = device;
                 return 0;
-        case 1:
-                return device->role == PT_ROLE_OFFER ? take_miss(preview, device, failed[0]) : 0;
+        case 1: /* and no other, if all can be judged */
+                return device->role == PT_ROLE_OFFER && !unknown ? take_miss(preview, device, failed[0]) : 0;
         default:
                 return 0;
         }

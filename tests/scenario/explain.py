@@ -93,6 +93,11 @@ def why_a_group(service):
     find(found, "no-members", severity="blocker")
     near = find(found, "near-miss", subject=device_id(NIC))
     check("only on slot" in near["text"] and "0000:99:00.0" in near["text"], near["text"])
+    # Of what nobody has read it is not said that it would fit.
+    card = client.create_group("card")
+    client.add_rule(card, [("serial", "eq", "of another card"), ("vendor-id", "eq", "8086"), ("slot", "ne", NIC2)])
+    near = [f for f in client.explain(card, "Group") if f["code"] == "near-miss" and f["subject"] == device_id(NIC2)]
+    equal(near, [], "near misses of which a part is not known")
     client.call(rule, "Rule", "Update", "a{sv}a{sv}", {"where": [["slot", "eq", NIC]]}, {})
     find(client.explain(group, "Group"), "available")
     allocation, job = client.allocate("vm1", "nics", activate=True)
