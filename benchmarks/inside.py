@@ -144,8 +144,13 @@ def differences(client, offered):
 
 def lost_events(pid):
     """How many messages the kernel could not put into the service's buffers for device events."""
+    # Only the first socket of a process has its pid for a port: the others are known by their inodes.
+    inodes = set()
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            inodes.add(os.readlink(entry))
     lines = [line.split() for line in pathlib.Path("/proc/net/netlink").read_text().splitlines()[1:]]
-    return sum(int(words[8]) for words in lines if words[1] == "15" and words[2] == str(pid))
+    return sum(int(words[8]) for words in lines if words[1] == "15" and f"socket:[{words[9]}]" in inodes)
 
 
 def storm(config, slots):
