@@ -24,6 +24,15 @@ typedef struct Remnant {
         void *userdata;
 } Remnant;
 
+/* A process that waits for work. Two of them: while one works, another is there for who comes meanwhile, and the first finds its
+ * place again when it is done. With one place, each operation of several steps would end a process and start another. */
+#define SPARES_MAX 2u
+
+typedef struct Spare {
+        WorkerPool *pool;
+        WorkerProcess *process; /* NULL: none */
+} Spare;
+
 struct WorkerPool {
         sd_event *event;
         char *worker;
@@ -37,7 +46,7 @@ struct WorkerPool {
         Remnant *remnants;
         size_t n_running, n_stuck;
 
-        WorkerProcess *spare;
+        Spare spares[SPARES_MAX];
         unsigned spare_failures;       /* one after another */
         sd_event_source *spare_source; /* starts it when the loop has nothing else to do */
         sd_event_source *spare_timer;  /* or when some time has passed */
@@ -66,8 +75,36 @@ size_t worker_pool_stuck(const WorkerPool *pool) {
 
 /* ---- the spare ---- */
 
+static bool has_spare(const WorkerPool *pool) {
+        for (size_t i = 0; i < SPARES_MAX; i++)
+                if (pool->spares[i].process)
+                        return true;
+        return false;
+}
+
+static Spare *free_place(WorkerPool *pool) {
+        for (size_t i = 0; i < SPARES_MAX; i++)
+                if (!pool->spares[i].process)
+                        return &pool->spares[i];
+        return NULL;
+}
+
+/* One that has worked has its modules loaded. */
+static WorkerProcess *take_spare(WorkerPool *pool) {
+        Spare *best = NULL;
+
+        for (size_t i = 0; i < SPARES_MAX; i++) {
+                Spare *spare = &pool->spares[i];
+
+                if (spare->process && worker_process_is_usable(spare->process) &&
+                    (!best || worker_process_runs(spare->process) > worker_process_runs(best->process)))
+                        best = spare;
+        }
+        return best ? TAKE_PTR(best->process) : NULL;
+}
+
 static void want_spare(WorkerPool *pool) {
-        if (pool->spare_wanted && !pool->spare && !pool->draining && pool->spare_failures == 0)
+        if (pool->spare_wanted && !has_spare(pool) && !pool->draining && pool->spare_failures == 0)
                 (void) sd_event_source_set_enabled(pool->spare_source, SD_EVENT_ONESHOT);
 }
 
@@ -89,32 +126,32 @@ void worker_pool_note_ready(WorkerPool *pool) {
 }
 
 static void on_spare_ready(void *userdata) {
-        WorkerPool *pool = userdata;
+        Spare *spare = userdata;
 
-        pool->spare_failures = 0;
+        spare->pool->spare_failures = 0;
 }
 
 static void on_spare_message(void *userdata, json_t *message) {
-        WorkerPool *pool = userdata;
+        Spare *spare = userdata;
 
         /* Nobody asked it anything: not one to be trusted with a device. */
-        worker_process_kill(pool->spare);
+        worker_process_kill(spare->process);
 }
 
 static void on_spare_silent(void *userdata, const char *problem) {
-        WorkerPool *pool = userdata;
+        Spare *spare = userdata;
 
         if (problem)
-                log_plain(LOG_ERR, "The worker %s %s", pool->worker, problem);
-        worker_process_kill(pool->spare);
+                log_plain(LOG_ERR, "The worker %s %s", spare->pool->worker, problem);
+        worker_process_kill(spare->process);
 }
 
 static void on_spare_ended(void *userdata, const char *how) {
-        WorkerPool *pool = userdata;
+        Spare *spare = userdata;
 
-        pool->spare = worker_process_free(pool->spare);
-        if (!pool->draining)
-                spare_failed(pool, how);
+        spare->process = worker_process_free(spare->process);
+        if (!spare->pool->draining)
+                spare_failed(spare->pool, how);
 }
 
 static const WorkerProcessEvents spare_events = {
@@ -127,9 +164,10 @@ static const WorkerProcessEvents spare_events = {
 static void start_spare(WorkerPool *pool) {
         _cleanup_fault_ Fault fault = { 0 };
 
-        if (pool->spare || pool->draining)
+        if (has_spare(pool) || pool->draining)
                 return;
-        if (worker_process_start(pool->event, pool->worker, &spare_events, pool, &pool->spare, &fault) < 0)
+        if (worker_process_start(pool->event, pool->worker, &spare_events, &pool->spares[0], &pool->spares[0].process,
+                                 &fault) < 0)
                 spare_failed(pool, strempty(fault.message));
 }
 
@@ -213,11 +251,13 @@ static void retire(WorkerPool *pool, WorkerProcess *process, const WorkerRun *ru
 
 /* Most operations are followed by another soon: starting a process costs more than what is done in it. */
 static bool keep(WorkerPool *pool, WorkerRun *run) {
-        if (!run->sound || !pool->spare_wanted || pool->spare || pool->draining ||
+        Spare *place = free_place(pool);
+
+        if (!run->sound || !pool->spare_wanted || !place || pool->draining ||
             worker_process_runs(run->process) >= WORKER_RUNS_MAX || !worker_process_is_usable(run->process))
                 return false;
-        pool->spare = TAKE_PTR(run->process);
-        worker_process_set_owner(pool->spare, &spare_events, pool);
+        place->process = TAKE_PTR(run->process);
+        worker_process_set_owner(place->process, &spare_events, place);
         return true;
 }
 
@@ -228,13 +268,11 @@ static void do_later(WorkerPool *pool) {
 }
 
 static int start_run(WorkerPool *pool, WorkerRun *run, Fault *fault) {
-        WorkerProcess *process = NULL;
+        WorkerProcess *process = take_spare(pool);
         int r;
 
-        if (pool->spare && worker_process_is_usable(pool->spare))
-                process = TAKE_PTR(pool->spare);
-        else {
-                r = worker_process_start(pool->event, pool->worker, &spare_events, pool, &process, fault);
+        if (!process) {
+                r = worker_process_start(pool->event, pool->worker, &spare_events, &pool->spares[0], &process, fault);
                 if (r < 0)
                         return r;
         }
@@ -348,8 +386,9 @@ void worker_pool_drain(WorkerPool *pool, void (*idle)(void *userdata), void *use
         pool->idle = idle;
         pool->idle_userdata = userdata;
 
-        if (pool->spare)
-                retire(pool, TAKE_PTR(pool->spare), NULL, false);
+        for (size_t i = 0; i < SPARES_MAX; i++)
+                if (pool->spares[i].process)
+                        retire(pool, TAKE_PTR(pool->spares[i].process), NULL, false);
         while (pool->waiting)
                 cancel_waiting(pool, pool->waiting);
         do_later(pool);
@@ -364,6 +403,8 @@ int worker_pool_new(sd_event *event, const char *worker, unsigned limit, bool sp
         if (!pool)
                 return -ENOMEM;
         pool->event = sd_event_ref(event);
+        for (size_t i = 0; i < SPARES_MAX; i++)
+                pool->spares[i].pool = pool;
         pool->limit = limit < 1 ? 1 : MIN_OF(limit, WORKERS_MAX);
         pool->timeout_percent = MAX_OF(timeout_percent, 1u);
         pool->spare_wanted = spare;
@@ -409,7 +450,8 @@ WorkerPool *worker_pool_free(WorkerPool *pool) {
         free_runs(pool->cancelled);
         while (pool->remnants)
                 remnant_free(pool->remnants);
-        worker_process_free(pool->spare);
+        for (size_t i = 0; i < SPARES_MAX; i++)
+                worker_process_free(pool->spares[i].process);
         sd_event_source_disable_unref(pool->spare_source);
         sd_event_source_disable_unref(pool->spare_timer);
         sd_event_source_disable_unref(pool->later);

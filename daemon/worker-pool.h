@@ -2,8 +2,8 @@
 #pragma once
 
 /* Starts workers, speaks lib/protocol.h with them, enforces the time limits, and notices a child that is
- * stuck in the kernel. One run is one process that does one request; a spare is kept warm so that a run
- * need not wait for exec. Runs beyond the limit wait in order of arrival. */
+ * stuck in the kernel. One run is one request, and a process does one at a time; up to two that did well, or were just started,
+ * wait for the next, so that a run need not wait for exec. Runs beyond the limit wait in order of arrival. */
 
 #include <sys/types.h>
 #include <systemd/sd-event.h>
