@@ -149,6 +149,12 @@ static const Case cases[] = {
           { GROUP_MEMBER("3", "0000:01:00.0"), GROUP_MEMBER("3", "0000:02:00.0"), CLASS("0000:01:00.0", "0x030000"),
             CLASS("0000:02:00.0", "0x020000") },
           "iommu-groups", "warn", "ACS", "group 3: 0000:01:00.0, 0000:02:00.0", false, false },
+        { "isolation that is claimed",
+          { GROUP_MEMBER("3", "0000:01:00.0"), GROUP_MEMBER("4", "0000:02:00.0"),
+            CMDLINE("quiet pcie_acs_override=downstream,multifunction"),
+            { "etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT=\"pcie_acs_override=downstream,multifunction\"\n" } },
+          "iommu-groups", "warn", "Take pcie_acs_override=downstream,multifunction out of /etc/default/grub", "/proc/cmdline has pcie_acs_override=",
+          true, false },
         { "no groups", { INTEL }, "iommu-groups", "unknown", NULL, NULL, false, false },
 
         { "none of the firmware's", { GROUP_MEMBER("3", "0000:01:00.0"),
