@@ -174,6 +174,8 @@ static NetLink *link_of_need(const NetFacts *facts, const NetNeed *need, int *re
         int index;
 
         *ret_error = 0;
+        if (need->index != 0)
+                return net_view_link(view, need->index);
         if (need->interface[0] != '\0')
                 return net_view_link_by_name(view, need->interface);
         if (need->local.family != 0)
@@ -340,6 +342,9 @@ int evidence_network_judge(Evidence *evidence, NetFacts *facts) {
                 r = judge_needs(&stack, facts);
         if (r >= 0)
                 r = judge_uses(&stack);
+        if (r >= 0 && facts->host.hidden_routes)
+                r = evidence_unresolved(evidence, EVIDENCE_NETWORK,
+                                        "Some routes name next hops by number only (nexthop_compat_mode=0), which may be any card's");
         if (r >= 0)
                 r = judge_tunnels(&stack, facts);
         for (size_t i = 0; i < facts->others.n_views && r >= 0; i++)

@@ -45,8 +45,14 @@ static int add_remote(NetNeeds *needs, const char *text, const char *address) {
         if (!need)
                 return needs->n_items >= NEEDS_MAX ? 0 : -ENOMEM;
         (void) snprintf(need->text, sizeof(need->text), "%s", text);
-        if (net_address_parse(address, &need->remote) >= 0)
+        if (net_address_parse(address, &need->remote) >= 0) {
+                const char *zone = strchr(address, '%');
+
+                /* The kernel writes its number, people the name: "fe80::1%2", "fe80::1%eth0". */
+                if (zone && parse_uint32(zone + 1, &need->index) < 0)
+                        (void) snprintf(need->interface, sizeof(need->interface), "%s", zone + 1);
                 return 0;
+        }
 
         needs->n_items--;
         if (!needs->unresolved &&

@@ -14,6 +14,7 @@ typedef struct NetNeed {
         NetAddress local;        /* which an interface has */
         uint8_t mac[6];          /* of the interface itself */
         char interface[IFNAMSIZ];
+        unsigned index;          /* the zone of a link-local address */
         bool has_mac;
 } NetNeed;
 

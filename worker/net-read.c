@@ -227,8 +227,12 @@ static int take_route(void *userdata, const struct nlmsghdr *message) {
         has_gateway = take_address(attributes[RTA_GATEWAY], body->rtm_family, &gateway);
         if (attributes[RTA_MULTIPATH])
                 return add_hops(userdata, attributes[RTA_MULTIPATH], body, table, &destination);
-        if (!netlink_u32(attributes[RTA_OIF], &index))
+        if (!netlink_u32(attributes[RTA_OIF], &index)) {
+                NetView *view = userdata;
+
+                view->hidden_routes |= attributes[RTA_NH_ID] != NULL;
                 return 0;
+        }
         return add_route(userdata, index, body, table, &destination, has_gateway ? &gateway : NULL);
 }
 

@@ -57,6 +57,7 @@ typedef struct NetView {
                 char text[NET_TEXT_MAX];
         } *peers; /* other ends of tunnels */
         size_t n_peers;
+        bool hidden_routes; /* there are some that do not say which interface they go by */
 } NetView;
 
 /* Takes `fd`. `name` NULL: the host's namespace; of another one only the interfaces are read unless hardware is in it. -EINTR

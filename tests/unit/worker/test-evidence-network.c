@@ -163,6 +163,8 @@ static const char mounts[] =
         "36 22 0:50 / /srv/my\\040data rw shared:1 - nfs4 files:/export rw,vers=4.2,addr=192.0.2.9\n"
         "37 22 0:51 / /ceph rw - ceph 192.0.2.10:6789,[2001:db8::10]:6789:/ rw\n"
         "38 22 0:52 / /odd rw - cifs //x/y rw,addr=nonsense\n"
+        "39 22 0:53 / /near rw - nfs4 files:/near rw,addr=fe80::9%2\n"
+        "40 22 0:54 / /beside rw - nfs4 files:/beside rw,addr=fe80::9%br0\n"
         "39 22";
 
 /* Named by addresses: file systems of others, iSCSI, NVMe over TCP, and the SSH session. */
@@ -201,6 +203,8 @@ static void test_needs(void **state) {
 
         assert_said(evidence, "critical network-storage", "/srv/my data (nfs4 files:/export) < br0 < eth0");
         assert_said(evidence, "critical network-storage", "/ceph (ceph ", " < br0 < eth0");
+        assert_said(evidence, "critical network-storage", "/near (nfs4 files:/near) < eth0");
+        assert_said(evidence, "critical network-storage", "/beside (nfs4 files:/beside) < br0 < eth0");
         assert_said(evidence, "critical network-storage", "iSCSI disks of 192.0.2.30 < br0 < eth0");
         assert_said(evidence, "critical network-storage", "nvme3 (NVMe over tcp from 192.0.2.40) < br0 < eth0");
         assert_not_said(evidence, "nvme0");
@@ -217,6 +221,16 @@ static void test_hidden_namespaces(void **state) {
         facts.others.incomplete = true;
         judge(evidence, &facts);
         assert_said(evidence, "unresolved network: Some network namespaces");
+}
+
+/* Routes by next hops of which only the number is told. */
+static void test_hidden_routes(void **state) {
+        Evidence *evidence = *state;
+        NetFacts facts = new_facts();
+
+        facts.host.hidden_routes = true;
+        judge(evidence, &facts);
+        assert_said(evidence, "unresolved network: Some routes name next hops by number only");
 }
 
 /* A server to which no route leads: which card is needed cannot be known. */
@@ -341,6 +355,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_cycle, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_namespaces, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_hidden_namespaces, evidence_setup, evidence_teardown),
+                cmocka_unit_test_setup_teardown(test_hidden_routes, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_needs, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_no_route, evidence_setup, evidence_teardown),
                 cmocka_unit_test_setup_teardown(test_boot, evidence_setup, evidence_teardown),
