@@ -221,6 +221,12 @@ static int service_get_setting(PtContext *ctx, const char *setting, PtValue *ret
         return settings_get(call->settings ?: &defaults, setting, ret);
 }
 
+static int service_setting_is_given(PtContext *ctx, const char *setting) {
+        ModuleCall *call = call_of(ctx);
+
+        return call->settings && !call->layout_given ? settings_is_given(call->settings, setting) : 0;
+}
+
 static int service_put_field(PtContext *ctx, uint32_t field, const PtValue *value) {
         ModuleCall *call = call_of(ctx);
         const PtField *fields = call->module->descriptor->fields;
@@ -418,6 +424,7 @@ static const PtServices services = {
         .put_provider = service_put_provider,
         .demand_accepts = service_demand_accepts,
         .put_slots = service_put_slots,
+        .setting_is_given = service_setting_is_given,
 };
 
 /* ---- the call ---- */

@@ -78,9 +78,9 @@ void plan_record_steps(PlanRecord *record, const Plan *plan) {
                 _cleanup_free_ char *key = NULL;
 
                 /* Who will own a node is the consumer's matter, and not yet known when requests are planned; nor is what a mediated
-                 * device is called. */
+                 * device is called, and what else is made of that name. */
                 if (asprintf(&key, "%s %s %s %s", step_kind_to_string(step->kind), strempty(step->device),
-                             strempty(step->name), step->kind == PT_STEP_CREATE_MDEV ? "" : strempty(step->value)) < 0)
+                             strempty(step->name), step->kind == PT_STEP_CREATE_MDEV || step->flags & PT_STEP_OF_UUID ? "" : strempty(step->value)) < 0)
                         key = NULL;
                 else
                         (void) json_array_append_new(record->steps,

@@ -211,6 +211,12 @@ int settings_get(const SettingValues *values, const char *name, PtValue *ret) {
         return schema_default(setting, ret);
 }
 
+int settings_is_given(const SettingValues *values, const char *name) {
+        const PtSetting *setting = schema_find_setting(values->schema, name);
+
+        return setting ? given(values, (size_t) (setting - values->schema)) != NULL : -ENOENT;
+}
+
 static int set_number(json_t *object, const char *key, int64_t number) {
         return json_object_set_new(object, key, json_integer(number));
 }

@@ -26,6 +26,8 @@ int settings_merge(const SettingValues *group, const char *const *user_defined, 
                    SettingValues *ret, Fault *fault);
 /* The effective value, the default where none is given; borrowed. */
 int settings_get(const SettingValues *values, const char *name, PtValue *ret);
+/* 1 where a value was given, 0 where the default stands; -ENOENT for no such setting. */
+int settings_is_given(const SettingValues *values, const char *name);
 /* The schema for frontends: [{name, type, unit?, doc, minimum?, maximum?, choices?, default, override}…] */
 json_t *settings_schema_to_json(const PtSetting *schema, uint32_t flags);
 json_t *fields_to_json(const PtField *fields);

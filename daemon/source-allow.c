@@ -31,6 +31,7 @@ static const AllowEntry pci_list[] = {
         { ALLOW_LINK, "driver" },
         { ALLOW_LINK, "iommu_group" },
         { ALLOW_LINK, "physfn" },
+        { ALLOW_LINK, "physfn/driver" },
         { ALLOW_LINK, "driver/module" },
         { ALLOW_LINK, "subsystem" },
         { ALLOW_LINK, "iommu" },
@@ -45,6 +46,7 @@ static const AllowEntry pci_list[] = {
         { ALLOW_LINK, "%/iommu_group" }, /* of a mediated device of it */
         { ALLOW_DIRECTORY, "nvidia" },
         { ALLOW_DIRECTORY, "net" },
+        { ALLOW_DIRECTORY, "physfn/net" },
         { ALLOW_DIRECTORY, "nvme" },
         { ALLOW_DIRECTORY, "ptp" },
         { ALLOW_DIRECTORY, "sound" },

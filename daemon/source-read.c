@@ -235,15 +235,16 @@ ssize_t source_read_link(Source *source, const HostDevice *host, const char *nam
         return read_entry(source, host, ALLOW_LINK, name, buffer, size);
 }
 
-/* ".." is allowed for some devices, and what is above lies outside of the folder. */
+/* ".." and "physfn/…" are allowed for some devices, and what is there lies outside of the folder. */
 static int list_entries(int directory_fd, const char *name, void (*each)(void *userdata, const char *entry),
                         void *userdata) {
-        _cleanup_close_ int above_fd = -EBADF;
+        const char *of_physfn = startswith(name, "physfn/");
+        _cleanup_close_ int other_fd = -EBADF;
 
-        if (!streq(name, ".."))
+        if (!streq(name, "..") && !of_physfn)
                 return sysfs_list_at(directory_fd, name, each, userdata);
-        above_fd = openat(directory_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        return above_fd < 0 ? -errno : sysfs_list_at(above_fd, ".", each, userdata);
+        other_fd = openat(directory_fd, of_physfn ? "physfn" : "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return other_fd < 0 ? -errno : sysfs_list_at(other_fd, of_physfn ?: ".", each, userdata);
 }
 
 int source_list(Source *source, const HostDevice *host, const char *name,

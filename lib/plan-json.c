@@ -26,6 +26,7 @@ static const struct {
         { "no-return", PT_STEP_NO_RETURN },
         { "optional", PT_STEP_OPTIONAL },
         { "demanded", PT_STEP_DEMANDED },
+        { "of-uuid", PT_STEP_OF_UUID },
 };
 
 static const char **string_member(PtStep *step, size_t i) {

@@ -7,7 +7,7 @@
 #include "parse.h"
 #include "plan.h"
 
-#define STEP_FLAGS_ALL ((uint32_t) (PT_STEP_IDEMPOTENT | PT_STEP_NO_RETURN | PT_STEP_OPTIONAL | PT_STEP_DEMANDED))
+#define STEP_FLAGS_ALL ((uint32_t) (PT_STEP_IDEMPOTENT | PT_STEP_NO_RETURN | PT_STEP_OPTIONAL | PT_STEP_DEMANDED | PT_STEP_OF_UUID))
 #define MODE_ALL 0777u
 /* chown(2) takes this for "leave as it is". */
 #define ID_UNCHANGED UINT32_MAX

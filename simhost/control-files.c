@@ -7,6 +7,7 @@
 #include "mdev.h"
 #include "sriov.h"
 #include "usb.h"
+#include "vf-settings.h"
 #include "vgpu.h"
 
 static int control_lose(Kernel *k, const char *key, const char *text) {
@@ -80,6 +81,7 @@ const ControlFile control_files[] = {
         { "device", "reset_method", 0644, reset_method_read, reset_method_write },
         { "device", "sriov_numvfs", 0644, sriov_numvfs_read, sriov_numvfs_write },
         { "device", "sriov_drivers_autoprobe", 0644, sriov_autoprobe_read, sriov_autoprobe_write },
+        { "device", "vf-records", 0644, vf_records_read, vf_records_write },
         { "driver", "bind", 0200, NULL, bind_write },
         { "driver", "unbind", 0200, NULL, unbind_write },
         { "driver", "new_id", 0200, NULL, new_id_write },

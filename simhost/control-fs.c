@@ -8,7 +8,7 @@
 #include "fs-node.h"
 #include "vfio.h"
 
-#define TEXT_MAX 8192
+#define TEXT_MAX 65536
 #define LIST_MAX 65536
 /* Each request that waits takes a thread. */
 #define THREADS_MAX 1000

@@ -65,6 +65,7 @@ typedef struct Kernel {
         Injection *injections;
         OpenGroup *open_groups;
         DriverId *ids;
+        json_t *vf_records; /* network settings of virtual functions, see vf-settings.c; NULL: none was touched */
         char *controlled; /* which devices have their control files answered */
         bool touched;     /* the tree is no longer what `make` left */
 } Kernel;

@@ -6,6 +6,7 @@
 #include "inject.h"
 #include "iommu-group.h"
 #include "pci-device.h"
+#include "vf-settings.h"
 #include "vfio.h"
 
 static int number_of_vfs(Kernel *k, const char *pf) {
@@ -88,6 +89,7 @@ void sriov_disable(Kernel *k, const char *pf) {
         for (int i = 0; i < n; i++)
                 vf_disappear(k, pf, i);
         tree_put(k->tree, pf, "sriov_numvfs", 0644, "0\n");
+        vf_records_forget(k, path_name(pf));
         host_save_counters(k->tree, &k->counters);
 }
 

@@ -33,6 +33,30 @@ static int open_device(PtContext *base, const PtDevice *device, int *ret_fd) {
                                  ret_fd, NULL);
 }
 
+/* The same for a read below "physfn/", the link of a virtual function to its physical one: that one may be read, too, but is not the
+ * job's to be written to. `name` becomes what follows. */
+static int open_for_reading(PtContext *base, const PtDevice *device, const char **name, int *ret_fd) {
+        const char *below = startswith(strempty(*name), "physfn/");
+        _cleanup_close_ int fd = -EBADF;
+        char sysname[NAME_MAX + 1];
+        int r;
+
+        r = open_device(base, device, &fd);
+        if (r < 0)
+                return r;
+        if (!below) {
+                *ret_fd = TAKE_FD(fd);
+                return 0;
+        }
+        r = (int) sysfs_link_at(fd, "physfn", sysname, sizeof(sysname));
+        if (r < 0)
+                return r;
+        if (!entry_name_is_valid(sysname))
+                return -EINVAL;
+        *name = below;
+        return sysfs_open_device(&from_base(base)->worker->sysfs, "pci", sysname, ret_fd, NULL);
+}
+
 static void service_log(PtContext *base, int level, const char *text) {
         worker_log(from_base(base)->worker, level, text);
 }
@@ -42,7 +66,7 @@ static ssize_t service_read_attribute(PtContext *base, const PtDevice *device, c
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = open_device(base, device, &fd);
+        r = open_for_reading(base, device, &name, &fd);
         return r < 0 ? r : sysfs_read_at(fd, name, buffer, size);
 }
 
@@ -51,7 +75,7 @@ static ssize_t service_read_link(PtContext *base, const PtDevice *device, const 
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = open_device(base, device, &fd);
+        r = open_for_reading(base, device, &name, &fd);
         return r < 0 ? r : sysfs_link_at(fd, name, buffer, size);
 }
 
@@ -60,7 +84,7 @@ static int service_list(PtContext *base, const PtDevice *device, const char *nam
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = open_device(base, device, &fd);
+        r = open_for_reading(base, device, &name, &fd);
         return r < 0 ? r : sysfs_list_at(fd, name, each, userdata);
 }
 

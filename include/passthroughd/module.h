@@ -208,6 +208,8 @@ typedef struct PtServices {
          * can make at most. The service offers as many, each described by itself with its number in PtDevice.slot; everything
          * that is read of one is read of the provider. Those that are in use stay when there are fewer. */
         int (*put_slots)(PtContext *ctx, uint32_t count);
+        /* plan, check, guest: whether the group or its consumer gave this setting: 1, or 0 where the default stands. */
+        int (*setting_is_given)(PtContext *ctx, const char *setting);
 } PtServices;
 
 struct PtContext {

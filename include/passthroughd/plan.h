@@ -43,6 +43,7 @@ typedef enum PtStepFlags {
         PT_STEP_NO_RETURN = 1 << 1,  /* point of no return: cannot be undone */
         PT_STEP_OPTIONAL = 1 << 2,   /* its failure is a warning of the job, not its end */
         PT_STEP_DEMANDED = 1 << 3,   /* of what precedes a give-back: a device that it fails for goes into quarantine. Since minor 1 */
+        PT_STEP_OF_UUID = 1 << 4,   /* `value` is made of PtRequest.uuid: a plan for a consumer yet to come fits it. Since minor 2 */
 } PtStepFlags;
 
 typedef struct PtStep {

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "sriov-settings.h"
 #include "sriov.h"
 
 static int put(PtContext *ctx, PtSeverity severity, const char *code, const char *text, const char *culprit,
@@ -68,12 +69,14 @@ static int check_pf(PtContext *ctx, const PtDevice *device) {
 
 int sriov_check(PtContext *ctx, const PtDevice *device, const PtRequest *request) {
         char physfn[PCI_ADDRESS_SIZE];
+        int r;
 
         switch (sriov_kind(ctx, device, physfn)) {
         case SRIOV_PF:
                 return check_pf(ctx, device);
         case SRIOV_VF:
-                return pci_check(ctx, device, request);
+                r = pci_check(ctx, device, request);
+                return r < 0 ? r : sriov_check_settings(ctx, device, request);
         case SRIOV_NEITHER:
         default:
                 return -ENODEV;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "sriov-settings.h"
 #include "sriov.h"
 
 /* Enabling takes a tenth of a second and what the driver does for each function; the largest cards need a minute. */
@@ -40,7 +41,17 @@ int sriov_plan(PtContext *ctx, const PtRequest *request) {
         /* The count found before is restored by undoing the steps. */
         if (request->verb == PT_VERB_UNPROVISION)
                 return kind == SRIOV_PF ? 0 : -EOPNOTSUPP;
-        return kind == SRIOV_VF ? pci_plan(ctx, request) : -EOPNOTSUPP;
+        if (kind != SRIOV_VF)
+                return -EOPNOTSUPP;
+        /* Set before the guest's driver, or anybody, has the function; restored, as steps are undone in reverse, before the
+         * driver that had it gets it back. */
+        if (request->verb == PT_VERB_ACTIVATE) {
+                int r = sriov_put_settings(ctx, request);
+
+                if (r < 0)
+                        return r;
+        }
+        return pci_plan(ctx, request);
 }
 
 int sriov_guest(PtContext *ctx, const PtRequest *request) {

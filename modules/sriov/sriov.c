@@ -3,6 +3,7 @@
 /* The module "sriov": virtual functions, made on physical ones as groups demand and given to guests through VFIO. The tables;
  * see README.md. */
 
+#include "sriov-settings.h"
 #include "sriov.h"
 
 #include "modules/pci/pci-settings.h"
@@ -64,6 +65,12 @@ static const PtField FIELDS[] = {
         [_SRIOV_FIELD_MAX] = { 0 },
 };
 
+#define PER_CONSUMER (PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE)
+
+static const char *const PROTOCOLS[] = { SRIOV_LEAVE_WORD, "802.1Q", "802.1ad", NULL };
+static const char *const LINK_STATES[] = { SRIOV_LEAVE_WORD, "auto", "enable", "disable", NULL };
+static const char *const SWITCHES[] = { SRIOV_LEAVE_WORD, "on", "off", NULL };
+
 static const PtSetting SETTINGS[] = {
         {
                 .name = SRIOV_SETTING_VFS,
@@ -75,7 +82,103 @@ static const PtSetting SETTINGS[] = {
                 .default_text = "1",
         },
         PCI_FUNCTION_SETTINGS,
+        {
+                .name = "mac",
+                .doc = "MAC address: \"generate\" makes one that stays the consumer's whichever function it gets, \"default\" "
+                       "leaves it as it is; or an address, \"52:54:00:12:34:56\".",
+                .type = PT_STRING,
+                .flags = PER_CONSUMER,
+                .default_text = SRIOV_GENERATE_WORD,
+        },
+        {
+                .name = "vlan",
+                .doc = "VLAN that the card puts the function into, unseen by the guest; 0 for none, -1 leaves it as it is.",
+                .type = PT_INT32,
+                .flags = PER_CONSUMER,
+                .minimum = SRIOV_LEAVE,
+                .maximum = SRIOV_VLAN_MAX,
+                .default_text = "0",
+        },
+        {
+                .name = "vlan-protocol",
+                .doc = "Tag of the VLAN; \"default\" leaves it as it is.",
+                .type = PT_STRING,
+                .flags = PER_CONSUMER,
+                .choices = PROTOCOLS,
+                .default_text = "802.1Q",
+        },
+        {
+                .name = "qos",
+                .doc = "Priority in the tag of the VLAN, 0 to 7; -1 leaves it as it is.",
+                .type = PT_INT32,
+                .flags = PER_CONSUMER,
+                .minimum = SRIOV_LEAVE,
+                .maximum = 7,
+                .default_text = "0",
+        },
+        {
+                .name = "min-rate",
+                .unit = "Mbit/s",
+                .doc = "Rate that the card guarantees the function for sending; 0 for none, -1 leaves it as it is.",
+                .type = PT_INT32,
+                .flags = PER_CONSUMER,
+                .minimum = SRIOV_LEAVE,
+                .maximum = INT32_MAX,
+                .default_text = "0",
+        },
+        {
+                .name = "max-rate",
+                .unit = "Mbit/s",
+                .doc = "Rate that the function may send at; 0 for no limit, -1 leaves it as it is.",
+                .type = PT_INT32,
+                .flags = PER_CONSUMER,
+                .minimum = SRIOV_LEAVE,
+                .maximum = INT32_MAX,
+                .default_text = "0",
+        },
+        {
+                .name = "link-state",
+                .doc = "Link that the guest sees: \"auto\" as that of the port, or always one; \"default\" leaves it as it is.",
+                .type = PT_STRING,
+                .flags = PER_CONSUMER,
+                .choices = LINK_STATES,
+                .default_text = SRIOV_LEAVE_WORD,
+        },
+        {
+                .name = "spoof-check",
+                .doc = "Let the card drop what the guest sends under another MAC address; \"default\" leaves it as it is.",
+                .type = PT_STRING,
+                .flags = PER_CONSUMER,
+                .choices = SWITCHES,
+                .default_text = "on",
+        },
+        {
+                .name = "trust",
+                .doc = "Let the guest change its MAC address and receive what is not meant for it; \"default\" leaves it as it is.",
+                .type = PT_STRING,
+                .flags = PER_CONSUMER,
+                .choices = SWITCHES,
+                .default_text = "off",
+        },
+        {
+                .name = "rss-query",
+                .doc = "Let the guest read how the card spreads received packets, which all functions of a port may share; "
+                       "\"default\" leaves it as it is.",
+                .type = PT_STRING,
+                .flags = PER_CONSUMER,
+                .choices = SWITCHES,
+                .default_text = SRIOV_LEAVE_WORD,
+        },
         { 0 },
+};
+
+#define SETTING_STEP(step_name)                                                                                              \
+        { .name = (step_name), .observe = sriov_setting_observe, .run = sriov_setting_run, .undo = sriov_setting_undo }
+
+/* One for each attribute of rtnetlink, by the names of sriov-vf.c. */
+static const PtCustomStep CUSTOM_STEPS[] = {
+        SETTING_STEP("vf-mac"),       SETTING_STEP("vf-vlan"),  SETTING_STEP("vf-rate"),       SETTING_STEP("vf-spoof-check"),
+        SETTING_STEP("vf-rss-query"), SETTING_STEP("vf-trust"), SETTING_STEP("vf-link-state"), { 0 },
 };
 
 static const char *const USE_CASES[] = {
@@ -100,6 +203,7 @@ static const PtModule MODULE = {
         .filters = FILTERS,
         .fields = FIELDS,
         .settings = SETTINGS,
+        .custom_steps = CUSTOM_STEPS,
         .describe = sriov_describe,
         .observe = sriov_observe,
         .uses = pci_uses,

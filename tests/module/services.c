@@ -50,32 +50,41 @@ static void svc_log(PtContext *ctx, int level, const char *text) {
         (void) fprintf(harness_of(ctx)->out, "%slog %d: %s\n", harness_of(ctx)->indent, level, text);
 }
 
+/* Where the name is looked up; of the physical function, the one way out of a device's own directory, what follows it. */
+static int open_of(const HarnessDevice *d, const char **name) {
+        const char *below = startswith(*name, "physfn/");
+        int fd = openat(d->dir_fd, below ? "physfn" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        *name = below ?: *name;
+        return fd < 0 ? -errno : fd;
+}
+
 static ssize_t svc_read_attribute(PtContext *ctx, const PtDevice *device, const char *name, char *buffer,
                                   size_t size) {
         Harness *h = harness_of(ctx);
         HarnessDevice *d = device_of(h, device);
+        _cleanup_close_ int fd = -EBADF;
 
         if (!d)
                 return -ENODEV;
         if (!may_read(h, d, ALLOW_ATTRIBUTE, name))
                 return -EPERM;
-        /* Of the physical function: the one way out of a device's own directory. */
-        if (startswith(name, "physfn/")) {
-                _cleanup_close_ int physfn_fd = openat(d->dir_fd, "physfn", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-                return physfn_fd < 0 ? -errno : sysfs_read_at(physfn_fd, strchr(name, '/') + 1, buffer, size);
-        }
-        return sysfs_read_at(d->dir_fd, name, buffer, size);
+        fd = open_of(d, &name);
+        return fd < 0 ? fd : sysfs_read_at(fd, name, buffer, size);
 }
 
 static ssize_t svc_read_link(PtContext *ctx, const PtDevice *device, const char *name, char *buffer,
                              size_t size) {
         Harness *h = harness_of(ctx);
         HarnessDevice *d = device_of(h, device);
+        _cleanup_close_ int fd = -EBADF;
 
         if (!d)
                 return -ENODEV;
-        return may_read(h, d, ALLOW_LINK, name) ? sysfs_link_at(d->dir_fd, name, buffer, size) : -EPERM;
+        if (!may_read(h, d, ALLOW_LINK, name))
+                return -EPERM;
+        fd = open_of(d, &name);
+        return fd < 0 ? fd : sysfs_link_at(fd, name, buffer, size);
 }
 
 static int svc_list(PtContext *ctx, const PtDevice *device, const char *name,
@@ -88,8 +97,10 @@ static int svc_list(PtContext *ctx, const PtDevice *device, const char *name,
                 return -ENODEV;
         if (!may_read(h, d, ALLOW_DIRECTORY, name))
                 return -EPERM;
-        if (!streq(name, ".."))
-                return sysfs_list_at(d->dir_fd, name, each, userdata);
+        if (!streq(name, "..")) {
+                above_fd = open_of(d, &name);
+                return above_fd < 0 ? above_fd : sysfs_list_at(above_fd, name, each, userdata);
+        }
         above_fd = openat(d->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return above_fd < 0 ? -errno : sysfs_list_at(above_fd, ".", each, userdata);
 }
@@ -200,6 +211,10 @@ static int svc_get_setting(PtContext *ctx, const char *name, PtValue *ret) {
         else
                 *ret = h->setting;
         return r;
+}
+
+static int svc_setting_is_given(PtContext *ctx, const char *name) {
+        return tree_pair(harness_of(ctx)->tree->settings, name) != NULL;
 }
 
 static void check_text(Harness *h, const char *what, const char *text) {
@@ -428,6 +443,7 @@ void harness_fill_services(Harness *harness) {
                 .put_step = svc_put_step,
                 .put_attachment = svc_put_attachment,
                 .put_observed = svc_put_observed,
+                .setting_is_given = svc_setting_is_given,
         };
         harness->ctx.services = &harness->services;
 }

@@ -103,7 +103,7 @@ static void test_device(void **state) {
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 248);
+        assert_size(PtServices, 256);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -136,6 +136,7 @@ static void test_services(void **state) {
         assert_member(PtServices, get_blob, 224, 8);
         assert_member(PtServices, demand_accepts, 232, 8);
         assert_member(PtServices, put_slots, 240, 8);
+        assert_member(PtServices, setting_is_given, 248, 8);
 
         assert_size(PtDemand, 24);
         assert_member(PtDemand, struct_size, 0, 4);

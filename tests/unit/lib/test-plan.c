@@ -135,7 +135,7 @@ static const struct {
         { WRITE(.kind = PT_STEP_CREATE_MDEV, .value = "bb8aca09-c739-494c-8327-cb86efd5716e", .uid = UINT32_MAX), "nobody" },
         { WRITE(.kind = _PT_STEP_MAX), "unknown kind 10" },
         { WRITE(.kind = UINT32_MAX), "unknown kind" },
-        { WRITE(.flags = 16), "unknown flags 0x10" },
+        { WRITE(.flags = 32), "unknown flags 0x20" },
         { WRITE(.device = NULL), "names no device" },
         { WRITE(.device = ""), "not an id" },
         { WRITE(.device = "0000:3b:00.0"), "not an id" },

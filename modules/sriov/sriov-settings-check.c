@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What speaks against the network settings of a request, before anything is tried, and what is to be known of them. A setting
+ * that the driver does not offer is a blocker only for who asked for it; at its default it is left out. */
+
+#include <stdio.h>
+
+#include "sriov-drivers.h"
+#include "sriov-settings.h"
+#include "sriov.h"
+
+static int put(PtContext *ctx, PtSeverity severity, const char *code, const char *text, const char *culprit,
+               const char *remedy) {
+        return ctx->services->put_finding(ctx, &(PtFinding) {
+                                                       .severity = severity,
+                                                       .code = code,
+                                                       .text = text,
+                                                       .culprit = culprit,
+                                                       .remedy = remedy,
+                                               });
+}
+
+/* "vlan, trust"; the names of the settings that were given. */
+static const char *given_names(const SriovWish *wish, char *buffer, size_t size) {
+        size_t length = 0;
+
+        buffer[0] = '\0';
+        for (unsigned k = 0; k < _SRIOV_KEY_MAX; k++)
+                if (wish->given & UINT32_C(1) << k && length < size)
+                        length += (size_t) snprintf(buffer + length, size - length, "%s%s", length > 0 ? ", " : "",
+                                                    sriov_key_name(k));
+        return buffer;
+}
+
+static int check_no_network(PtContext *ctx, const SriovWish *wish) {
+        char text[PCI_TEXT_SIZE], names[PCI_TEXT_SIZE / 2];
+
+        if (wish->given == 0)
+                return 0;
+        (void) snprintf(text, sizeof(text), "The function is no Ethernet controller, so it has no network settings: %s.",
+                        given_names(wish, names, sizeof(names)));
+        return put(ctx, PT_SEVERITY_BLOCKER, "no-network-settings", text, NULL,
+                   "Remove these settings, or let the group's rules take Ethernet functions only (class-hex begins 0200).");
+}
+
+static int check_rates(PtContext *ctx, const PtDevice *device, const SriovWish *wish) {
+        uint64_t min = wish->vf.value[SRIOV_KEY_MIN_RATE], max = wish->vf.value[SRIOV_KEY_MAX_RATE];
+        char text[PCI_TEXT_SIZE];
+        PtValue speed;
+
+        if (min > 0 && max > 0 && min >= max) {
+                (void) snprintf(text, sizeof(text), "The rates contradict each other: min-rate %llu is not below max-rate %llu.",
+                                (unsigned long long) min, (unsigned long long) max);
+                return put(ctx, PT_SEVERITY_BLOCKER, "rates-contradict", text, NULL,
+                           "Lower min-rate or raise max-rate; 0 switches either off.");
+        }
+        if (ctx->services->get_field(ctx, device, "speed", &speed) < 0 || speed.type != PT_UINT32 || speed.u == 0 ||
+            MAX_OF(min, max) <= speed.u)
+                return 0;
+        (void) snprintf(text, sizeof(text), "The rate of %llu Mbit/s is above the speed of the link, %u Mbit/s.",
+                        (unsigned long long) MAX_OF(min, max), speed.u);
+        return put(ctx, PT_SEVERITY_BLOCKER, "rate-above-link", text, NULL, "Lower the rate, or set it to 0 for no limit.");
+}
+
+static int check_drivers_offer(PtContext *ctx, const char *name, const SriovWish *wish) {
+        const SriovDriver *driver = sriov_driver_find(name);
+
+        for (unsigned k = 0; k < _SRIOV_KEY_MAX; k++) {
+                bool given = wish->given & UINT32_C(1) << k;
+                const char *words;
+                char text[PCI_TEXT_SIZE];
+                int r;
+
+                words = sriov_vf_knows(&wish->vf, k) ? sriov_driver_refusal(driver, k, wish->vf.value[k]) : NULL;
+                if (!words)
+                        continue;
+                (void) snprintf(text, sizeof(text), "The driver %.64s %s: the setting %s %s.", name, words, sriov_key_name(k),
+                                given ? "cannot be applied" : "is left out");
+                r = put(ctx, given ? PT_SEVERITY_BLOCKER : PT_SEVERITY_NOTE, "setting-not-offered", text, name,
+                        given ? "Leave the setting at its default, or choose functions of a card whose driver offers it." : NULL);
+                if (r < 0)
+                        return r;
+        }
+        if (driver && driver->limits & SRIOV_LIMIT_RATE_NEEDS_LINK && wish->vf.value[SRIOV_KEY_MAX_RATE] > 0)
+                return put(ctx, PT_SEVERITY_NOTE, "rate-needs-link",
+                           "The driver takes a rate only while the link of the physical function is up.", name, NULL);
+        return 0;
+}
+
+static void note_entry(void *userdata, const char *entry) {
+        *(bool *) userdata = true;
+}
+
+static int check_interface(PtContext *ctx, const PtDevice *device, const char *driver, const SriovWish *wish) {
+        bool found = false;
+
+        (void) ctx->services->list(ctx, device, "physfn/net", note_entry, &found);
+        if (found)
+                return 0;
+        return put(ctx, wish->given ? PT_SEVERITY_BLOCKER : PT_SEVERITY_WARNING, "no-pf-interface",
+                   isempty(driver) ? "The physical function has no driver, so the function's network settings cannot be set."
+                                   : "The physical function has a driver but no network interface here: it may be in another "
+                                     "network namespace. The function's network settings cannot be set.",
+                   isempty(driver) ? NULL : driver,
+                   isempty(driver) ? "Load the driver of the card."
+                                   : "Move the interface back to the host's network namespace.");
+}
+
+static int put_notes(PtContext *ctx, const SriovWish *wish) {
+        static const struct {
+                SriovKey key;
+                uint64_t value;
+                const char *code, *text;
+        } notes[] = {
+                { SRIOV_KEY_TRUST, 1, "trust-on",
+                  "Trust is on: the guest may change its MAC address and receive what is meant for others." },
+                { SRIOV_KEY_SPOOF_CHECK, 0, "spoof-check-off",
+                  "The spoof check is off: the guest may send under any MAC address." },
+                { SRIOV_KEY_RSS_QUERY, 1, "rss-query-on",
+                  "RSS query is on: the guest may read how the card spreads packets, which other functions may share." },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(notes); i++)
+                if (sriov_vf_knows(&wish->vf, notes[i].key) && wish->vf.value[notes[i].key] == notes[i].value) {
+                        int r = put(ctx, PT_SEVERITY_NOTE, notes[i].code, notes[i].text, NULL, NULL);
+
+                        if (r < 0)
+                                return r;
+                }
+        return put(ctx, PT_SEVERITY_NOTE, "host-network-bypassed",
+                   "What the guest sends and receives does not pass through the host's network: its bridges, packet filters and "
+                   "counters do not see it.",
+                   NULL, NULL);
+}
+
+int sriov_check_settings(PtContext *ctx, const PtDevice *device, const PtRequest *request) {
+        char driver[PCI_ATTRIBUTE_SIZE] = "";
+        SriovWish wish;
+        int r;
+
+        if (!request || request->device != device)
+                return 0;
+        r = sriov_wish_load(ctx, request, &wish);
+        if (r == -EINVAL)
+                return put(ctx, PT_SEVERITY_BLOCKER, "invalid-mac-address",
+                           "The setting mac is not the address of one interface.", NULL,
+                           "Give six pairs of hexadecimal digits whose first is even (52:54:00:12:34:56), \"generate\" or "
+                           "\"default\".");
+        if (r < 0)
+                return r;
+        if (!sriov_takes_settings(ctx, device))
+                return check_no_network(ctx, &wish);
+        if (ctx->services->read_link(ctx, device, "physfn/driver", driver, sizeof(driver)) < 0)
+                driver[0] = '\0';
+        r = check_rates(ctx, device, &wish);
+        if (r >= 0)
+                r = check_drivers_offer(ctx, driver, &wish);
+        if (r >= 0)
+                r = check_interface(ctx, device, driver, &wish);
+        return r < 0 ? r : put_notes(ctx, &wish);
+}

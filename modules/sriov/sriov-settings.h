@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The network settings of a request: what is wanted of a virtual function, which of it was asked for, and the steps that do it. */
+
+#include "sriov-vf.h"
+
+/* In place of a number, and the word that says the same. */
+#define SRIOV_LEAVE (-1)
+#define SRIOV_LEAVE_WORD "default"
+#define SRIOV_GENERATE_WORD "generate"
+#define SRIOV_VLAN_MAX 4094 /* 4095 is reserved, though drivers take it */
+
+typedef struct SriovWish {
+        SriovVf vf;     /* known: what is not left as it is */
+        uint32_t given; /* bits of the keys that the group or the consumer gave; others stand at their default */
+        bool mac_generated;
+} SriovWish;
+
+/* Of the request at hand. -EINVAL: a MAC address that is none; see sriov_check_wish(). */
+int sriov_wish_load(PtContext *ctx, const PtRequest *request, SriovWish *ret);
+/* Locally administered, unicast, and the same for the same name, see PtRequest.uuid. */
+uint64_t sriov_mac_of_uuid(const char *uuid);
+
+/* Whether the function takes network settings: an Ethernet controller. */
+bool sriov_takes_settings(PtContext *ctx, const PtDevice *device);
+/* The steps that apply the wish to a VF. */
+int sriov_put_settings(PtContext *ctx, const PtRequest *request);
+/* What speaks against the wish, or is to be known of it; `request` may be NULL. */
+int sriov_check_settings(PtContext *ctx, const PtDevice *device, const PtRequest *request);
+
+/* The custom steps. */
+int sriov_setting_observe(PtContext *ctx, const PtDevice *device, const PtStep *step);
+int sriov_setting_run(PtContext *ctx, const PtDevice *device, const PtStep *step);
+int sriov_setting_undo(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *observed);
