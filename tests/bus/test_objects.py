@@ -517,7 +517,8 @@ def a_device_that_vanishes_is_said_to_be_lost():
         equal(root.Allocation(allocation).State, 'lost', 'State')
         contains([f['code'] for f in root.Allocation(allocation).Explain({})], 'device-lost', 'findings')
         order('plug', SPARE)
-        until(lambda: root.Manager.GetDevice(SPARE) if os.path.exists(f'/sys/bus/pci/devices/{SPARE}') else None, 'the device')
+        until(lambda: root.managed_objects().get(device_path(SPARE), {}).get(f'{NAME}.Device', {}).get('State') not in (None, 'gone'),
+              'the device')
         root.must(allocation, 'Deactivate')
         root.must(allocation, 'Activate')
         equal(root.Allocation(allocation).State, 'active', 'State at the end')
