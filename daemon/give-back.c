@@ -5,6 +5,7 @@
 
 #include "leftover.h"
 #include "log.h"
+#include "observe.h"
 #include "operation.h"
 
 json_t *allocation_records(const Allocation *allocation) {
@@ -191,6 +192,7 @@ void operation_clear(Operation *op, OperationNext next) {
         static const KeyList no_keys = { 0 };
 
         op->after_clear = next;
+        observe_family(op->m, a);
         /* Seen from outside the devices are free from here on; their keys follow when that is on disk. */
         AllocationState state = a->state;
         a->state = ALLOCATION_CLAIMED;

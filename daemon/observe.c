@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "operation.h"
+#include "provider.h"
 
 #define DEVICES_PER_RUN 64u
 
@@ -92,8 +93,10 @@ static void on_done(void *userdata, int result, const Fault *fault) {
                 settle_unanswered(o);
         }
         start_run(o);
-        if (!observe_is_busy(o->m))
+        if (!observe_is_busy(o->m)) {
                 manager_settle(o->m);
+                manager_kick(o->m);
+        }
 }
 
 static const WorkerEvents observe_events = { .fields = on_fields, .done = on_done };
@@ -140,6 +143,7 @@ static void start_run(Observation *o) {
                         o->n_queue = 0; /* they would fare no better, and nobody waits for ever */
                         settle_unanswered(o);
                         manager_settle(o->m);
+                        manager_kick(o->m);
                         return;
                 }
         }
@@ -212,6 +216,31 @@ void observe_again(Manager *m, Device *device) {
                 return;
         device->slow = SLOW_UNKNOWN;
         observe_device(m, device, NULL, NULL);
+}
+
+static void observe_anew(Manager *m, Device *device) {
+        if (!device || !device->blob)
+                return;
+        if (device->slow == SLOW_READING) {
+                device->outdated = true;
+                return;
+        }
+        device->slow = SLOW_UNKNOWN;
+        observe_device(m, device, NULL, NULL);
+}
+
+void observe_family(Manager *m, const Allocation *allocation) {
+        for (size_t i = 0; i < allocation->n_requests; i++)
+                for (size_t k = 0; k < allocation->requests[i].n_devices; k++) {
+                        Device *device = inventory_find(m->inventory, allocation->requests[i].devices[k].device);
+                        Provider *provider = device ? device->provider : NULL;
+
+                        if (!provider)
+                                continue;
+                        observe_anew(m, provider->device);
+                        for (size_t j = 0; j < provider->n_children; j++)
+                                observe_anew(m, provider->children[j]);
+                }
 }
 
 void observe_forget(Manager *m, Device *device) {

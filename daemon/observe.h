@@ -12,6 +12,9 @@ void observe_device(Manager *m, Device *device, void (*done)(void *userdata), vo
  * disk's own driver. What was read stays until then. Not while a VFIO driver has the device: it may be in a guest's hands. */
 void observe_again(Manager *m, Device *device);
 /* The device is about to go. */
+/* What a device's driver offers changes with what was made of its relatives: all that one provider makes is read again, if it was
+ * read before. */
+void observe_family(Manager *m, const Allocation *allocation);
 void observe_forget(Manager *m, Device *device);
 void observe_free(Manager *m);
 /* Whether something is being read or waits for it. manager_settle() is told when that ends. */

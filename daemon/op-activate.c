@@ -15,6 +15,7 @@
 #include "identity.h"
 #include "json-util.h"
 #include "log.h"
+#include "observe.h"
 #include "operation.h"
 #include "plan-record.h"
 #include "provision.h"
@@ -50,6 +51,7 @@ static void undo_all(Operation *op) {
 }
 
 static void finish_active(Operation *op) {
+        observe_family(op->m, op->allocation);
         allocation_advance(op->m, op->allocation, EVENT_ACTIVATED);
         if (op->allocation->confirm_usec > 0)
                 confirm_wait(op);
@@ -347,10 +349,25 @@ static void on_evidence(void *userdata, int result) {
                 choose(op);
 }
 
+/* Devices whose modules decide by what an observer read. */
+static bool needs_reports(Manager *m, const Allocation *a) {
+        for (size_t i = 0; i < a->n_requests; i++) {
+                const Group *group = policy_find_group(m->policy, a->requests[i].group);
+
+                if (group && group->module && group->module->descriptor->observe &&
+                    group->module->descriptor->flags & PT_TYPE_SHARED)
+                        return true;
+        }
+        return false;
+}
+
 /* Devices are chosen by what the host needs now. */
 static void activate_begin(Operation *op) {
         /* Stays waiting; manager_kick() comes again, or the evidence. */
         if (op->evidence_asked || (op->m->readiness == READINESS_STARTING && !manager_is_reconciled(op->m)))
+                return;
+        /* What is offered is being read of the drivers. */
+        if (observe_is_busy(op->m) && needs_reports(op->m, op->allocation))
                 return;
         /* Its devices may be made at this moment. */
         if (provision_concerns(op->m, op->allocation))

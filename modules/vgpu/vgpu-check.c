@@ -78,6 +78,14 @@ static int put_no_such_profile(PtContext *ctx, const PtDevice *device, const Vgp
         return put(ctx, PT_SEVERITY_BLOCKER, "vgpu-not-offered", text, NULL, remedy);
 }
 
+static int put_exists(PtContext *ctx, const PtDevice *device, const VgpuDevice *found) {
+        char text[PCI_TEXT_SIZE];
+
+        (void) snprintf(text, sizeof(text), "%s carries a vGPU already (type %u).", device->sysname, found->current);
+        return put(ctx, PT_SEVERITY_BLOCKER, "vgpu-exists", text, NULL,
+                   "If nobody uses it: echo 0 > nvidia/current_vgpu_type in the directory of the virtual function.");
+}
+
 /* What is read of a driver a moment ago may be over: it counts only while what was made is the same as then. */
 static int check_room(PtContext *ctx, const PtDevice *device, const VgpuDevice *found, const VgpuDeviceType *type) {
         size_t n = vgpu_count_instances(ctx, device, type->type.id);
@@ -136,6 +144,8 @@ static int check_profile(PtContext *ctx, const PtDevice *device, VgpuKind kind) 
         pci_setting_text(ctx, VGPU_SETTING_PROFILE, "", profile, sizeof(profile));
         if (isempty(profile))
                 return put_incomplete(ctx, found);
+        if (found->current > 0)
+                return put_exists(ctx, device, found);
         type = vgpu_device_find(found, profile);
         if (!type)
                 return put_no_such_profile(ctx, device, found, profile);

@@ -32,11 +32,29 @@ static int put_conflict(PtContext *ctx, const PtDemand *culprit, const char *cod
                                                });
 }
 
-static int put_no_such_profile(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found, const PtDemand *demand,
-                               const char *profile) {
-        char text[2 * PCI_TEXT_SIZE], titles[TITLES_SIZE], remedy[TITLES_SIZE + 64];
+/* "L40S-1Q, L40S-2Q, …": what is published, where the driver has not said more. */
+static void catalogue_titles(const VgpuCatalogue *catalogue, char *ret, size_t size) {
+        size_t at = 0;
 
-        vgpu_device_titles(found, titles, sizeof(titles));
+        for (size_t i = 0; i < catalogue->n_profiles && at < size; i++) {
+                const VgpuName *name = &catalogue->profiles[i].name;
+                int n = name->slices ? snprintf(ret + at, size - at, "%s%s-%u-%u%c", i ? ", " : "", name->board, name->slices,
+                                                name->framebuffer, name->series)
+                                     : snprintf(ret + at, size - at, "%s%s-%u%c", i ? ", " : "", name->board, name->framebuffer,
+                                                name->series);
+
+                at += n > 0 ? (size_t) n : 0;
+        }
+}
+
+static int put_no_such_profile(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found,
+                               const VgpuCatalogue *catalogue, const PtDemand *demand, const char *profile) {
+        char text[2 * PCI_TEXT_SIZE], titles[TITLES_SIZE] = "", remedy[TITLES_SIZE + 64];
+
+        if (found->n_types > 0)
+                vgpu_device_titles(found, titles, sizeof(titles));
+        else
+                catalogue_titles(catalogue, titles, sizeof(titles));
         (void) snprintf(text, sizeof(text), "Group '%.200s' wants \"%.96s\", which %s does not offer.", demand->group_name, profile,
                         provider->sysname);
         (void) snprintf(remedy, sizeof(remedy), "It offers: %s", titles);
@@ -58,15 +76,27 @@ static uint32_t demanded_number(PtContext *ctx, const PtDemand *demand, const ch
         return ctx->services->get_demand_setting(ctx, demand, setting, &value) >= 0 ? value.u : 0;
 }
 
-/* The published board, overlaid with what the driver says of each type. */
-static void fill_catalogue(const VgpuDevice *found, VgpuCatalogue *catalogue) {
-        const json_t *gpu = json_object_get(found->json, "gpu");
+static const VgpuBoard *find_board(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found) {
         const VgpuBoard *board = NULL;
+        int32_t product, subsystem;
         VgpuName name;
 
         for (size_t i = 0; i < found->n_types && !board; i++)
                 if (vgpu_name_parse(found->types[i].type.name, &name) >= 0)
                         board = vgpu_board_by_name(name.board);
+        if (board || !vgpu_is_nvidia(ctx, provider) || pci_read_number(ctx, provider, "device", UINT16_MAX, &product) < 0)
+                return board;
+        if (pci_read_number(ctx, provider, "subsystem_device", UINT16_MAX, &subsystem) < 0)
+                subsystem = 0;
+        return vgpu_board_by_id((uint16_t) product, (uint16_t) subsystem);
+}
+
+/* The published board, overlaid with what the driver says of each type. */
+static void fill_catalogue(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found, VgpuCatalogue *catalogue) {
+        const json_t *gpu = json_object_get(found->json, "gpu");
+        const VgpuBoard *board = find_board(ctx, provider, found);
+        VgpuName name;
+
         if (board)
                 vgpu_catalogue_from_board(catalogue, board);
         if (gpu)
@@ -89,14 +119,18 @@ static int read_demand(PtContext *ctx, const PtDevice *provider, const VgpuDevic
 
         demanded_profile(ctx, source, profile, sizeof(profile));
         /* `incomplete`, or the driver is not there yet: check() says so where it matters. */
-        if (isempty(profile) || found->n_types == 0)
+        if (isempty(profile) || (found->n_types == 0 && wants->catalogue.n_profiles == 0))
                 return 0;
         type = vgpu_device_find(found, profile);
-        if (!type) {
+        planned = vgpu_name_parse(type ? type->type.name : profile, &name) >= 0 ? vgpu_catalogue_find(&wants->catalogue, &name)
+                                                                               : NULL;
+        /* The types of a GPU with virtual functions are those of the functions; numbers that stand for names are theirs too. */
+        if (!type && !planned) {
+                if (found->n_types == 0 && profile[strspn(profile, "0123456789")] == '\0')
+                        return 0;
                 *refused = true;
-                return put_no_such_profile(ctx, provider, found, source, profile);
+                return put_no_such_profile(ctx, provider, found, &wants->catalogue, source, profile);
         }
-        planned = vgpu_name_parse(type->type.name, &name) >= 0 ? vgpu_catalogue_find(&wants->catalogue, &name) : NULL;
         if (planned && wants->n < VGPU_DEMANDS_MAX) {
                 /* Without a number it takes what there is: one at least. */
                 wants->sources[wants->n] = source;
@@ -105,7 +139,7 @@ static int read_demand(PtContext *ctx, const PtDevice *provider, const VgpuDevic
                                                            .count = MAX_OF(MAX_OF(instances, source->claimed), 1u) };
                 return 1;
         }
-        if (type->type.max_instances == 0 || instances <= type->type.max_instances)
+        if (!type || type->type.max_instances == 0 || instances <= type->type.max_instances)
                 return 0;
         *refused = true;
         (void) snprintf(text, sizeof(text), "Group '%.200s' wants %u of %s; %s makes %u at most.", source->group_name, instances,
@@ -149,7 +183,7 @@ int vgpu_layout_op(PtContext *ctx, const PtDevice *provider, const PtDemand *con
         wants = calloc(1, sizeof(*wants));
         if (!wants)
                 return -ENOMEM;
-        fill_catalogue(found, &wants->catalogue);
+        fill_catalogue(ctx, provider, found, &wants->catalogue);
         for (size_t i = 0; demands[i]; i++) {
                 r = read_demand(ctx, provider, found, demands[i], wants, &refused);
                 if (r < 0)

@@ -7,8 +7,8 @@ import subprocess
 
 import dbus
 
-from passthrough import bus_error, check, equal, main, wait_until
-from place import IN_VM
+from passthrough import SYS, bus_error, check, equal, main, node, wait_until
+from place import IN_VM, ctl
 
 GPU, SECOND = "0000:00:0a.0", "0000:00:0c.0"
 MDEV = pathlib.Path("/sys/bus/mdev/devices")
@@ -214,4 +214,39 @@ def virtual_parent(service):
     wait_until(lambda: not exists(client, "vgpu-mtty"), 10, "its end")
 
 
-main([discovery, round_trip, eight_and_no_more, other_sizes, whole_or_slices, restart, stranger, virtual_parent])
+def vendor_vfio(service):
+    """A type that is written to a virtual function; the driver lets go of it some time after the guest."""
+    if IN_VM:
+        return
+    client = service.start()
+    gpu, carrier = "0000:03:00.0", "0000:03:00.4"
+    wait_until(lambda: len(client.get(client.device(vgpu_id(gpu)), "Provider", "Children")) == 8, 10, "the virtual functions")
+    fields = client.get_all(client.device(vgpu_id(carrier)), "Device.Vgpu")
+    equal((str(fields["Role"]), str(fields["BackEnd"]), str(fields["PhysicalFunction"])), ("vf", "vfio", gpu), carrier)
+    pool(client, "big", "L40S-24Q", gpu, **{"frame-rate-limiter": 0})
+    # What the published table of the board says, before the driver is asked.
+    other = client.create_group("other", "vgpu", {"profile": "L40S-12Q"})
+    error, message = bus_error(client.add_rule, other, [("provider.slot", "eq", gpu)])
+    equal(error, "LayoutConflict", message)
+    wrong = client.create_group("wrong", "vgpu", {"profile": "L40S-24Q", "instances": 3})
+    error, message = bus_error(client.add_rule, wrong, [("provider.slot", "eq", gpu)])
+    equal(error, "LayoutConflict", message)
+    client.add_rule(other, [("physical-function", "eq", gpu)])
+    allocation, job = client.allocate("vm", "big", activate=True, node_uid=1001)
+    equal(client.wait_job(job), ("done", "", ""), "activate")
+    current = SYS / carrier / "nvidia/current_vgpu_type"
+    equal(current.read_text().strip(), "1156", "its type")
+    equal((SYS / carrier / "nvidia/vgpu_params").read_text().strip(), "frame_rate_limiter=0", "its parameters")
+    equal(os.stat(node(carrier)).st_uid, 1001, "owner of the node")
+    check(f"host={carrier}," in client.guest_config(allocation, "qemu"), "QEMU")
+    # Another size does not fit beside it, and is told so.
+    other, job = client.allocate("vm2", "other", activate=True)
+    result = client.wait_job(job)
+    check(result[1] == "NoDeviceAvailable" and "L40S-12Q" in result[2], result)
+    client.must(other, "Release")
+    ctl("fail", "current_vgpu_type", carrier, "EPERM", "3")
+    client.must(allocation, "Release")
+    equal(current.read_text().strip(), "0", "after the release")
+
+
+main([vendor_vfio, discovery, round_trip, eight_and_no_more, other_sizes, whole_or_slices, restart, stranger, virtual_parent])
