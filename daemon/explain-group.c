@@ -188,7 +188,8 @@ static void say_providers(Manager *m, const Group *group, Explanation *e) {
                 if (demand_layout(m, p->device, NULL, &layout, &conflict) < 0)
                         explanation_add(e, PT_SEVERITY_BLOCKER, "layout-conflict", p->device->id, "change one of the groups",
                                         NULL, "%s", strempty(conflict.message));
-                else if (made && made->made && !made->changing && json_equal(layout, made->made))
+                else if ((json_is_null(layout) && (!made || !made->made)) ||
+                         (made && made->made && !made->changing && json_equal(layout, made->made)))
                         continue;
                 else
                         explanation_add(e, PT_SEVERITY_WARNING, "not-provisioned", p->device->id,

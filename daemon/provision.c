@@ -89,8 +89,12 @@ bool provision_is_met(Manager *m, const Group *group) {
 
                 if (!p->device || !demand_exists(m, group, p->device, NULL))
                         continue;
+                if (demand_layout(m, p->device, NULL, &layout, NULL) < 0)
+                        return false;
+                /* What makes its devices one by one, as consumers start, needs no layout. */
+                if (json_is_null(layout) && (!made || !made->made))
+                        continue;
                 if (!made || !made->made || made->changing || provision_lacks_devices(m, made) ||
-                    demand_layout(m, p->device, NULL, &layout, NULL) < 0 ||
                     !json_equal(layout, made->made))
                         return false;
         }

@@ -226,7 +226,8 @@ int usage_of_device(Manager *m, Device *device, char ***nodes, char ***below) {
         if (r >= 0 && device->host->iommu_group >= 0)
                 r = append(nodes, "/dev/vfio/%d", (int) device->host->iommu_group);
         for (size_t i = 0; r >= 0 && bundle[i] && is_quiet(device); i++)
-                if (bundle[i]->syspath)
+                /* What hangs below a slot's provider is that of the others. */
+                if (bundle[i]->syspath && !bundle[i]->whole)
                         r = append(below, "%s", bundle[i]->syspath);
         return r < 0 ? -ENOMEM : 0;
 }

@@ -125,7 +125,7 @@ static void read_ids(PtContext *ctx, const PtDevice *device, char vendor[static 
         }
 }
 
-static int describe_model(PtContext *ctx, const PtDevice *device, VgpuKind kind) {
+static int describe_model(PtContext *ctx, const PtDevice *device) {
         char vendor_id[8], device_id[8], both[20] = "", name[2 * PCI_TEXT_SIZE];
         const char *vendor, *model;
         int r;
@@ -135,10 +135,7 @@ static int describe_model(PtContext *ctx, const PtDevice *device, VgpuKind kind)
                 (void) snprintf(both, sizeof(both), "%s:%s", vendor_id, device_id);
         vendor = database_text(ctx, device, "ID_VENDOR_FROM_DATABASE", vendor_id);
         model = database_text(ctx, device, "ID_MODEL_FROM_DATABASE", both[0] ? both : device->sysname);
-        if (kind == VGPU_SLOT)
-                (void) snprintf(name, sizeof(name), "%s%s%s, vGPU %u", vendor, vendor[0] ? " " : "", model, device->slot);
-        else
-                (void) snprintf(name, sizeof(name), "%s%s%s", vendor, vendor[0] ? " " : "", model);
+        (void) snprintf(name, sizeof(name), "%s%s%s", vendor, vendor[0] ? " " : "", model);
 
         const struct {
                 VgpuField field;
@@ -259,7 +256,7 @@ int vgpu_describe(PtContext *ctx, const PtDevice *device) {
         r = vgpu_device_load(ctx, device, &found);
         if (r < 0 && r != -ENODATA)
                 return r;
-        r = describe_model(ctx, device, kind);
+        r = describe_model(ctx, device);
         if (r >= 0)
                 r = describe_place(ctx, device, kind, physfn);
         if (r >= 0 && found)

@@ -78,6 +78,7 @@ def round_trip(service):
     group = pool(client, "desktops", "PT40-1Q")
     equal([str(p) for p in client.get(group, "Group", "Providers")], [client.device(vgpu_id(GPU))], "providers")
     equal(len(client.get(group, "Group", "Devices")), 8, "members")
+    equal([str(n) for n in client.get(group, "Group", "Notes")], [], "nothing to be made before, and all of one model")
     allocation, job = client.allocate("vm", "desktops", activate=True, node_uid=1001)
     equal(client.wait_job(job), ("done", "", ""), "activate")
     uuid = uuid_of(allocation)

@@ -55,7 +55,7 @@ void fake_write_file(const FakeHost *host, const char *path, const char *text) {
 }
 
 void fake_remove_file(const FakeHost *host, const char *path) {
-        require(unlink(full_path(host, path)) == 0 || errno == ENOENT, "cannot remove", path);
+        require(remove(full_path(host, path)) == 0 || errno == ENOENT, "cannot remove", path);
 }
 
 void fake_link(const FakeHost *host, const char *path, const char *target) {
@@ -263,7 +263,57 @@ static int write_attribute(FakeHost *host, const char *path, const char *value) 
         return 0;
 }
 
+static bool lstat_exists(const FakeHost *host, const char *path) {
+        struct stat st;
+
+        return lstat(full_path(host, path), &st) >= 0;
+}
+
+/* drivers/vfio/mdev: the device, its IOMMU group and its node are there when the write returns. */
+static int write_mdev_create(FakeHost *host, const char *parent, const char *uuid) {
+        char path[512], target[512];
+
+        (void) snprintf(path, sizeof(path), "sys/bus/mdev/devices/%s", uuid);
+        if (lstat_exists(host, path))
+                return -EEXIST;
+        if (host->kernel->mdev_full)
+                return -ENOSPC;
+        (void) snprintf(target, sizeof(target), "%s/%s", parent, uuid);
+        fake_make_directory(host, target);
+        (void) snprintf(target, sizeof(target), "../../../%s/%s", parent + strlen("sys/"), uuid);
+        fake_make_directory(host, "sys/bus/mdev/devices");
+        fake_link(host, path, target);
+        (void) snprintf(path, sizeof(path), "%s/%s/remove", parent, uuid);
+        fake_write_file(host, path, "");
+        (void) snprintf(path, sizeof(path), "%s/%s/iommu_group", parent, uuid);
+        fake_link(host, path, "../../../../kernel/iommu_groups/18");
+        fake_make_directory(host, "sys/class/vfio/18");
+        fake_write_file(host, "sys/class/vfio/18/dev", "0:0");
+        if (!host->kernel->mdev_without_node)
+                fake_write_file(host, "dev/vfio/18", "");
+        return 0;
+}
+
+static int write_mdev_remove(FakeHost *host, const char *parent, const char *uuid) {
+        static const char *const entries[] = { "remove", "iommu_group", "" };
+        char path[512];
+
+        if (host->kernel->mdev_busy > 0) {
+                host->kernel->mdev_busy--;
+                return -EAGAIN;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(entries); i++) {
+                (void) snprintf(path, sizeof(path), "%s/%s/%s", parent, uuid, entries[i]);
+                fake_remove_file(host, path);
+        }
+        (void) snprintf(path, sizeof(path), "sys/bus/mdev/devices/%s", uuid);
+        fake_remove_file(host, path);
+        return 0;
+}
+
 static int dispatch(FakeHost *host, const char *path, const char *value) {
+        char parent[256], uuid[37];
+        const char *mdev;
         char bus[32], driver[64], attribute[32], extra;
 
         if (sscanf(path, "sys/bus/%31[^/]/drivers/%63[^/]/%31[^/]%c", bus, driver, attribute, &extra) == 3) {
@@ -276,6 +326,18 @@ static int dispatch(FakeHost *host, const char *path, const char *value) {
         if (sscanf(path, "sys/bus/%31[^/]/%31[^/]%c", bus, attribute, &extra) == 2)
                 return streq(attribute, "drivers_probe") ? write_drivers_probe(host, bus, value) : -EACCES;
 
+        mdev = strstr(path, "/mdev_supported_types/");
+        if (mdev && streq(strrchr(path, '/'), "/create")) {
+                (void) snprintf(parent, sizeof(parent), "%.*s", (int) (mdev - path), path);
+                return write_mdev_create(host, parent, value);
+        }
+        /* What is removed has the length of a UUID. */
+        if (streq(strrchr(path, '/'), "/remove") && strlen(path) > sizeof(uuid) + 8 &&
+            path[strlen(path) - strlen("/remove") - sizeof(uuid)] == '/') {
+                (void) snprintf(uuid, sizeof(uuid), "%s", path + strlen(path) - strlen("/remove") - sizeof(uuid) + 1);
+                (void) snprintf(parent, sizeof(parent), "%.*s", (int) (strstr(path, uuid) - path - 1), path);
+                return write_mdev_remove(host, parent, uuid);
+        }
         return write_attribute(host, path, value);
 }
 

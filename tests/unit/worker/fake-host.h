@@ -24,6 +24,9 @@ typedef struct FakeKernel {
         int probe_errno;    /* what a driver's probe answers; 0: it takes the device */
         const char *rival;  /* drivers_probe binds this one instead */
         unsigned vf_limit;  /* sriov_numvfs takes every number and makes so many at most; 0: all */
+        bool mdev_full;         /* no mediated device more */
+        bool mdev_without_node; /* made, but nothing appears in /dev */
+        unsigned mdev_busy;     /* so many removals are refused */
         bool vfs_shy;       /* their links come a little after the number */
 } FakeKernel;
 
