@@ -127,13 +127,15 @@ static void read_ids(PtContext *ctx, const PtDevice *device, char vendor[static 
 
 static int describe_model(PtContext *ctx, const PtDevice *device) {
         char vendor_id[8], device_id[8], both[20] = "", name[2 * PCI_TEXT_SIZE];
-        const char *vendor, *model;
+        char vendor[PCI_TEXT_SIZE];
+        const char *model;
         int r;
 
         read_ids(ctx, device, vendor_id, device_id);
         if (vendor_id[0] && device_id[0])
                 (void) snprintf(both, sizeof(both), "%s:%s", vendor_id, device_id);
-        vendor = database_text(ctx, device, "ID_VENDOR_FROM_DATABASE", vendor_id);
+        /* A property lives until the next one is asked for. */
+        (void) snprintf(vendor, sizeof(vendor), "%s", database_text(ctx, device, "ID_VENDOR_FROM_DATABASE", vendor_id));
         model = database_text(ctx, device, "ID_MODEL_FROM_DATABASE", both[0] ? both : device->sysname);
         (void) snprintf(name, sizeof(name), "%s%s%s", vendor, vendor[0] ? " " : "", model);
 

@@ -17,7 +17,7 @@ static uint32_t node_mode(const PtRequest *request) {
 static int put_create(PtContext *ctx, const PtRequest *request, const VgpuType *type) {
         char sentence[PCI_TEXT_SIZE];
 
-        (void) snprintf(sentence, sizeof(sentence), "make a %s on %s for user %u", vgpu_type_title(type),
+        (void) snprintf(sentence, sizeof(sentence), "make a vGPU %s on %s for user %u", vgpu_type_title(type),
                         request->device->sysname, request->uid);
         return ctx->services->put_step(ctx, &(PtStep){
                                                     .kind = PT_STEP_CREATE_MDEV,
@@ -35,7 +35,7 @@ static int put_create(PtContext *ctx, const PtRequest *request, const VgpuType *
 static int put_set_type(PtContext *ctx, const PtRequest *request, const VgpuType *type) {
         char sentence[PCI_TEXT_SIZE];
 
-        (void) snprintf(sentence, sizeof(sentence), "make a %s on %s", vgpu_type_title(type), request->device->sysname);
+        (void) snprintf(sentence, sizeof(sentence), "make a vGPU %s on %s", vgpu_type_title(type), request->device->sysname);
         return ctx->services->put_step(ctx, &(PtStep){
                                                     .kind = PT_STEP_CUSTOM,
                                                     .device = request->device->id,

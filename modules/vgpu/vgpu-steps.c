@@ -123,7 +123,8 @@ static int undo_type(PtContext *ctx, const PtDevice *device, const PtStep *step,
                 if (waited >= step_timeout_msec(step))
                         break;
                 last = ctx->services->write_attribute(ctx, device, CURRENT, "0");
-                if (last < 0)
+                /* It may be taken and done later, or refused for now. */
+                if (read_current(ctx, device, &current) < 0 || current > 0)
                         (void) nanosleep(&pause, NULL);
         }
         (void) snprintf(error, sizeof(error), "The driver keeps the vGPU of %s (type %u) for more than %u ms after its guest: %s",

@@ -88,7 +88,8 @@ static int load_device(Harness *harness, HarnessDevice *d) {
         r = find_place(harness, d);
         if (r < 0)
                 return r;
-        r = id_from_place(d->subsystem, d->place, d->id);
+        /* As the service: an id holds no underscore. */
+        r = id_from_place(streq(d->subsystem, "mdev_bus") ? "mdevbus" : d->subsystem, d->place, d->id);
         if (r < 0)
                 return r;
         d->device = (PtDevice){ .struct_size = sizeof(PtDevice), .iommu_group = -1 };

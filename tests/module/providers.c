@@ -94,6 +94,15 @@ static int svc_put_layout(PtContext *ctx, const char *name, const PtValue *value
         return 0;
 }
 
+static int svc_put_slots(PtContext *ctx, uint32_t count) {
+        Harness *h = harness_of(ctx);
+
+        if (count > SLOTS_MAX)
+                harness_fail(h, "says that there are more slots than there may be");
+        (void) fprintf(h->out, "%s  slots %u\n", h->indent, count);
+        return 0;
+}
+
 static int svc_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining) {
         Harness *h = harness_of(ctx);
 
@@ -115,6 +124,7 @@ static int svc_get_layout(PtContext *ctx, const char *name, PtValue *ret) {
 
 void harness_fill_provider_services(Harness *h) {
         h->services.put_provider = svc_put_provider;
+        h->services.put_slots = svc_put_slots;
         h->services.get_demand_setting = svc_get_demand_setting;
         h->services.demand_accepts = svc_demand_accepts;
         h->services.put_layout = svc_put_layout;

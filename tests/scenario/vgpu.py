@@ -195,6 +195,36 @@ def stranger(service):
     client.must(allocation, "Release")
 
 
+def slow_driver(on):
+    """From now on it takes its time to make one."""
+    if IN_VM:
+        pathlib.Path("/sys/module/ptvgpu/parameters/fail").write_text("2" if on else "0")
+    else:
+        ctl("delay", "create", "1500000" if on else "0", GPU)
+
+
+def killed_while_made(service):
+    """The service dies while the driver makes the vGPU: the next one takes it away again, and it can be had."""
+    client = service.start()
+    slots(client, GPU, 8)
+    pool(client, "desktops", "PT40-1Q")
+    allocation, _ = client.allocate("vm", "desktops")
+    slow_driver(True)
+    try:
+        client.call(allocation, "Allocation", "Activate", "a{sv}", {})
+        wait_until(made, 10, "the driver to begin")
+        service.kill()
+    finally:
+        slow_driver(False)
+    client = service.start()
+    wait_until(lambda: client.state(allocation) == "claimed", 20, "the recovery")
+    equal(made(), [], "nothing is left")
+    job = str(client.call(allocation, "Allocation", "Activate", "a{sv}", {}))
+    equal(client.wait_job(job), ("done", "", ""), "activate")
+    client.must(allocation, "Release")
+    equal(made(), [], "after the release")
+
+
 def virtual_parent(service):
     """A parent that is no PCI device, whose driver comes and goes while the service runs."""
     if not IN_VM:
@@ -250,4 +280,4 @@ def vendor_vfio(service):
     equal(current.read_text().strip(), "0", "after the release")
 
 
-main([vendor_vfio, discovery, round_trip, eight_and_no_more, other_sizes, whole_or_slices, restart, stranger, virtual_parent])
+main([vendor_vfio, discovery, round_trip, eight_and_no_more, other_sizes, whole_or_slices, restart, stranger, killed_while_made, virtual_parent])
