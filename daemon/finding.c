@@ -99,6 +99,27 @@ const PtFinding *finding_first_blocker(const FindingList *list) {
         return NULL;
 }
 
+char *finding_all_blockers(const FindingList *list) {
+        size_t used = 0, left = 0;
+        char text[2048] = "";
+
+        for (size_t i = 0; i < list->n_items; i++) {
+                const PtFinding *f = list->items + i;
+                size_t length = strlen(f->code) + strlen(f->text) + strlen("; : ");
+
+                if (f->severity != PT_SEVERITY_BLOCKER)
+                        continue;
+                if (used + length + 32 > sizeof(text))
+                        left++;
+                else
+                        used += (size_t) snprintf(text + used, sizeof(text) - used, "%s%s: %s", used > 0 ? "; " : "", f->code,
+                                                  f->text);
+        }
+        if (left > 0)
+                (void) snprintf(text + used, sizeof(text) - used, "%s%zu more", used > 0 ? "; " : "", left);
+        return strdup(text);
+}
+
 void finding_list_done(FindingList *list) {
         for (size_t i = 0; i < list->n_items; i++)
                 finding_done(list->items + i);

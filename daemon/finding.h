@@ -23,6 +23,8 @@ int finding_append(FindingList *list, const PtFinding *finding);
 void finding_set_overridable(FindingList *list);
 bool finding_has(const FindingList *list, const char *code);
 const PtFinding *finding_first_blocker(const FindingList *list);
+/* "code: text; code: text", cut where it gets too long for people: new string. */
+char *finding_all_blockers(const FindingList *list);
 void finding_list_done(FindingList *list);
 #define _cleanup_findings_ _cleanup_(finding_list_done)
 /* [{severity, code, text, culprit?, remedy?}…], blockers first */

@@ -289,15 +289,14 @@ static int note_override(Operation *op, const Assignment *item) {
         blocker = finding_first_blocker(&findings);
         if (!blocker)
                 return 0;
+        devices = json_pack("[s]", item->device->id);
+        message = finding_all_blockers(&findings);
+        if (!devices || !message)
+                return fault_oom(&op->fault);
         log_message(LOG_NOTICE, LOG_EVENT_OVERRIDDEN,
                     log_fields("DEVICE", item->device->id, "ALLOCATION", a->id, "CONSUMER", a->consumer),
                     "user %u overrides what stands against %s (%s): %s", (unsigned) op->uid, item->device->host->sysname,
-                    blocker->code, blocker->text);
-        devices = json_pack("[s]", item->device->id);
-        if (!devices || asprintf(&message, "%s: %s", blocker->code, blocker->text) < 0) {
-                message = NULL;
-                return fault_oom(&op->fault);
-        }
+                    blocker->code, message);
         history_note(op->m, &(HistoryEntry) {
                 .uid = op->uid,
                 .owner = a->owner,

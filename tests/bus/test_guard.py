@@ -90,13 +90,16 @@ def an_override_names_the_device_and_is_on_record():
         set_swap(f'/dev/{disk_name(SPARE)} partition 1048572 0 -2')
         equal(tried(root, 'spare', {'override': [device_id(NIC)]})[:2], ('failed', 'NoDeviceAvailable'), 'another device')
         allocation, _job = root.Manager.Allocate('vm', [{'group': 'spare'}], {})
+        root.Device(device_path(SPARE)).Quarantine('smells', {})
         root.must(allocation, 'Activate', {'override': [device_id(SPARE)]})
         equal(driver_of(SPARE), 'vfio-pci', 'driver')
+        root.Device(device_path(SPARE)).ClearQuarantine({})
         equal(root.Device(device_path(SPARE)).State, 'active', 'State')
         rows = root.Manager.History({'operation': 'override'})
         equal([row['devices'] for row in rows], [[device_id(SPARE)]], 'history')
         contains(rows[0]['message'], 'swap: the host needs it: swap', 'history')
-        contains(service.log(), f'user 0 overrides what stands against {SPARE} (swap)', 'log')
+        contains(rows[0]['message'], 'quarantined: in quarantine: smells', 'all that stood against it')
+        contains(service.log(), f'user 0 overrides what stands against {SPARE} (quarantined): quarantined: ', 'log')
         root.must(allocation, 'Release')
 
 
