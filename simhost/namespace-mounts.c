@@ -19,6 +19,8 @@ static const char *const sysfs_parts[] = {
         "bus", "class", "dev", "devices", "block", "module", "firmware", "kernel/iommu_groups",
 };
 
+static const char *const file_systems[] = { "/sys/fs/btrfs", "/sys/fs/ext4", "/sys/fs/f2fs", "/sys/fs/xfs" };
+
 static const char *const proc_files[] = { "cmdline", "cpuinfo", "interrupts", "swaps", "sys/kernel/random/boot_id" };
 
 /* Nodes of the machine that the host keeps, where the machine has them. */
@@ -69,6 +71,14 @@ static int mount_sysfs(Tree *t) {
                                 continue;
                 }
                 r = bind_mount(host_path(&what, t, part.s), where.s);
+                if (r < 0)
+                        return r;
+        }
+        /* File systems of the machine list its disks there by names that this host's may have. */
+        for (size_t i = 0; i < ELEMENTS(file_systems); i++) {
+                if (access(file_systems[i], F_OK) < 0)
+                        continue;
+                r = mount_new("tmpfs", file_systems[i], MS_NOSUID | MS_NODEV, "mode=0755");
                 if (r < 0)
                         return r;
         }

@@ -155,6 +155,54 @@ static int add_namespace(Storage *storage, const MountTable *host, uint32_t pid)
         return add_table(storage, &table, process);
 }
 
+/* ---- what no mount table shows ---- */
+
+typedef struct SuperblockListing {
+        Storage *storage;
+        const MountTable *host;
+        const char *type;
+        int result;
+} SuperblockListing;
+
+static bool is_mounted(const MountTable *host, unsigned major_number, unsigned minor_number) {
+        for (size_t i = 0; i < host->n_items; i++)
+                if (host->items[i].major_number == major_number && host->items[i].minor_number == minor_number)
+                        return true;
+        return false;
+}
+
+static void on_superblock(void *userdata, const char *entry) {
+        SuperblockListing *listing = userdata;
+        char path[sizeof("/sys/class/block//dev") + NAME_MAX], number[32], top[64];
+        unsigned major_number, minor_number;
+
+        (void) snprintf(path, sizeof(path), "/sys/class/block/%s/dev", entry);
+        if (listing->result < 0 ||
+            sysfs_read(evidence_sysfs(storage_evidence(listing->storage)), path, number, sizeof(number)) <= 0 ||
+            parse_dev(number, &major_number, &minor_number) < 0 || is_mounted(listing->host, major_number, minor_number))
+                return;
+        (void) snprintf(top, sizeof(top), "file system (%s) in use", listing->type);
+        listing->result = storage_add_number(listing->storage, EVIDENCE_CRITICAL, "mount", top, major_number, minor_number);
+        if (listing->result == -ENOENT)
+                listing->result = 0;
+}
+
+/* A file system that was unmounted lazily lives on while somebody has a file of it open, and one in a namespace without a
+ * process as long as the namespace. These types list the devices that they have, "/sys/fs/ext4/sda1". */
+static int add_superblocks(Storage *storage, const MountTable *host) {
+        static const char *const types[] = { "ext4", "xfs", "f2fs" };
+        SuperblockListing listing = { .storage = storage, .host = host };
+
+        for (size_t i = 0; i < ELEMENTSOF(types) && listing.result >= 0; i++) {
+                char path[64];
+
+                listing.type = types[i];
+                (void) snprintf(path, sizeof(path), "/sys/fs/%s", types[i]);
+                (void) sysfs_list(evidence_sysfs(storage_evidence(storage)), path, on_superblock, &listing);
+        }
+        return listing.result;
+}
+
 /* ---- swap and hibernation ---- */
 
 static int add_swap(Storage *storage, char *line) {
@@ -314,6 +362,8 @@ int evidence_storage(Evidence *evidence) {
                 r = storage_new(evidence, &host, &storage);
         if (r >= 0)
                 r = add_table(storage, &host, NULL);
+        if (r >= 0)
+                r = add_superblocks(storage, &host);
         if (r >= 0)
                 r = add_swaps(storage);
         if (r >= 0)
