@@ -71,7 +71,7 @@ int verb_device_quarantine(Cli *cli, char **arguments, int n) {
         int r = find_object(cli, KIND_DEVICE, arguments[0], &path);
 
         if (r >= 0)
-                r = bus_change(cli, path, INTERFACE("Device"), "Quarantine", "sa{sv}", json_pack("[s, {}]", arguments[1]),
+                r = bus_change(cli, path, INTERFACE("Device"), "Quarantine", "s a{sv}", json_pack("[s, {}]", arguments[1]),
                                NULL);
         return r < 0 ? r : show_done(cli);
 }

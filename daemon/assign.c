@@ -123,7 +123,7 @@ void device_need(Manager *m, Device *device, FindingList *findings) {
         for (size_t i = 1; bundle[i]; i++)
                 check_companion_need(m, device, bundle[i], findings);
         if (device->role == PT_ROLE_OFFER)
-                check_out_of_band(m, device, bundle, findings);
+                check_out_of_band(m, bundle, findings);
 }
 
 static void check_companions(Manager *m, Device *device, const PlanRequest *request, FindingList *findings) {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "guard.h"
+#include "lib/driver.h"
 #include "log.h"
 #include "pending.h"
 
@@ -24,15 +26,17 @@ uint64_t confirm_deadline(unsigned sec) {
         return sec > 0 ? now_boottime_usec() + sec * USEC_PER_SEC : 0;
 }
 
-/* What is on a VFIO driver or on none carries nothing of the host's. */
-static bool takes_network(const HostDevice *host) {
-        return host->class_code >> 16 == PCI_CLASS_NETWORK && host->driver && !startswith(host->driver, "vfio");
+/* What is on a VFIO driver or on none carries nothing of the host's. An adapter on USB goes with its controller too. */
+static bool takes_network(const Manager *m, const HostDevice *host) {
+        if (!host->driver || driver_is_vfio(host->driver))
+                return false;
+        return host->class_code >> 16 == PCI_CLASS_NETWORK || guard_has_network(m->guard, host);
 }
 
 unsigned confirm_default_sec(const Manager *m, const AssignmentList *list) {
         for (size_t i = 0; i < list->n_items; i++)
                 for (HostDevice **host = list->items[i].bundle; *host; host++)
-                        if (takes_network(*host))
+                        if (takes_network(m, *host))
                                 return m->config.network_confirm_sec;
         return 0;
 }

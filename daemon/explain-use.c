@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "explain-internal.h"
+#include "lib/driver.h"
 #include "lib/limits.h"
 
 #define HOLDERS_SAID_MAX 32u
@@ -124,7 +125,7 @@ static void say_neighbours(Manager *m, const Device *device, Explanation *e) {
         for (; device->host->iommu_group >= 0 && host; host = host->next_in_iommu_group) {
                 const Allocation *a = host->offers ? host->offers->allocation : NULL;
 
-                if (host == device->host || host->bridge || !host->driver || !startswith(host->driver, "vfio") ||
+                if (host == device->host || host->bridge || !driver_is_vfio(host->driver) ||
                     (a && a == device->allocation))
                         continue;
                 explanation_add(e, PT_SEVERITY_WARNING, "vfio-neighbour", host->id, NULL,

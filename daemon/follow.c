@@ -6,7 +6,8 @@
 typedef struct Away {
         char device[ID_SIZE];    /* as it is assigned */
         char candidate[ID_SIZE]; /* what it came back as; empty: nothing yet */
-        uint64_t deadline;       /* CLOCK_MONOTONIC: lost then */
+        uint64_t began;          /* CLOCK_MONOTONIC: when it vanished */
+        uint64_t deadline;       /* lost then */
         uint64_t seen, settled;  /* when the candidate was first seen, and when it is left alone */
         bool running;            /* its operation is under way */
         bool again;              /* it vanished meanwhile */
@@ -141,6 +142,7 @@ static void give_up(Follow *follow, const Away *away) {
 }
 
 static void rearm(Follow *follow);
+static void consider(Follow *follow, Away *away, Device *device);
 
 /* Returns whether `follow` is still there. */
 static bool look(Follow *follow, Away *away, uint64_t now) {
@@ -236,7 +238,8 @@ static Away *add_away(Manager *m, Allocation *a, const char *device, uint64_t us
                 away->next = follow->away;
                 follow->away = away;
         }
-        away->deadline = now_monotonic_usec() + usec;
+        away->began = now_monotonic_usec();
+        away->deadline = away->began + usec;
         away->candidate[0] = '\0';
         away->again = true;
         return away;
@@ -261,9 +264,17 @@ static bool begin(Manager *m, Allocation *a, const Request *request, const char 
         return true;
 }
 
+/* What came while the event of its going was yet to come. The one that goes is still in the inventory. */
+static void look_around(Follow *follow, Away *away) {
+        for (Device *device = inventory_first(follow->m->inventory); device; device = device->hh.next)
+                if (device->module->descriptor->flags & PT_TYPE_FOLLOWS && !streq(device->id, away->device))
+                        consider(follow, away, device);
+}
+
 bool follow_begin(Manager *m, Allocation *a, const char *host) {
         AssignedDevice *assigned;
         Request *request;
+        Away *away;
 
         if (m->stopping || (a->state != ALLOCATION_ACTIVE && a->state != ALLOCATION_FOLLOWING))
                 return false;
@@ -272,11 +283,31 @@ bool follow_begin(Manager *m, Allocation *a, const char *host) {
                 return false;
         allocation_advance(m, a, EVENT_DEVICE_AWAY);
         record_progress(m, a, NULL, NULL);
+        away = find_away(a->follow, assigned->device);
+        if (away)
+                look_around(a->follow, away);
         rearm(a->follow);
         return true;
 }
 
 /* ---- devices that come ---- */
+
+/* Another device of the same consumer, or what another of its devices comes back as. Serial numbers that are not as unique as
+ * they look lead here. */
+static bool is_taken(Follow *follow, const Away *away, const Device *device) {
+        Request *request;
+
+        for (const Away *other = follow->away; other; other = other->next)
+                if (other != away && streq(other->candidate, device->id))
+                        return true;
+        return !streq(device->id, away->device) && follow_find(follow->a, device->id, &request);
+}
+
+/* It was at another place already when this one vanished: that is nobody who comes back. Of a device that moves from one half
+ * of a connector to the other, the halves' events come in any order. */
+static bool was_there(const Away *away, const Device *device) {
+        return !streq(device->id, away->device) && device->host->appeared + FOLLOW_LATEST_USEC < away->began;
+}
 
 static void consider(Follow *follow, Away *away, Device *device) {
         _cleanup_settings_ SettingValues settings = { 0 };
@@ -291,12 +322,16 @@ static void consider(Follow *follow, Away *away, Device *device) {
 
         assigned = follow_find(follow->a, away->device, &request);
         if (!assigned || away->running || (device->allocation && device->allocation != follow->a) ||
+            is_taken(follow, away, device) || was_there(away, device) ||
             request_module(follow->m, follow->a, request, &settings, &plan) != device->module)
                 return;
         r = inventory_follow(follow->m->inventory, device, json_object_get(record_of(assigned), "identities"), same,
                              &plan, &findings);
         blocker = finding_first_blocker(&findings);
         if (r < 0 || blocker) {
+                /* What udev knew of it later made another of it. */
+                if (streq(away->candidate, device->id))
+                        away->candidate[0] = '\0';
                 if (blocker)
                         log_message(LOG_WARNING, LOG_EVENT_NONE,
                                     log_fields("ALLOCATION", follow->a->id, "DEVICE", device->id), "%s", blocker->text);

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "json-util.h"
+#include "lib/driver.h"
 #include "lib/parse.h"
 
 #define ITEMS_MAX 65536u
@@ -178,16 +180,25 @@ static int put_on_node(GuardIndex *index, const char *name, const GuardItem *ite
 }
 
 static bool is_out_of_band(const char *code) {
-        static const char *const codes[] = { "ipmi", "bmc-display", "bmc-device", "serial-console" };
+        static const char *const codes[] = { "ipmi", "bmc-display", "bmc-device", "serial-console", NULL };
 
-        for (size_t i = 0; i < ELEMENTSOF(codes); i++)
-                if (streq(codes[i], code))
-                        return true;
-        return false;
+        return strv_contains(codes, code);
 }
 
 bool guard_index_has_out_of_band(const GuardIndex *index) {
         return index->out_of_band;
+}
+
+bool guard_node_has_network(const GuardNode *node) {
+        static const char *const codes[] = {
+                "address", "route", "member", "tunnel", "session", "network-storage", "network-boot", "namespace", "rdma",
+                "user-space-driver", "link-up", NULL,
+        };
+
+        for (size_t i = 0; i < node->n_items; i++)
+                if (strv_contains(codes, node->items[i]->code))
+                        return true;
+        return false;
 }
 
 /* Everything up to the PCI root is needed as much as the device itself. */
@@ -320,7 +331,7 @@ static int close_over_physfn(GuardIndex *index, Source *source, const GuardNode 
 }
 
 static bool is_host_driver(const char *driver) {
-        return driver && !startswith(driver, "vfio") && !streq(driver, "pci-stub");
+        return driver && !driver_is_vfio(driver) && !streq(driver, "pci-stub");
 }
 
 /* Kinds of a USB device by the classes of its interfaces, ":080650:030101:" in udev's database. Without a record it may be
@@ -336,17 +347,26 @@ static bool usb_has_class(Source *source, const HostDevice *host, const char *co
         return false;
 }
 
+/* Kinds of PCI function: base class, or with the subclass where the base class has more than that kind. */
+static bool pci_has_class(const HostDevice *host, const uint16_t *classes, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (host->class_code >> (classes[i] > UINT8_MAX ? 8 : 16) == classes[i])
+                        return true;
+        return false;
+}
+
 static bool is_of_kind(Source *source, const HostDevice *host, const char *kind) {
         static const struct {
                 const char *kind;
-                uint32_t pci_class; /* base class, 0 for none */
+                uint16_t pci_classes[4];
+                size_t n_pci_classes;
                 /* Communication and wireless controllers; many network adapters speak a protocol of their vendor. */
                 const char *usb_classes[5];
         } kinds[] = {
-                { "storage", 0x01, { ":08", NULL } },
-                { "network", 0x02, { ":02", ":e0", ":0a", ":ff", NULL } },
-                { "display", 0x03, { NULL } },
-                { "input", 0x09, { ":03", NULL } },
+                { "storage", { 0x01, 0x0805, 0x0c00, 0x0c04 }, 4, { ":08", NULL } }, /* SD cards, FireWire, Fibre Channel */
+                { "network", { 0x02, 0x0d, 0x0c06 }, 3, { ":02", ":e0", ":0a", ":ff", NULL } }, /* wireless, InfiniBand */
+                { "display", { 0x03 }, 1, { NULL } },
+                { "input", { 0x09 }, 1, { ":03", NULL } },
         };
 
         if (!is_host_driver(host->driver))
@@ -355,7 +375,7 @@ static bool is_of_kind(Source *source, const HostDevice *host, const char *kind)
                 if (!streq(kinds[i].kind, kind))
                         continue;
                 if (streq(host->subsystem, "pci"))
-                        return host->class_code >> 16 == kinds[i].pci_class;
+                        return pci_has_class(host, kinds[i].pci_classes, kinds[i].n_pci_classes);
                 return streq(host->subsystem, "usb") && kinds[i].usb_classes[0] &&
                        usb_has_class(source, host, kinds[i].usb_classes);
         }
@@ -364,9 +384,12 @@ static bool is_of_kind(Source *source, const HostDevice *host, const char *kind)
 
 bool guard_suspect(Source *source, const HostDevice *host) {
         static const char *const kinds[] = { "storage", "network", "display", "input" };
+        /* Beside these kinds what a collector looks at for another reason: memory, serial ports, watchdogs, crypto devices,
+         * IPMI, and USB controllers, on which nobody said what hangs. */
+        static const uint16_t others[] = { 0x05, 0x07, 0x08, 0x0b, 0x0c, 0x10 };
 
-        /* What hangs on a USB controller nobody said. */
-        if (streq(host->subsystem, "pci") && host->class_code >> 8 == 0x0c03 && is_host_driver(host->driver))
+        if (streq(host->subsystem, "pci") && is_host_driver(host->driver) &&
+            pci_has_class(host, others, ELEMENTSOF(others)))
                 return true;
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
                 if (is_of_kind(source, host, kinds[i]))

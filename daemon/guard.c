@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "guard.h"
 
+#include <stdio.h>
+
 #include "guard-index.h"
 #include "guard-watch.h"
 #include "job-table.h"
@@ -36,7 +38,8 @@ struct Guard {
         uint64_t known;         /* generation that the index is of */
         uint64_t collected_usec;
         uint64_t took_usec;     /* the last collection */
-        char *missing;          /* why the last one failed; NULL when it did not */
+        bool missing;           /* the last one failed */
+        char why_missing[512];  /* no memory is needed to fail closed */
         Waiter *waiters;        /* in order */
 
         WorkerRun *run;
@@ -98,11 +101,11 @@ static void tell_suspects(Guard *guard) {
 }
 
 static void set_missing(Guard *guard, const char *why) {
-        bool was = guard->missing != NULL || !guard->index;
+        bool was = guard->missing || !guard->index;
 
-        free(guard->missing);
-        guard->missing = why ? strdup(why) : NULL;
-        if (was != (why != NULL))
+        guard->missing = true;
+        (void) snprintf(guard->why_missing, sizeof(guard->why_missing), "%s", why);
+        if (!was)
                 tell_suspects(guard);
 }
 
@@ -142,8 +145,7 @@ static void succeeded(Guard *guard, GuardIndex *fresh) {
         guard->took_usec = now_monotonic_usec() - guard->run_usec;
         tell_differences(guard, before);
         if (guard->missing || !before) {
-                free(guard->missing);
-                guard->missing = NULL;
+                guard->missing = false;
                 tell_suspects(guard);
         }
         wake(guard, guard->known, 0);
@@ -282,7 +284,6 @@ Guard *guard_free(Guard *guard) {
         guard_index_free(guard->index);
         guard_index_free(guard->collecting);
         sd_event_source_disable_unref(guard->later);
-        free(guard->missing);
         free(guard);
         return NULL;
 }
@@ -292,6 +293,10 @@ Guard *guard_free(Guard *guard) {
 uint64_t guard_generation(Guard *guard) {
         guard_watch_check(guard->watch);
         return guard->generation;
+}
+
+uint64_t guard_known(const Guard *guard) {
+        return guard->known;
 }
 
 /* Some uses leave no sign: a file that is opened, a mount in another namespace. So no answer is old. Its age counts from when it
@@ -350,7 +355,7 @@ Verdict guard_verdict(Guard *guard, const HostDevice *host) {
 }
 
 static const char *why_missing(const Guard *guard) {
-        return guard->missing ? guard->missing : "nobody has looked yet";
+        return guard->missing ? guard->why_missing : "nobody has looked yet";
 }
 
 /* Evidence that nobody could collect: what the device is makes it suspect. */
@@ -371,9 +376,10 @@ static void explain_item(const GuardItem *item, const HostDevice *host, FindingL
                 [VERDICT_FORBIDDEN] = { PT_SEVERITY_BLOCKER, "the host can't run without it", NULL },
         };
         _cleanup_free_ char *chain = guard_item_chain(item, host);
+        const char *words = streq(item->code, "evidence-missing") ? "the host may need it" : forms[item->verdict].words;
 
         if (chain && finding_add(findings, forms[item->verdict].severity, item->code, isempty(item->top) ? NULL : item->top,
-                                 forms[item->verdict].remedy, "%s: %s", forms[item->verdict].words, chain) >= 0 &&
+                                 forms[item->verdict].remedy, "%s: %s", words, chain) >= 0 &&
             item->verdict == VERDICT_CRITICAL)
                 finding_set_overridable(findings);
 }
@@ -438,6 +444,12 @@ bool guard_has_out_of_band(const Guard *guard) {
         return !guard->index || guard->missing || guard_index_has_out_of_band(guard->index);
 }
 
+bool guard_has_network(const Guard *guard, const HostDevice *host) {
+        const GuardNode *node = guard_index_find(guard->index, host);
+
+        return node && guard_node_has_network(node);
+}
+
 int guard_unresolved(Guard *guard, FindingList *findings) {
         json_t *item, *list = guard_index_unresolved(guard->index);
         size_t i;
@@ -445,7 +457,7 @@ int guard_unresolved(Guard *guard, FindingList *findings) {
 
         if (guard->missing)
                 r = finding_add(findings, PT_SEVERITY_WARNING, "evidence-missing", NULL, NULL,
-                                "what the host needs its devices for could not be found out: %s", guard->missing);
+                                "what the host needs its devices for could not be found out: %s", guard->why_missing);
         json_array_foreach(list, i, item) {
                 const char *kind = strempty(json_string_value(json_object_get(item, "kind")));
 

@@ -42,6 +42,8 @@ DEFINE_CLEANUP(Guard *, guard_free)
 bool guard_stale(Guard *guard);
 /* Grows whenever something says that the evidence may differ: what was decided at an older number may need another look. */
 uint64_t guard_generation(Guard *guard);
+/* The generation that verdicts rest on: smaller when something happened while the evidence was collected, or has since. */
+uint64_t guard_known(const Guard *guard);
 /* Calls `done` once the evidence is as of now, at once (within the call) when it is already; result 0, or a negative errno
  * when the worker did not answer: verdicts fail closed then and say so. Requests are joined: one worker for all. */
 void guard_refresh(Guard *guard, void (*done)(void *userdata, int result), void *userdata);
@@ -62,5 +64,7 @@ size_t guard_codes(Guard *guard, const HostDevice *host, const char **ret, size_
 char *guard_reason(Guard *guard, const HostDevice *host);
 /* Whether a management controller or a serial console was found, or nobody could look yet. */
 bool guard_has_out_of_band(const Guard *guard);
+/* Whether the host uses a network interface of it or of something below it, if only by having it up. */
+bool guard_has_network(const Guard *guard, const HostDevice *host);
 /* What the collectors could not resolve, for the doctor and Explain. */
 int guard_unresolved(Guard *guard, FindingList *findings);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "json-util.h"
+#include "lib/driver.h"
 #include "lib/value-util.h"
 #include "log.h"
 #include "observe.h"
@@ -414,7 +415,7 @@ static bool is_recorded(Manager *m, const Device *device) {
 void identity_want(Manager *m, Device *device) {
         /* What a guest has is not touched; it is read when it comes back. */
         if (device->slow != SLOW_UNKNOWN || !device->module->descriptor->observe ||
-            (device->host->driver && startswith(device->host->driver, "vfio")) || !is_recorded(m, device))
+            driver_is_vfio(device->host->driver) || !is_recorded(m, device))
                 return;
         observe_device(m, device, NULL, NULL);
 }

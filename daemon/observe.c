@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "observe.h"
 
+#include "lib/driver.h"
 #include "log.h"
 #include "operation.h"
 #include "provider.h"
@@ -211,7 +212,7 @@ void observe_device(Manager *m, Device *device, void (*done)(void *userdata), vo
 void observe_again(Manager *m, Device *device) {
         const char *driver = device->host->driver;
 
-        if ((device->slow != SLOW_FRESH && device->slow != SLOW_FAILED) || !driver || startswith(driver, "vfio") ||
+        if ((device->slow != SLOW_FRESH && device->slow != SLOW_FAILED) || !driver || driver_is_vfio(driver) ||
             driver == device->slow_driver)
                 return;
         device->slow = SLOW_UNKNOWN;

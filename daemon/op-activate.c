@@ -379,7 +379,8 @@ static void choose(Operation *op) {
         _cleanup_assignments_ AssignmentList list = { 0 };
         Allocation *a = op->allocation;
 
-        op->evidence = guard_generation(op->m->guard);
+        /* Not the latest: what changed while the evidence was collected is looked at before the first step. */
+        op->evidence = guard_known(op->m->guard);
         plan_done(&op->plan);
         op->plan = (Plan) { 0 };
         if (choose_and_plan(op, &list) < 0) {

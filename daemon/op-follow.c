@@ -171,14 +171,11 @@ static int replace_steps(Operation *op) {
         Plan plan = { 0 };
         char **observed = calloc(a->applied.n_steps + op->plan.n_steps + 1, sizeof(char *));
         int r = observed ? 0 : -ENOMEM;
+        size_t n = 0;
 
-        for (size_t i = 0; r >= 0 && i < a->applied.n_steps; i++) {
-                if (!still_needed(a, &a->applied.steps[i], op->device))
-                        continue;
-                r = plan_append(&plan, &a->applied.steps[i]);
-                if (r >= 0)
-                        observed[plan.n_steps - 1] = TAKE_PTR(a->observed[i]);
-        }
+        for (size_t i = 0; r >= 0 && i < a->applied.n_steps; i++)
+                if (still_needed(a, &a->applied.steps[i], op->device))
+                        r = plan_append(&plan, &a->applied.steps[i]);
         for (size_t i = 0; r >= 0 && i < op->plan.n_steps; i++)
                 r = plan_append(&plan, &op->plan.steps[i]);
         if (r < 0) {
@@ -186,6 +183,10 @@ static int replace_steps(Operation *op) {
                 free(observed);
                 return r;
         }
+        /* Nothing fails from here on: what was observed is never lost. */
+        for (size_t i = 0; i < a->applied.n_steps; i++)
+                if (still_needed(a, &a->applied.steps[i], op->device))
+                        observed[n++] = TAKE_PTR(a->observed[i]);
         allocation_clear_steps(a);
         a->applied = plan;
         a->observed = observed;
@@ -390,8 +391,9 @@ int operation_follow(Manager *m, Allocation *a, const char *former, const char *
         /* The job is announced before anything happens to it. */
         r = sd_event_add_defer(m->event, &source, on_begin, op);
         if (r < 0) {
-                fault_set(&op->fault, r, FAULT_NO_MEMORY, "out of memory");
-                end(op, false);
+                fault_set(fault, r, FAULT_NO_MEMORY, "out of memory");
+                (void) fault_copy(&op->fault, fault);
+                operation_finish(op); /* not end(): the caller looks at the others that are away */
         }
-        return 0;
+        return r < 0 ? r : 0;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "json-util.h"
+#include "lib/driver.h"
 #include "provisioning.h"
 
 /* ---- who has a device open ---- */
@@ -57,7 +58,7 @@ static int collect_nodes(Operation *op) {
                         const HostDevice *host = provider->children[k]->host;
                         char **nodes;
 
-                        if (!host->driver || !strstr(host->driver, "vfio") || host->iommu_group < 0)
+                        if (!driver_is_vfio(host->driver) || host->iommu_group < 0)
                                 continue;
                         nodes = reallocarray(op->nodes, n + 2, sizeof(char *));
                         if (!nodes)
@@ -131,7 +132,7 @@ static int refuse_host_use(Manager *m, const Device *provider, Fault *fault) {
         for (size_t i = 0; p && i < p->n_children; i++) {
                 const HostDevice *host = p->children[i]->host;
 
-                if (host->driver && !strstr(host->driver, "vfio"))
+                if (host->driver && !driver_is_vfio(host->driver))
                         return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BUSY, p->children[i]->id,
                                                 "The layout of %s can't change while the host uses its devices: %s is bound to "
                                                 "the host's driver %s; unbind it first",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "guard.h"
+#include "lib/driver.h"
 #include "operation.h"
 #include "reset-report.h"
 
@@ -207,7 +208,7 @@ const char *device_host_driver(const Device *device) {
 
         if (device_get_field_by_name(device, "interface-drivers", &parts) >= 0 && parts.type == PT_STRV)
                 return parts.strv[0];
-        return driver && !startswith(driver, "vfio") ? driver : NULL;
+        return driver_is_vfio(driver) ? NULL : driver;
 }
 
 int manager_reset_device(Manager *m, const Caller *caller, Device *device, Job **ret, Fault *fault) {

@@ -2,6 +2,7 @@
 #include "out-of-band.h"
 
 #include "guard.h"
+#include "lib/driver.h"
 
 #define CODES_MAX 16u
 
@@ -24,7 +25,8 @@ static bool is_virtual_function(Manager *m, const HostDevice *host) {
 
 /* What people reach the host by; NULL for anything else. */
 static const char *way_in(Manager *m, const HostDevice *host) {
-        if (!streq(host->subsystem, "pci"))
+        /* What has no driver of the host is no way in already. */
+        if (!streq(host->subsystem, "pci") || !host->driver || driver_is_vfio(host->driver))
                 return NULL;
         if (host->class_code >> 16 == 0x02)
                 return is_virtual_function(m, host) ? NULL : "a network card";
@@ -36,7 +38,7 @@ static const char *way_in(Manager *m, const HostDevice *host) {
         return NULL;
 }
 
-void check_out_of_band(Manager *m, const Device *device, HostDevice *const *bundle, FindingList *findings) {
+void check_out_of_band(Manager *m, HostDevice *const *bundle, FindingList *findings) {
         if (guard_has_out_of_band(m->guard))
                 return;
         for (size_t i = 0; bundle[i]; i++) {

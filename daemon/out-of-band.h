@@ -7,4 +7,4 @@
 #include "manager.h"
 
 /* `bundle`: the device and what moves with it, NULL-terminated. */
-void check_out_of_band(Manager *m, const Device *device, HostDevice *const *bundle, FindingList *findings);
+void check_out_of_band(Manager *m, HostDevice *const *bundle, FindingList *findings);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "json-util.h"
+#include "lib/driver.h"
 #include "lib/macro.h"
 
 #define TEXT_SIZE 1024
@@ -244,7 +245,7 @@ static void describe_came(Diff *d) {
 
 /* What a consumer has or had on a VFIO driver says nothing of the host. */
 static bool is_hosts_driver(const char *driver) {
-        return !startswith(driver, "vfio") && !streq(driver, "pci-stub");
+        return !driver_is_vfio(driver) && !streq(driver, "pci-stub");
 }
 
 static void describe_changes(Diff *d) {

@@ -55,7 +55,7 @@ static const char *const directories[] = {
 };
 
 static const char *const usb_drivers[] = { "usb",         "usbfs",   "hub",     "usbhid",
-                                           "usb-storage", "cdc_acm", "ftdi_sio" };
+                                           "usb-storage", "cdc_acm", "cdc_ether", "ftdi_sio" };
 
 /* Where the module is not called like its driver; NULL: part of the kernel. */
 static const char *const module_names[][2] = {

@@ -334,7 +334,10 @@ static int descend_link(Walk *walk, const char *link) {
         int r;
 
         r = evidence_resolve(walk->storage->evidence, link, &syspath);
-        return r < 0 ? r : descend(walk, syspath);
+        if (r == -ENOMEM)
+                return r;
+        /* A link in a circle or to nowhere leads to no device either; it must not hide what all others lead to. */
+        return r < 0 ? -ENOENT : descend(walk, syspath);
 }
 
 static int descend_name(Walk *walk, const char *name) {

@@ -7,11 +7,11 @@
 #include "evidence-internal.h"
 #include "lib/limits.h"
 #include "lib/parse.h"
+#include "proc-file.h"
 
 /* What the next start of the host needs although nothing of it is mounted now, and what is asleep on its disks: volumes that
  * are not active, which somebody may be keeping. */
 
-#define TABLE_MAX_BYTES 65536u
 #define RECORD_MAX_BYTES 16384u
 #define ESP_TYPE "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 #define EFI_GLOBAL "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -19,7 +19,7 @@
 #define EFI_VARIABLES "/sys/firmware/efi/efivars"
 
 static int tolerate_missing(int r) {
-        return r == -ENOENT || r == -ELOOP || r == -ENOTDIR || r == -EINVAL || r == -EXDEV || r == -ENAMETOOLONG ? 0 : r;
+        return r == -ENOENT ? 0 : r;
 }
 
 /* ---- tables of the administrator ---- */
@@ -34,7 +34,7 @@ static int add_fstab_line(Storage *storage, const char *source, const char *targ
         char top[PATH_MAX + 32];
         bool boot = is_boot_target(target);
 
-        (void) snprintf(top, sizeof(top), "%s in /etc/fstab", target);
+        (void) snprintf(top, sizeof(top), "%s in /etc/fstab", target[0] == '/' ? target : source); /* swap has no place */
         return storage_add_source(storage, boot ? EVIDENCE_CRITICAL : EVIDENCE_IN_USE, boot ? "boot" : "fstab", top, source);
 }
 
@@ -46,32 +46,42 @@ static int add_crypttab_line(Storage *storage, const char *name, const char *sou
         return storage_add_source(storage, EVIDENCE_IN_USE, "crypttab", top, source);
 }
 
+typedef struct Administered {
+        Storage *storage;
+        int (*add)(Storage *storage, const char *first, const char *second);
+} Administered;
+
+static int take_line(void *userdata, char *line) {
+        Administered *table = userdata;
+        char *first, *second;
+
+        line += strspn(line, " \t");
+        if (*line == '#')
+                return 0;
+        first = strsep(&line, " \t");
+        line += line ? strspn(line, " \t") : 0;
+        second = line ? strsep(&line, " \t") : NULL;
+        if (isempty(first) || isempty(second))
+                return 0;
+        unescape_octal(first);
+        unescape_octal(second);
+        return tolerate_missing(table->add(table->storage, first, second));
+}
+
 static int add_table(Storage *storage, const char *path,
                      int (*add)(Storage *storage, const char *first, const char *second)) {
-        _cleanup_free_ char *text = malloc(TABLE_MAX_BYTES);
-        char *rest = text, *line;
-        int r = 0;
+        Evidence *evidence = storage_evidence(storage);
+        Administered table = { .storage = storage, .add = add };
+        char text[128];
+        int r;
 
-        if (!text)
-                return -ENOMEM;
-        if (sysfs_read(evidence_sysfs(storage_evidence(storage)), path, text, TABLE_MAX_BYTES) < 0)
+        r = proc_each_line(evidence_sysfs(evidence), path, take_line, &table);
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        if (r == -ENOENT)
                 return 0;
-        while (r >= 0 && (line = strsep(&rest, "\n"))) {
-                char *first, *second;
-
-                line += strspn(line, " \t");
-                if (*line == '#')
-                        continue;
-                first = strsep(&line, " \t");
-                line += line ? strspn(line, " \t") : 0;
-                second = line ? strsep(&line, " \t") : NULL;
-                if (isempty(first) || isempty(second))
-                        continue;
-                unescape_octal(first);
-                unescape_octal(second);
-                r = tolerate_missing(add(storage, first, second));
-        }
-        return r;
+        (void) snprintf(text, sizeof(text), "%s cannot be read: %s", path, strerrordesc_np(-r));
+        return evidence_unresolved(evidence, EVIDENCE_STORAGE, text);
 }
 
 static int add_command_line(Storage *storage) {

@@ -254,6 +254,7 @@ int evidence_console(Evidence *evidence) {
                 r = proc_each_line(evidence_sysfs(evidence), "/proc/consoles", take_console, evidence) == -ENOMEM ? -ENOMEM
                                                                                                                : 0;
         if (r >= 0)
-                r = openers_find(evidence, opener_kinds, ELEMENTSOF(opener_kinds), take_user, evidence);
+                r = openers_find(evidence, opener_kinds, ELEMENTSOF(opener_kinds), EVIDENCE_DISPLAY, take_user,
+                                 evidence);
         return r;
 }

@@ -12,7 +12,7 @@
 typedef struct OpenNode {
         uint32_t pid;
         char *path;    /* as the process sees it: "/dev/sda" */
-        bool is_block; /* else a character device */
+        bool is_block; /* else a character device, of those that somebody asks about */
         bool writable; /* open for writing, or for nobody else */
         unsigned major_number, minor_number;
 } OpenNode;
@@ -23,6 +23,7 @@ typedef struct ProcessTable {
         uint32_t *namespaces; /* one process of each mount namespace, the first being process 1 where it can be seen */
         size_t n_namespaces;
         uint32_t denied;      /* a process that may not be looked at; 0 for none */
+        bool incomplete;      /* there is more than is kept */
 } ProcessTable;
 
 /* Belongs to the evidence. */
@@ -78,7 +79,7 @@ DEFINE_CLEANUP(Storage *, storage_free)
 int storage_new(Evidence *evidence, const MountTable *host, Storage **ret);
 Evidence *storage_evidence(const Storage *storage);
 /* Everything that the device stands on, through partitions, slaves, backing files and paths. -ENOENT where there is no such
- * device. `top`: what people know. */
+ * device, or its links lead nowhere; else only -ENOMEM. `top`: what people know. */
 int storage_add_number(Storage *storage, EvidenceVerdict verdict, const char *code, const char *top, unsigned major_number,
                        unsigned minor_number);
 /* "sda3", "dm-0", "cciss!c0d0p1". */

@@ -303,6 +303,21 @@ static void take_usb(void *userdata, const char *entry) {
                 missing->error = judge_missing(missing, "usb", entry);
 }
 
+/* The interface of a virtio card and that of a subfunction is one device below. */
+static void take_virtio(void *userdata, const char *entry) {
+        Missing *missing = userdata;
+
+        if (missing->error >= 0)
+                missing->error = judge_missing(missing, "virtio", entry);
+}
+
+static void take_auxiliary(void *userdata, const char *entry) {
+        Missing *missing = userdata;
+
+        if (missing->error >= 0)
+                missing->error = judge_missing(missing, "auxiliary", entry);
+}
+
 static int judge_all_missing(Evidence *evidence, const NetFacts *facts) {
         Missing missing = { .facts = facts, .evidence = evidence };
         const PciScan *scan;
@@ -317,6 +332,8 @@ static int judge_all_missing(Evidence *evidence, const NetFacts *facts) {
         if (r < 0)
                 return r;
         (void) sysfs_list(evidence_sysfs(evidence), "/sys/bus/usb/devices", take_usb, &missing);
+        (void) sysfs_list(evidence_sysfs(evidence), "/sys/bus/virtio/devices", take_virtio, &missing);
+        (void) sysfs_list(evidence_sysfs(evidence), "/sys/bus/auxiliary/devices", take_auxiliary, &missing);
         return missing.error;
 }
 
@@ -357,7 +374,7 @@ int evidence_network_judge(Evidence *evidence, NetFacts *facts) {
         if (r >= 0)
                 r = judge_all_missing(evidence, facts);
         if (r >= 0)
-                r = openers_judge(evidence, opener_kinds, ELEMENTSOF(opener_kinds));
+                r = openers_judge(evidence, opener_kinds, ELEMENTSOF(opener_kinds), EVIDENCE_NETWORK);
         if (r >= 0)
                 r = judge_up(&stack);
         return r;

@@ -67,7 +67,7 @@ static int add_mount(Storage *storage, EvidenceVerdict verdict, const Mount *mou
         int r;
 
         r = storage_add_mount(storage, verdict, "mount", top, mount);
-        if (r != -ENOENT && r != -ELOOP)
+        if (r != -ENOENT)
                 return r;
         (void) snprintf(text, sizeof(text), "%s is a mount of %s (%s, %u:%u), and what that stands on cannot be found", top,
                         mount->source, mount->type, mount->major_number, mount->minor_number);
@@ -328,8 +328,9 @@ static int add_open_node(Storage *storage, const OpenNode *node) {
         else {
                 (void) snprintf(link, sizeof(link), "/sys/dev/char/%u:%u", node->major_number, node->minor_number);
                 r = evidence_resolve(evidence, link, &syspath);
-                if (r >= 0)
-                        r = evidence_add(evidence, verdict, syspath, "open", (const char *const[]) { top, node->path, NULL });
+                if (r < 0)
+                        return r == -ENOMEM ? r : 0;
+                r = evidence_add(evidence, verdict, syspath, "open", (const char *const[]) { top, node->path, NULL });
         }
         return r == -ENOENT ? 0 : r;
 }
@@ -343,6 +344,9 @@ static int add_processes(Storage *storage, const MountTable *host, const Process
                         r = add_namespace(storage, host, processes->namespaces[i]);
         for (size_t i = 0; i < processes->n_nodes && r >= 0; i++)
                 r = add_open_node(storage, &processes->nodes[i]);
+        if (r >= 0 && processes->incomplete)
+                r = evidence_unresolved(storage_evidence(storage), EVIDENCE_STORAGE,
+                                        "the processes of the host have more mount namespaces and open disks than are looked at");
         if (r < 0 || processes->denied == 0)
                 return r;
         (void) snprintf(text, sizeof(text), "what process %u has open cannot be seen", (unsigned) processes->denied);

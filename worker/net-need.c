@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "evidence-internal.h"
 #include "lib/limits.h"
 #include "lib/parse.h"
 #include "proc-file.h"
@@ -65,21 +66,6 @@ static int add_remote(NetNeeds *needs, const char *text, const char *address) {
 
 /* ---- file systems ---- */
 
-/* A mount source and point have blanks and the like as \040. */
-static void unescape(char *text) {
-        char *to = text;
-
-        for (const char *from = text; *from; to++) {
-                if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
-                    from[3] >= '0' && from[3] <= '7') {
-                        *to = (char) ((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-                        from += 4;
-                } else
-                        *to = *from++;
-        }
-        *to = '\0';
-}
-
 /* "10.0.0.1:6789", "[2001:db8::1]:6789" or an address alone. */
 static char *strip_port(char *text) {
         char *end;
@@ -96,13 +82,17 @@ static char *strip_port(char *text) {
         return text;
 }
 
-static int add_mount(NetNeeds *needs, const char *point, const char *type, char *source, char *options) {
-        char text[NET_TEXT_MAX], *option, *part;
+/* nfs4 server:/export rw,vers=4.2,addr=192.0.2.9 */
+static int add_mount(NetNeeds *needs, const Mount *mount) {
+        _cleanup_free_ char *source = strdup(mount->source), *options = strdup(mount->options);
+        char text[NET_TEXT_MAX], *rest = options, *option, *part;
         bool found = false;
         int r = 0;
 
-        (void) snprintf(text, sizeof(text), "%s (%s %s)", point, type, source);
-        while (r >= 0 && (option = strsep(&options, ","))) {
+        if (!source || !options)
+                return -ENOMEM;
+        (void) snprintf(text, sizeof(text), "%s (%s %s)", mount->target, mount->type, source);
+        while (r >= 0 && (option = strsep(&rest, ","))) {
                 char *list = startswith(option, "addr=") ? option + 5 : startswith(option, "mon_addr=") ? option + 9 : NULL;
 
                 while (r >= 0 && (part = strsep(&list, "/"))) {
@@ -111,40 +101,26 @@ static int add_mount(NetNeeds *needs, const char *point, const char *type, char 
                 }
         }
         /* The source of a Ceph mount lists its monitors: "10.0.0.1:6789,10.0.0.2:6789:/path". */
-        if (!found && streq(type, "ceph")) {
-                part = strstr(source, ":/");
+        if (!found && streq(mount->type, "ceph")) {
+                rest = source;
+                part = strstr(rest, ":/");
                 if (part)
                         *part = '\0';
-                while (r >= 0 && (part = strsep(&source, ",")))
+                while (r >= 0 && (part = strsep(&rest, ",")))
                         r = add_remote(needs, text, strip_port(part));
         }
         return r;
 }
 
-/* "36 35 0:50 / /data rw,relatime shared:1 - nfs4 server:/export rw,vers=4.2,addr=192.0.2.9" */
-static int take_mount(void *userdata, char *line) {
+static int add_mounts(NetNeeds *needs, const MountTable *mounts) {
         static const char *const types[] = { "nfs", "nfs4", "cifs", "smb3", "ceph", "afs" };
-        char *right = strstr(line, " - "), *type, *source, *point = line;
+        int r = 0;
 
-        if (!right)
-                return 0;
-        *right = '\0';
-        right += 3;
-        type = strsep(&right, " ");
-        source = strsep(&right, " ");
-        for (int i = 0; i < 4 && point; i++)
-                (void) strsep(&point, " ");
-        if (!source || !right || !point)
-                return 0;
-        point[strcspn(point, " ")] = '\0';
-
-        for (size_t i = 0; i < ELEMENTSOF(types); i++)
-                if (streq(types[i], type)) {
-                        unescape(point);
-                        unescape(source);
-                        return add_mount(userdata, point, type, source, right);
-                }
-        return 0;
+        for (size_t i = 0; i < mounts->n_items; i++)
+                for (size_t k = 0; k < ELEMENTSOF(types) && r >= 0; k++)
+                        if (streq(types[k], mounts->items[i].type))
+                                r = add_mount(needs, &mounts->items[i]);
+        return r;
 }
 
 /* ---- disks ---- */
@@ -399,14 +375,15 @@ static int read_cmdline(const Sysfs *sysfs, NetNeeds *needs) {
 
 int net_needs_read(const Sysfs *sysfs, NetNeeds *ret) {
         _cleanup_net_needs_ NetNeeds needs = {};
+        _cleanup_mounts_ MountTable mounts = {};
         Listing listing = { .sysfs = sysfs, .needs = &needs };
         int r;
 
         /* The service's own table lacks what its unit hides from it. */
-        r = proc_each_line(sysfs, "/proc/1/mountinfo", take_mount, &needs);
-        if (r == -ENOENT || r == -EACCES || r == -EPERM)
-                r = proc_each_line(sysfs, "/proc/self/mountinfo", take_mount, &needs);
-        if (r < 0 && r != -ENOMEM) {
+        r = mount_table_read(sysfs, "/proc/1/mountinfo", &mounts);
+        if (r >= 0)
+                r = add_mounts(&needs, &mounts);
+        else if (r != -ENOMEM) {
                 r = asprintf(&needs.unresolved, "The mounts cannot be read: %s", strerrordesc_np(-r)) < 0 ? -ENOMEM : 0;
                 if (r < 0)
                         needs.unresolved = NULL;

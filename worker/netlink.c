@@ -56,6 +56,15 @@ static ssize_t netlink_receive(int fd, void *buffer, size_t size) {
         return n < 0 ? -errno : n;
 }
 
+/* A dump that ends early says why with its last message. */
+static int end_of(const struct nlmsghdr *message) {
+        int error = 0;
+
+        if (message->nlmsg_len >= NLMSG_LENGTH(sizeof(error)))
+                memcpy(&error, NLMSG_DATA(message), sizeof(error));
+        return error < 0 ? error : 0;
+}
+
 static int error_of(const struct nlmsghdr *message) {
         const struct nlmsgerr *error = NLMSG_DATA(message);
 
@@ -88,8 +97,11 @@ int netlink_dump(int fd, NetlinkRequest *request, int (*each)(void *userdata, co
                         interrupted = interrupted || message->nlmsg_flags & NLM_F_DUMP_INTR;
                         if (message->nlmsg_type == NLMSG_ERROR)
                                 return error_of(message);
-                        if (message->nlmsg_type == NLMSG_DONE)
+                        if (message->nlmsg_type == NLMSG_DONE) {
+                                if (result >= 0)
+                                        result = end_of(message);
                                 return result < 0 ? result : interrupted ? -EINTR : 0;
+                        }
                         /* What is left is read all the same: the socket serves for more than one question. */
                         if (result >= 0)
                                 result = each(userdata, message);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Device nodes that programs have open, as evidence: graphics cards, RDMA, adapters. One pass over /proc/PID/fd, and none
- * where the host has no such nodes. Links are read, nothing is opened. */
+/* Device nodes that programs have open, as evidence: graphics cards, RDMA, adapters. */
 
-#include "evidence.h"
+#include "evidence-internal.h"
 
 typedef struct OpenerKind {
         const char *node;  /* what its path begins with: "/dev/dri/card"; digits follow */
@@ -13,10 +12,11 @@ typedef struct OpenerKind {
         const char *code;
 } OpenerKind;
 
-/* Fails only for want of memory. The chain names the program: "Xorg (process 4711)", "card0". */
-int openers_judge(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds);
+/* The chain names the program: "Xorg (process 4711)", "card0". What cannot be looked at is unresolved, of kind `suspect`. Fails
+ * only for want of memory. */
+int openers_judge(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds, EvidenceKind suspect);
 /* Calls `each` once for every node with the process that was seen first, and the node's directory in sysfs. */
-int openers_find(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds,
+int openers_find(Evidence *evidence, const OpenerKind *kinds, size_t n_kinds, EvidenceKind suspect,
                  int (*each)(void *userdata, const OpenerKind *kind, const char *name, const char *place,
                              const char *program),
                  void *userdata);

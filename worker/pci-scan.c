@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "lib/driver.h"
 #include "lib/parse.h"
 
 #define DEVICES "/sys/bus/pci/devices"
@@ -82,7 +83,7 @@ bool driver_is_passthrough(const char *driver) {
         static const char *const words[] = { "pci-stub", "uio_pci_generic", "igb_uio", "xen-pciback" };
 
         /* Variant drivers: mlx5-vfio-pci, nvgrace-gpu-vfio-pci, hisi-acc-vfio-pci. */
-        if (strstr(driver, "vfio"))
+        if (driver_is_vfio(driver))
                 return true;
         for (size_t i = 0; i < ELEMENTSOF(words); i++)
                 if (streq(driver, words[i]))

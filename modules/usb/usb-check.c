@@ -22,17 +22,17 @@ static int check_role(PtContext *ctx, const UsbDevice *d) {
 }
 
 static int check_numbers(PtContext *ctx, const UsbDevice *d, const PtRequest *request) {
-        if (d->vendor >= 0 && d->model >= 0 && d->bus >= 0 && d->address >= 0)
+        if (d->complete)
                 return 0;
         return put(ctx, PT_SEVERITY_BLOCKER, "attributes-missing",
-                   "Ids, bus or address of the device cannot be read: it is about to go.", NULL,
+                   "Ids, class, address or authorisation of the device cannot be read: it is about to go.", NULL,
                    "Plug the device in again.");
 }
 
 static int check_authorized(PtContext *ctx, const UsbDevice *d, const PtRequest *request) {
         char remedy[USB_TEXT_SIZE];
 
-        if (d->authorized)
+        if (d->authorized || !d->complete)
                 return 0;
         (void) snprintf(remedy, sizeof(remedy),
                         "If you trust it: echo 1 > /sys/bus/usb/devices/%s/authorized, or allow it in USBGuard.",

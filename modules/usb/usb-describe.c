@@ -229,7 +229,7 @@ int usb_describe(PtContext *ctx, const PtDevice *device) {
         if (r >= 0 && usb_read_text(ctx, device, "bNumConfigurations", text, sizeof(text)) &&
             parse_uint32(text, &configurations) >= 0)
                 r = put_number(ctx, USB_FIELD_CONFIGURATIONS, (int32_t) MIN_OF(configurations, 255u));
-        if (r >= 0)
+        if (r >= 0 && d.complete)
                 r = ctx->services->put_field(ctx, USB_FIELD_AUTHORIZED, &PT_VALUE_BOOL(d.authorized));
         return r < 0 ? r : describe_interfaces(ctx, &d);
 }

@@ -48,7 +48,8 @@ int usb_device_load(PtContext *ctx, const PtDevice *device, UsbDevice *ret) {
         d.bus = read_number(ctx, device, "busnum", false, 65535);
         d.address = read_number(ctx, device, "devnum", false, 127);
         authorized = read_number(ctx, device, "authorized", false, 1);
-        d.authorized = authorized != 0;
+        d.authorized = authorized == 1;
+        d.complete = d.vendor >= 0 && d.model >= 0 && d.class_code >= 0 && d.bus >= 0 && d.address >= 0 && authorized >= 0;
         d.root_hub = startswith(device->sysname, "usb");
         d.role = d.root_hub || d.class_code == USB_CLASS_HUB ? PT_ROLE_BRIDGE : PT_ROLE_OFFER;
         *ret = d;

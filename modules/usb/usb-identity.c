@@ -152,19 +152,24 @@ int usb_follow(PtContext *ctx, const PtDevice *device, const PtFormer *former) {
         const char *serial = former_condition(former, "serial"), *model = former_condition(former, "model");
         char text[USB_TEXT_SIZE];
         Conditions now = { 0 };
-        bool same_model;
+        bool same_model, has_serial;
         UsbDevice d;
         int r;
 
         r = usb_device_load(ctx, device, &d);
         if (r < 0)
                 return r;
+        if (!d.complete)
+                return -ENODEV; /* going again, or not there yet */
+        if (d.role != PT_ROLE_OFFER && !former->same_place)
+                return -ENODEV;
         if (d.role != PT_ROLE_OFFER)
                 return other_device(ctx, "A hub is at its port now.");
         add_model(&now, &d);
         same_model = model && streq(now.text, model);
 
-        if (usb_device_serial(ctx, device, text, sizeof(text))) {
+        has_serial = usb_device_serial(ctx, device, text, sizeof(text));
+        if (has_serial) {
                 now = (Conditions){ 0 };
                 add_condition(&now, "serial", text);
                 add_model(&now, &d);
@@ -176,6 +181,8 @@ int usb_follow(PtContext *ctx, const PtDevice *device, const PtFormer *former) {
         }
         if (!former->same_place)
                 return -ENODEV;
+        if (same_model && serial && !has_serial)
+                return other_device(ctx, "A device of the same model that states no serial number is at its port now.");
         if (!same_model && !usb_setting_bool(ctx, "follow-other-ids", true))
                 return other_device(ctx, "A device with other ids is at its port now, and the group does not "
                                          "follow those.");

@@ -57,7 +57,7 @@ static int plan_activate(PtContext *ctx, const PtRequest *request, const UsbDevi
         size_t n = 0;
         int r;
 
-        if (!d->authorized || d->bus < 0 || d->address < 0)
+        if (!d->authorized)
                 return -EOPNOTSUPP;
         r = usb_device_interfaces(ctx, d, interfaces, &n);
         for (size_t i = 0; r >= 0 && i < n; i++)
@@ -72,6 +72,9 @@ int usb_plan(PtContext *ctx, const PtRequest *request) {
         r = usb_device_load(ctx, request->device, &d);
         if (r < 0)
                 return r;
+        /* What it is, a hub for one, is not known of a device that is about to go. */
+        if (!d.complete)
+                return -ENODEV;
         if (d.role != PT_ROLE_OFFER)
                 return -EOPNOTSUPP;
 
@@ -110,7 +113,9 @@ int usb_guest(PtContext *ctx, const PtRequest *request) {
         if (r < 0)
                 return r;
         dash = strchr(request->device->sysname, '-');
-        if (d.role != PT_ROLE_OFFER || d.bus < 0 || d.address < 0 || !dash || strlen(dash) > USB_NAME_SIZE)
+        if (!d.complete)
+                return -ENODEV;
+        if (d.role != PT_ROLE_OFFER || !dash || strlen(dash) > USB_NAME_SIZE)
                 return -EOPNOTSUPP;
 
         usb_node_name(&d, name);

@@ -63,6 +63,7 @@ typedef struct UsbDevice {
         char path[USB_NAME_SIZE];       /* "1.2"; "0" for a root hub; after "ss" where only USB 3 has the port */
         bool root_hub;
         bool authorized;
+        bool complete; /* all of the above could be read: it is not about to go */
         PtRole role;
 } UsbDevice;
 

@@ -2,6 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the host needs stays with the host, and nothing beside it does: disks of the described host, its mounts and swap."""
 
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import time
+
 from harness import *
 
 # simhost/hosts/demo.json: what is mounted lies on the first disk.
@@ -82,6 +89,48 @@ def swap_comes_and_goes():
         equal(tried(root, 'spare')[:2], ('failed', 'NoDeviceAvailable'), 'at once, the other way')
 
 
+def watch_reads(path):
+    """Whoever reads the file: an inotify descriptor, readable from then on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_CLOEXEC)
+    check(fd >= 0 and libc.inotify_add_watch(fd, path.encode(), 0x1) >= 0, os.strerror(ctypes.get_errno()))  # IN_ACCESS
+    return fd
+
+
+def workers():
+    for entry in os.listdir('/proc'):
+        with contextlib.suppress(OSError):
+            if entry.isdigit() and read(f'/proc/{entry}/comm').startswith('passthroughd-wo'):
+                yield int(entry)
+
+
+@test()
+def what_happens_while_the_evidence_is_collected_counts():
+    """A swapon between the look at the swap table and the end of the collection: before the first step there is another look."""
+    with Service() as service:
+        root = service.root
+        pool(root, 'spare', SPARE)
+        until(lambda: root.Device(device_path(SPARE)).State == 'free', 'the verdict')
+        allocation, _job = root.Manager.Allocate('vm', [{'group': 'spare'}], {})
+        time.sleep(1.2)  # the evidence grows old: Activate collects it anew
+        fd = watch_reads('/proc/cmdline')  # which storage is looked for in after the swap table
+        job = root.Allocation(allocation).Activate({})
+        check(select.select([fd], [], [], 10)[0], 'nobody looks')
+        stopped = list(workers())
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        set_swap(f'/dev/{disk_name(SPARE)} partition 1048572 0 -2')
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        os.close(fd)
+        result, error, message = root.wait_job(job)
+        equal(result, 'failed', 'activate')
+        check(error in ('DeviceBlocked', 'NoDeviceAvailable'), f'{error}: {message}')
+        contains(message, f'swap /dev/{disk_name(SPARE)}', 'why')
+        equal(driver_of(SPARE), 'nvme', 'driver')
+        root.must(allocation, 'Release')
+
+
 @test()
 def an_override_names_the_device_and_is_on_record():
     with Service() as service:
@@ -115,6 +164,25 @@ def without_an_answer_more_is_critical():
             contains(next(f['text'] for f in explained(root, bdf) if f['code'] == 'evidence-missing'), '/nonexistent', 'why')
         pool(root, 'spare', SPARE)
         equal(tried(root, 'spare')[:2], ('failed', 'NoDeviceAvailable'), 'activate')
+
+
+@test(host=80)
+def without_an_answer_every_kind_that_a_collector_looks_at_is_critical():
+    """Fibre Channel adapters and serial ports are neither of storage's class nor of the network's."""
+    with Service(configuration='[Service]\nWorker=/nonexistent\n') as service:
+        root = service.root
+        until(lambda: root.Manager.Readiness != 'starting', 'readiness')
+        seen = {}
+        for bdf in os.listdir('/sys/bus/pci/devices'):
+            base = read(f'/sys/bus/pci/devices/{bdf}/class')[2:6]
+            if driver_of(bdf) and not base.startswith('06'):
+                seen.setdefault(base, {})[bdf] = root.Device(device_path(bdf)).State
+        for base in '0108', '0200', '0700', '0c04':
+            equal(set(seen.get(base, {}).values()), {'critical'}, f'class {base} of {seen}')
+        # What no driver of the host has, the host does not need.
+        for bdf in [min(seen[base]) for base in ('0200', '0c04')]:
+            write(f'/sys/bus/pci/devices/{bdf}/driver/unbind', bdf)
+            until(lambda: root.Device(device_path(bdf)).State == 'free', f'{bdf} without a driver')
 
 
 main()

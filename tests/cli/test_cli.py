@@ -627,6 +627,17 @@ def reset_and_rescan(s):
     contains(s.ctl('device', 'reset', '0000:00:01.0', status=UNAVAILABLE), ': ')
 
 
+@test()
+def quarantine(s):
+    s.ctl('device', 'quarantine', DISK, 'smells of smoke')
+    equal(s.json('device', 'show', DISK)['state'], 'quarantined', 'state')
+    contains(s.ctl('explain', DISK), 'in quarantine: smells of smoke (since ')
+    contains(s.ctl('device', 'quarantine', DISK, 'again', status=UNAVAILABLE), 'WrongState')
+    s.ctl('device', 'clear-quarantine', DISK)
+    check(s.json('device', 'show', DISK)['state'] != 'quarantined', 'still in quarantine')
+    contains(s.ctl('device', 'clear-quarantine', DISK, status=UNAVAILABLE), 'WrongState')
+
+
 # The service goes and comes
 
 @test('restart')

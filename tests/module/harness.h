@@ -59,6 +59,10 @@ typedef struct Harness {
         size_t n_layout;
         char property[4096], fact[4096]; /* what the last call returned */
         PtValue setting;
+        unsigned reads;                  /* by the op that is under way */
+        unsigned vanish_at;              /* of these reads, one fails or all from it on; 0: none */
+        bool vanish_for_good;
+        int vanish_error;
         FILE *out;
         unsigned failures;
 } Harness;
@@ -75,6 +79,9 @@ void harness_fail(Harness *harness, const char *format, ...) PRINTF_LIKE(2, 3);
 HarnessDevice *harness_find(Harness *harness, const char *id);
 /* A property of the udev database in the tree, or one that the service adds; NULL for none. */
 const char *harness_property(Harness *harness, const HarnessDevice *device, const char *key);
+
+/* vanish.c: every op again and again, with the device or one thing about it vanishing before each of its reads. */
+int harness_vanish(Harness *harness);
 
 /* devices.c: fills harness->devices with all of the module's subsystems, in order of their names. */
 int harness_scan(Harness *harness);

@@ -46,6 +46,12 @@ static bool may_read(Harness *h, const HarnessDevice *d, AllowKind kind, const c
         return false;
 }
 
+/* Whether what is read now has just vanished (vanish.c). */
+static bool has_vanished(Harness *h) {
+        h->reads++;
+        return h->vanish_at > 0 && (h->vanish_for_good ? h->reads >= h->vanish_at : h->reads == h->vanish_at);
+}
+
 static void svc_log(PtContext *ctx, int level, const char *text) {
         (void) fprintf(harness_of(ctx)->out, "%slog %d: %s\n", harness_of(ctx)->indent, level, text);
 }
@@ -69,6 +75,8 @@ static ssize_t svc_read_attribute(PtContext *ctx, const PtDevice *device, const 
                 return -ENODEV;
         if (!may_read(h, d, ALLOW_ATTRIBUTE, name))
                 return -EPERM;
+        if (has_vanished(h))
+                return h->vanish_error;
         fd = open_of(d, &name);
         return fd < 0 ? fd : sysfs_read_at(fd, name, buffer, size);
 }
@@ -83,6 +91,8 @@ static ssize_t svc_read_link(PtContext *ctx, const PtDevice *device, const char 
                 return -ENODEV;
         if (!may_read(h, d, ALLOW_LINK, name))
                 return -EPERM;
+        if (has_vanished(h))
+                return h->vanish_error;
         fd = open_of(d, &name);
         return fd < 0 ? fd : sysfs_link_at(fd, name, buffer, size);
 }
@@ -97,6 +107,8 @@ static int svc_list(PtContext *ctx, const PtDevice *device, const char *name,
                 return -ENODEV;
         if (!may_read(h, d, ALLOW_DIRECTORY, name))
                 return -EPERM;
+        if (has_vanished(h))
+                return h->vanish_error;
         if (!streq(name, "..")) {
                 above_fd = open_of(d, &name);
                 return above_fd < 0 ? above_fd : sysfs_list_at(above_fd, name, each, userdata);
@@ -153,7 +165,7 @@ const char *harness_property(Harness *harness, const HarnessDevice *device, cons
 static const char *svc_property(PtContext *ctx, const PtDevice *device, const char *key) {
         HarnessDevice *d = device_of(harness_of(ctx), device);
 
-        return d ? harness_property(harness_of(ctx), d, key) : NULL;
+        return d && !has_vanished(harness_of(ctx)) ? harness_property(harness_of(ctx), d, key) : NULL;
 }
 
 /* Facts about drivers come from the tree itself, all others from its `fact` lines. */
@@ -384,6 +396,8 @@ static ssize_t svc_read_slow(PtContext *ctx, const PtDevice *device, const char 
                              size_t size, uint64_t offset) {
         HarnessDevice *d = device_of(harness_of(ctx), device);
 
+        if (d && has_vanished(harness_of(ctx)))
+                return harness_of(ctx)->vanish_error;
         return d ? sysfs_pread_at(d->dir_fd, name, buffer, size, offset) : -ENODEV;
 }
 

@@ -2,7 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """On the simulated host only (guard-host.json): what a server has and QEMU has not. Each with something beside it that is free:
 a guard that refuses everything is as wrong as one that refuses nothing."""
-from passthrough import SYS, check, driver, equal, main
+import os
+import pathlib
+import shutil
+
+import dbus
+
+from passthrough import SYS, check, driver, equal, main, wait_until
 
 # address: the code, and words of the chain
 NEEDED = {
@@ -77,4 +83,30 @@ def override(service):
         client.must(allocation, "Release")
 
 
-main([needed, free, override])
+def confirmation(service):
+    """The adapter of the host's network on a USB controller goes with it; beside it a controller that has none."""
+    folder = pathlib.Path(os.environ["PT_CONFIG"])
+    service.config = os.path.join(os.environ["PT_DIR"], "confirm")
+    shutil.copytree(folder, service.config)
+    with open(os.path.join(service.config, "passthroughd.conf"), "a", encoding="utf-8") as f:
+        f.write("[Service]\nNetworkConfirmSec=60\n")
+    client = service.start()
+    client.pool("adapter", "0000:00:14.0")
+    client.pool("serial", "0000:00:15.0")
+    found = [f["text"] for f in findings(client, "0000:00:14.0") if f["code"] == "member"]
+    check(any("ovs-system ← usbnet0 ← 1-2 ← 0000:00:14.0" in text for text in found), found)
+    allocation, job = client.allocate("vm", "serial", activate=True)
+    equal(client.wait_job(job)[0], "done", "no network")
+    client.must(allocation, "Release")
+    allocation, _ = client.allocate("vm", "adapter")
+    job = client.call(allocation, "Allocation", "Activate", "a{sv}",
+                      {"override": dbus.Array(["pci-0000-00-14-0"], signature="s")})
+    wait_until(lambda: str(client.get(job, "Job", "State")) in ("confirming", "done"), 10, "the end of the steps")
+    equal(str(client.get(job, "Job", "State")), "confirming", "the host's network goes")
+    client.call(job, "Job", "Cancel", "a{sv}", {})
+    equal(client.wait_job(job)[1], "Cancelled", "cancelled")
+    equal(driver("0000:00:14.0"), "xhci_hcd", "as found")
+    client.must(allocation, "Release")
+
+
+main([needed, free, override, confirmation])

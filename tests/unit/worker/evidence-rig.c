@@ -54,6 +54,15 @@ int evidence_pci(Evidence *evidence, const PciScan **ret) {
         return 0;
 }
 
+int evidence_processes(Evidence *evidence, const ProcessTable **ret) {
+        int r;
+
+        process_table_done(&evidence->processes);
+        r = process_table_read(&evidence->sysfs, &evidence->processes);
+        *ret = &evidence->processes;
+        return r;
+}
+
 int evidence_resolve(const Evidence *evidence, const char *link, char **ret_syspath) {
         char path[PATH_MAX], target[PATH_MAX];
         const char *below;
@@ -84,6 +93,7 @@ int evidence_teardown(void **state) {
         for (size_t i = 0; i < evidence->n_lines; i++)
                 free(evidence->lines[i]);
         pci_scan_done(&evidence->pci);
+        process_table_done(&evidence->processes);
         sysfs_done(&evidence->sysfs);
         fake_host_remove(&evidence->host);
         free(evidence);

@@ -11,6 +11,7 @@ struct Evidence {
         FakeHost host;
         Sysfs sysfs;
         PciScan pci; /* of the last look */
+        ProcessTable processes;
         char *lines[256];
         size_t n_lines;
 };

@@ -147,8 +147,17 @@ static void test_namespaces(void **state) {
         assert_int_equal(net_view_add_link(blue, &link), 0);
         link = (NetLink) { .index = 9, .lower = 2, .lower_namespace = 5, .name = "mv0", .kind = "macvlan" };
         assert_int_equal(net_view_add_link(blue, &link), 0);
+        /* A virtio card, whose interface is one device below, and one of which no driver made an interface. */
+        add_pci(evidence, "", "0000:00:07.0", "0x020000", "0x1af4", "virtio-pci");
+        add_pci(evidence, "", "0000:00:08.0", "0x020000", "0x1af4", "virtio-pci");
+        fake_make_directory(&evidence->host, "sys/devices/" ROOT "/0000:00:07.0/virtio0/net");
+        fake_make_directory(&evidence->host, "sys/devices/" ROOT "/0000:00:08.0/virtio1");
+        add_link(evidence, "/sys/bus/virtio/devices/virtio0", "/sys/devices/" ROOT "/0000:00:07.0/virtio0");
+        add_link(evidence, "/sys/bus/virtio/devices/virtio1", "/sys/devices/" ROOT "/0000:00:08.0/virtio1");
         judge(evidence, &facts);
 
+        assert_said(evidence, "critical namespace", "0000:00:07.0/virtio0: a network interface in a network namespace that was");
+        assert_not_said(evidence, "0000:00:08.0");
         assert_said(evidence, "critical address", "0000:00:03.0: 192.0.2.7/24 < eth1 in network namespace blue");
         assert_said(evidence, "critical namespace", "0000:00:04.0: eth2 in network namespace blue");
         assert_said(evidence, "critical namespace", "eth0: mv0 (macvlan) in network namespace blue < eth0");

@@ -362,6 +362,28 @@ static void test_boot(void **state) {
                     SAID("unresolved"));
 }
 
+/* A table of the administrator of any length; one that cannot be read hides what the host starts from. */
+static void test_long_fstab(void **state) {
+        enum { LINES = 4000 };
+        Rig *rig = *state;
+        size_t size = LINES * (size_t) 40 + 128, used = 0;
+        char *text = malloc(size);
+
+        assert_non_null(text);
+        for (unsigned i = 0; i < LINES; i++)
+                used += (size_t) snprintf(text + used, size - used, "nas:/%u /nas/%u nfs noauto 0 0\n", i, i);
+        (void) snprintf(text + used, size - used, "/dev/nvme1n1p1 /boot vfat noauto 0 1\n/dev/sdb none swap noauto 0 0\n");
+        put(rig, text, "etc/fstab");
+        free(text);
+        assert_said(rig,
+                    SAID("critical boot nvme1n1p1: /boot in /etc/fstab < nvme1n1p1\n",
+                         "in-use fstab sdb: /dev/sdb in /etc/fstab < sdb\n"),
+                    SAID("unresolved"));
+        fake_remove_file(&rig->host, "etc/fstab");
+        fake_make_directory(&rig->host, "etc/fstab");
+        assert_said(rig, SAID("unresolved storage: /etc/fstab cannot be read: Is a directory\n"), NULL);
+}
+
 /* The entry that the firmware started: a hard drive's partition with a GUID. A guest's system partition stays free. */
 static void test_esp(void **state) {
         static const uint8_t option[] = {
@@ -412,11 +434,13 @@ static void test_damaged(void **state) {
                  "110 1 254:0 / /mnt\\377 rw - ext4 /dev/dm-0 rw\n111 1 8:99 / /loop rw - ext4 /dev/q rw\n"
                  "112 1 8:77 / /nothing rw - ext4 /dev/r rw\n",
             "proc/1/mountinfo");
-        put(rig, "\n\n  \nnot a path\n/dev/nothing partition 1 2 3\n", "proc/swaps");
-        put(rig, "\0", "sys/power/resume");
+        link_to(rig, "sys/class/block", "circle", "circle");
+        put(rig, "\n\n  \nnot a path\n/dev/nothing partition 1 2 3\n/dev/circle partition 1 2 3\n", "proc/swaps");
+        put(rig, "8:99\n", "sys/power/resume");
         assert_said(rig,
                     SAID("unresolved storage: /mnt? (dm-1 (LVM circle)) stands on ", "unresolved storage: /loop is a mount of",
-                         "unresolved storage: /nothing is a mount of", "unresolved storage: what /dev/nothing stands on"),
+                         "unresolved storage: /nothing is a mount of", "unresolved storage: what /dev/nothing stands on",
+                         "unresolved storage: what /dev/circle stands on"),
                     SAID("nvme"));
         fake_remove_file(&rig->host, "proc/1/mountinfo");
         assert_said(rig, SAID("unresolved storage: the mounts of the host cannot be read\n"), NULL);
@@ -479,7 +503,7 @@ int main(void) {
                 TEST(test_nothing),        TEST(test_lvm_root), TEST(test_deep_stack),          TEST(test_inactive_stack),
                 TEST(test_swap),           TEST(test_zram_and_loop), TEST(test_btrfs),          TEST(test_nvme_multipath),
                 TEST(test_zfs),            TEST(test_overlay_and_journal), TEST(test_other_namespace), TEST(test_boot),
-                TEST(test_esp),            TEST(test_damaged),  TEST(test_many_mounts),
+                TEST(test_long_fstab),     TEST(test_esp),            TEST(test_damaged),  TEST(test_many_mounts),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
