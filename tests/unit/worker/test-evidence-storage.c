@@ -362,6 +362,21 @@ static void test_boot(void **state) {
                     SAID("unresolved"));
 }
 
+/* Unmounted lazily, with a file open; what is mounted is not said twice, and a type's folders of another kind are no devices. */
+static void test_superblocks(void **state) {
+        Rig *rig = *state;
+
+        put(rig, "40 1 8:1 / /var rw - ext4 /dev/sda1 rw\n", "proc/1/mountinfo");
+        put(rig, "8:1\n", "sys" SDA "/sda1/dev");
+        put(rig, "8:16\n", "sys" SDB "/dev");
+        fake_make_directory(&rig->host, "sys/fs/ext4/features");
+        fake_make_directory(&rig->host, "sys/fs/ext4/sda1");
+        fake_make_directory(&rig->host, "sys/fs/xfs/stats");
+        fake_make_directory(&rig->host, "sys/fs/xfs/sdb");
+        assert_said(rig, SAID("critical mount sdb: file system (xfs) in use < sdb\n", "critical mount sda1: /var < sda1\n"),
+                    SAID("file system (ext4)", "unresolved"));
+}
+
 /* A table of the administrator of any length; one that cannot be read hides what the host starts from. */
 static void test_long_fstab(void **state) {
         enum { LINES = 4000 };
@@ -503,7 +518,7 @@ int main(void) {
                 TEST(test_nothing),        TEST(test_lvm_root), TEST(test_deep_stack),          TEST(test_inactive_stack),
                 TEST(test_swap),           TEST(test_zram_and_loop), TEST(test_btrfs),          TEST(test_nvme_multipath),
                 TEST(test_zfs),            TEST(test_overlay_and_journal), TEST(test_other_namespace), TEST(test_boot),
-                TEST(test_long_fstab),     TEST(test_esp),            TEST(test_damaged),  TEST(test_many_mounts),
+                TEST(test_superblocks), TEST(test_long_fstab),     TEST(test_esp),            TEST(test_damaged),  TEST(test_many_mounts),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
