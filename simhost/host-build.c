@@ -18,6 +18,8 @@ static const char *const directories[] = {
         "sys/bus/pci/slots",
         "sys/bus/usb/devices",
         "sys/bus/usb/drivers",
+        "sys/bus/hid/devices",
+        "sys/bus/hid/drivers",
         "sys/bus/mdev/devices",
         "sys/bus/mdev/drivers",
         "sys/bus/cpu/devices",

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "input-device.h"
 #include "kobject.h"
 
 #define CLASS_HUB 9
@@ -144,6 +145,9 @@ static void write_interface(Tree *t, const char *device, const UsbSpec *u, int i
                 link_driver(t, p.s, u->driver);
                 /* For the fake kernel: which driver takes this interface by itself. */
                 tree_attribute(t, "kernel/usb", path_name(p.s), "%s\n", u->driver);
+                if (string_equal(u->driver, "usbhid"))
+                        input_device_write(t, p.s, u->vendor, u->product_id, u->protocol, u->manufacturer, u->product,
+                                           u->serial);
         }
 }
 

@@ -80,12 +80,19 @@ static void write_uevent(Kernel *k, const char *path, const char *driver) {
         tree_put(k->tree, path, "uevent", 0644, "%s", out);
 }
 
+/* Ports of a hub stay, which is not as Linux has it: the devices behind it are told by them. */
+static bool makes_something(const char *path, const char *driver) {
+        return is_interface(path_name(path)) && !string_equal(driver, "hub");
+}
+
 static void attach(Kernel *k, const char *path, const char *driver) {
         Path p;
 
         tree_symlink(k->tree, path_make(&p, "sys/bus/usb/drivers/%s", driver), path, "driver");
         tree_symlink(k->tree, path, p.s, path_name(path));
         write_uevent(k, path, driver);
+        if (makes_something(path, driver))
+                children_appear(k, path);
         uevents_send(k->events, "bind", path, NULL);
 }
 
@@ -95,6 +102,8 @@ static void detach(Kernel *k, const char *path) {
 
         if (device_driver(k, path, driver, sizeof(driver)) < 0)
                 return;
+        if (makes_something(path, driver))
+                children_disappear(k, path);
         tree_remove(k->tree, path, "driver");
         tree_remove(k->tree, path_make(&p, "sys/bus/usb/drivers/%s", driver), path_name(path));
         write_uevent(k, path, NULL);
