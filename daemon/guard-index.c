@@ -490,7 +490,8 @@ char *guard_item_chain(const GuardItem *item, const HostDevice *host) {
                 memcpy(startswith(walk.name, "pci:") ? pci : usb, walk.name, NAME_SIZE);
         if (usb[0] != '\0')
                 names[n++] = usb;
-        if (pci[0] != '\0' && !streq(own, usb))
+        /* A hub is between the device and its controller. */
+        if (pci[0] != '\0' && !startswith(own, "usb:"))
                 names[n++] = pci;
         if (own[0] != '\0' && !streq(own, usb) && !streq(own, pci))
                 names[n++] = own;

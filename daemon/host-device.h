@@ -26,7 +26,7 @@ typedef struct HostDevice {
         int32_t numa_node;     /* -1 for none */
         uint32_t class_code;   /* PCI: 24 bits; 0 elsewhere */
         uint32_t vendor, product; /* PCI, USB */
-        uint64_t appeared;     /* CLOCK_MONOTONIC, in microseconds */
+        uint64_t appeared;     /* CLOCK_MONOTONIC, in microseconds; 0: it was there when the service started */
         uint32_t instance;     /* USB: bus and address, which differ each time it is enumerated; 0 elsewhere */
         bool bridge;           /* PCI bridge or host bridge: no member of a bundle */
         bool differs;          /* in a `changed` event: something above is not what it was */

@@ -244,7 +244,7 @@ static int add(Source *source, Subsystem *subsystem, const char *sysname, const 
         }
         memcpy(host->id, id, sizeof(id));
         host->scan = source->scan.stamp;
-        host->appeared = source_now_usec();
+        host->appeared = source->scan.active && source->scan.stamp == 1 ? 0 : source_now_usec();
 
         source_link(source, host);
         round_begin(source, subsystem, host, directory_fd);
