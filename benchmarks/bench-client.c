@@ -26,6 +26,7 @@ static const struct {
         { "crowd", "GROUP CLIENTS [ROUNDS]: one by one, all at once, DOUBLED devices", 2, kind_crowd },
         { "ask", "GROUP COUNT: calls that wait for permission, until the input ends", 2, kind_ask },
         { "guard", "GROUP [ROUNDS]: what the host needs, found out: FULL AGAIN", 1, kind_guard },
+        { "usb", "FILE [SECONDS] [RATE]: events that change drivers: OURS and BARE P50 P99 MAX CAME, SENT OVERTAKEN RATE", 1, kind_usb },
         { "start", "PROGRAM CONFIGURATION: from exec to the first answer", 2, kind_start },
 };
 

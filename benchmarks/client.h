@@ -50,6 +50,7 @@ void kind_crowd(int n, char **words);
 void kind_ask(int n, char **words);
 void kind_start(int n, char **words);
 void kind_guard(int n, char **words);
+void kind_usb(int n, char **words);
 
 /* The word at `index` as a number of rounds, or the standard. */
 size_t rounds_of(int n, char **words, int index, size_t standard);
