@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the host needs, found out: a plan after the last evidence has grown old, and one right after it. */
+/* What the host needs, found out: a plan after the last evidence has grown old, and one right after it. It is about the removal
+ * of a group, which asks a worker for nothing else. */
+#include <stdio.h>
 #include <time.h>
 
 #include "client.h"
@@ -8,8 +10,11 @@
 
 static double plan(const char *group) {
         sd_bus_message *m = new_call(SERVICE, ROOT, MANAGER, "Plan");
-        int r = sd_bus_message_append(m, "saoaa{sv}a{sv}", "activate", 0, 1, 1, "group", "s", group, 0);
+        char path[PATH_SIZE];
+        int r;
 
+        (void) snprintf(path, sizeof(path), ROOT "/groups/%s", group);
+        r = sd_bus_message_append(m, "saoaa{sv}a{sv}", "remove", 1, path, 0, 0);
         if (r < 0)
                 fail("Plan", r, NULL);
         return timed(m);
