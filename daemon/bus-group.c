@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus-internal.h"
+#include "demand.h"
 #include "json-util.h"
 #include "lib/limits.h"
 #include "provision.h"
@@ -286,6 +287,8 @@ static int method_preview(sd_bus_message *m, void *userdata, sd_bus_error *error
         if (r < 0)
                 return sd_bus_error_is_set(error) ? r : bus_error_from_fault(error, r, NULL);
         r = policy_preview(object.bus->manager->policy, object.object, where, &result, &fault);
+        if (r >= 0)
+                r = demand_preview(object.bus->manager, object.object, where, result, &fault);
         return r < 0 ? bus_error_from_fault(error, r, &fault) : bus_reply_preview(m, result, error);
 }
 

@@ -205,6 +205,22 @@ int demand_layout(Manager *m, Device *provider, const PolicyChange *change, json
         return call_layout(m, provider, demands, n, ret, fault);
 }
 
+void layout_text(json_t *layout, char *buffer, size_t size) {
+        const char *name;
+        size_t used = 0;
+        json_t *entry;
+
+        buffer[0] = '\0';
+        json_object_foreach(layout, name, entry) {
+                json_t *value = json_array_get(entry, 1);
+                _cleanup_free_ char *text = json_is_string(value) ? strdup(json_string_value(value))
+                                                                  : json_dumps(value, JSON_ENCODE_ANY);
+                int n = snprintf(buffer + used, size - used, "%s%s %s", used > 0 ? ", " : "", name, strempty(text));
+
+                used = n > 0 ? MIN_OF(used + (size_t) n, size - 1) : used;
+        }
+}
+
 int demand_check(Manager *m, const Module *module, const PolicyChange *change, Fault *fault) {
         if (!module || !module->descriptor || !module->descriptor->layout)
                 return 0;

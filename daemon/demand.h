@@ -24,6 +24,10 @@ int demand_groups(Manager *m, const Device *provider, const PolicyChange *change
 /* The layout for all demands: {name: [type, value]}; JSON null when there is none. LayoutConflict when there is no layout that
  * serves all; the fault's object is the group at fault. */
 int demand_layout(Manager *m, Device *provider, const PolicyChange *change, json_t **ret, Fault *fault);
+/* A layout in words: "vfs 5"; "" for none. */
+void layout_text(json_t *layout, char *buffer, size_t size);
+/* What a rule that is not made yet would demand of providers: added to the findings of policy_preview()'s result. */
+int demand_preview(Manager *m, Group *group, json_t *where, json_t *result, Fault *fault);
 /* Whether every provider of the type still has a layout after the change: LayoutConflict. */
 int demand_check(Manager *m, const Module *module, const PolicyChange *change, Fault *fault);
 /* The keys that a change of its layout needs. */

@@ -22,20 +22,11 @@
 
 /* ---- the words ---- */
 
-/* The value that a condition on `field` asks for, which may be the provider's. */
-static int get_value(const Device *device, const char *field, PtValue *ret) {
-        const char *of_provider = startswith(field, "provider.");
-
-        if (of_provider)
-                device = device_get_provider(device);
-        return device ? device_get_field_by_name(device, of_provider ?: field, ret) : -ENODEV;
-}
-
 static char *value_text(const Device *device, const char *field) {
         PtValue value = { 0 };
         char *text = NULL;
 
-        if (get_value(device, field, &value) < 0 || value_format(&value, &text) < 0)
+        if (device_get_named_value(device, field, &value) < 0 || value_format(&value, &text) < 0)
                 return NULL;
         return text;
 }
@@ -64,7 +55,7 @@ static json_t *failures_to_json(const ConditionList *where, const uint8_t *faile
                 Operator op;
 
                 conditions_get(where, failed[i], &field, &op, &value);
-                if (get_value(device, field, &is) < 0)
+                if (device_get_named_value(device, field, &is) < 0)
                         is = (PtValue) { .type = PT_NONE };
                 (void) json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:o}", "field", field, "operator",
                                                               operator_to_string(op), "value", value, "is",

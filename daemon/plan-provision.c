@@ -50,23 +50,6 @@ static void add_undo_steps(Planning *p, const Provision *made) {
         }
 }
 
-/* "vfs 5" */
-static void layout_text(json_t *layout, char *buffer, size_t size) {
-        const char *name;
-        size_t used = 0;
-        json_t *entry;
-
-        buffer[0] = '\0';
-        json_object_foreach(layout, name, entry) {
-                json_t *value = json_array_get(entry, 1);
-                _cleanup_free_ char *text = json_is_string(value) ? strdup(json_string_value(value))
-                                                                  : json_dumps(value, JSON_ENCODE_ANY);
-                int n = snprintf(buffer + used, size - used, "%s%s %s", used > 0 ? ", " : "", name, strempty(text));
-
-                used = n > 0 ? MIN_OF(used + (size_t) n, size - 1) : used;
-        }
-}
-
 /* For whom it is, and what it comes to. */
 static void say_layout(Planning *p, Device *provider, const PolicyChange *change, const Provision *made, json_t *layout) {
         _cleanup_(json_decrefp) json_t *values = json_object();

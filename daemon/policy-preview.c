@@ -6,6 +6,7 @@
 #include "lib/limits.h"
 #include "lib/value-util.h"
 #include "place.h"
+#include "provider.h"
 #include "policy-internal.h"
 
 /* Devices of which is said that other groups have them, one by one. */
@@ -83,7 +84,7 @@ static int add_near(Preview *preview, const NearMiss *miss) {
         PtValue is = { 0 };
 
         conditions_get(preview->where, miss->position, &field, &op, &value);
-        if (device_get_field_by_name(miss->device, field, &is) < 0)
+        if (device_get_named_value(miss->device, field, &is) < 0)
                 is = (PtValue){ .type = PT_NONE };
         return json_array_append_new(preview->near, json_pack("{ss ss ss ss so}", "device", miss->device->id, "field",
                                                               field, "operator", operator_to_string(op), "value",
@@ -147,8 +148,10 @@ static int look_at(Preview *preview, Device *device) {
                 else
                         preview->matched[preview->n_matched++] = device;
                 return 0;
-        case 1: /* and no other, if all can be judged */
-                return device->role == PT_ROLE_OFFER && !unknown ? take_miss(preview, device, failed[0]) : 0;
+        case 1: /* and no other, if all can be judged; of a single condition, most devices are about something else */
+                return device->role == PT_ROLE_OFFER && !unknown && conditions_count(preview->where) > 1
+                               ? take_miss(preview, device, failed[0])
+                               : 0;
         default:
                 return 0;
         }
@@ -184,7 +187,7 @@ static int list_devices(Preview *preview) {
 /* Numbers that the kernel gives anew at every boot select something else then. */
 static int warn_of_volatile_fields(Preview *preview) {
         const PtField *fields = preview->group->module->descriptor->fields;
-        uint64_t named = conditions_fields(preview->where);
+        uint64_t named = conditions_fields(preview->where) | conditions_provider_fields(preview->where);
 
         for (size_t i = 0; fields[i].name; i++)
                 if ((named & (UINT64_C(1) << i)) && (fields[i].flags & PT_FIELD_VOLATILE) &&

@@ -20,6 +20,15 @@ static inline Device *device_get_provider(const Device *device) {
         return device->role != PT_ROLE_PROVIDER && device->provider ? device->provider->device : NULL;
 }
 
+/* What the device, or its provider, has for a field as conditions name it ("provider.slot"). */
+static inline int device_get_named_value(const Device *device, const char *field, PtValue *ret) {
+        const char *of_provider = startswith(field, "provider.");
+
+        if (of_provider)
+                device = device_get_provider(device);
+        return device ? device_get_field_by_name(device, of_provider ?: field, ret) : -ENODEV;
+}
+
 /* For the inventory: keeps device->provider in line with what describe() said. `host`: id of the provider's host device, NULL
  * or "" for none. 1 when that differs from before. */
 int provider_link(Inventory *inventory, Device *device, const char *host);

@@ -331,6 +331,15 @@ def made_resource(service):
         error, message = bus_error(client.make_resource, group_name, slot, **options)
         equal(error, wanted, message)
     equal(bus_error(client.group, "more")[0], "UnknownGroup", "all or nothing")
+    def preview(group, *where):
+        findings = client.call(group, "Group", "PreviewRule", "a(sss)a{sv}", where, {})[3]
+        return {str(f["code"]): str(f["text"]) for f in findings}
+
+    more = client.create_group("more", "sriov", {"vfs": 3})
+    check("wants 2 there" in preview(more, ("provider.slot", "eq", NIC))["layout-conflict"], "before the rule is made")
+    check("would have vfs 3" in preview(more, ("provider.slot", "eq", NVME))["selects-provider"], "one that nobody else wants")
+    check("no-provider" in preview(more, ("provider.slot", "eq", "0000:99:00.0")), "a slot where nothing is")
+    remove(client, more)
     remove(client, group)
     equal(numvfs(NIC), found, "as found")
 

@@ -587,10 +587,12 @@ static void test_preview_warnings(void **state) {
         assert_true(warns(empty, "1 more matches: bridges"));
         assert_true(warns(empty, "10 of them are kept out by an exclude rule"));
         assert_int_equal(json_array_size(json_object_get(empty, "matched")), 300);
-        json_auto_t *unstable = preview(group, "bus-number = 3");
+        json_auto_t *unstable = preview(group, "bus-number = 3 and slot begins 0000");
         assert_true(warns(unstable, "bus-number may differ after a restart"));
         assert_int_equal(json_array_size(json_object_get(unstable, "near")), PREVIEW_NEAR_MAX);
         assert_true(warns(unstable, "300 devices fail by one condition only; 100 are listed"));
+        json_auto_t *single = preview(group, "slot ends 99.0");
+        assert_int_equal(json_array_size(json_object_get(single, "near")), 0);
         json_auto_t *null = json_null();
         assert_true(json_equal(json_object_get(json_array_get(json_object_get(unstable, "near"), 0), "is"),
                                null));
