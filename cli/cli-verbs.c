@@ -94,7 +94,7 @@ static const Option allocate_options[] = {
 };
 
 static const Option show_options[] = {
-        { "format", 0, "FORMAT", "qemu libvirt json env", "what a VM manager needs to attach the devices" },
+        { "format", 0, "FORMAT", "qemu libvirt libvirt-interface json env", "what a VM manager needs to attach the devices" },
         { 0 },
 };
 

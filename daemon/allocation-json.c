@@ -73,6 +73,17 @@ static int complete_request(Request *request, size_t number, Fault *fault) {
         return 0;
 }
 
+/* With those of the group, as they will stand. What the group does not let consumers define is refused when a device is chosen: the
+ * group may change until then. */
+static int check_together(const Group *group, const Request *request, Fault *fault) {
+        _cleanup_settings_ SettingValues merged = { 0 };
+
+        if (!group->module || settings_merge(&group->settings, (const char *const *) group->user_defined, &request->settings,
+                                             &merged, NULL) < 0)
+                return 0;
+        return settings_check(group->module->descriptor, &merged, fault);
+}
+
 static int request_settings(Request *request, json_t *settings, Policy *policy, bool stored, Fault *fault) {
         Group *group = policy_find_group_by_name(policy, request->group);
 
@@ -88,8 +99,9 @@ static int request_settings(Request *request, json_t *settings, Policy *policy, 
                 return fault_oom(fault);
         free(request->group);
         request->group = id;
-        return settings_from_json(group->module ? group->module->descriptor->settings : NULL, settings,
-                                  PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE, &request->settings, fault);
+        int r = settings_from_json(group->module ? group->module->descriptor->settings : NULL, settings,
+                                   PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE, &request->settings, fault);
+        return r < 0 || stored ? r : check_together(group, request, fault);
 }
 
 static int request_from_json(json_t *body, size_t number, Policy *policy, bool stored, Request *request, Fault *fault) {

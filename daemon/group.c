@@ -110,9 +110,11 @@ static int set_settings(Group *group, json_t *settings, bool stored, Fault *faul
                 group->kept_settings = settings ? json_deep_copy(settings) : NULL;
                 return settings && !group->kept_settings ? fault_oom(fault) : 0;
         }
-        if (!stored)
-                return settings_from_json(group->module->descriptor->settings, settings, PT_SETTING_GROUP,
-                                          &group->settings, fault);
+        if (!stored) {
+                r = settings_from_json(group->module->descriptor->settings, settings, PT_SETTING_GROUP, &group->settings,
+                                       fault);
+                return r < 0 ? r : settings_check(group->module->descriptor, &group->settings, fault);
+        }
 
         copy = settings ? json_deep_copy(settings) : json_object();
         r = copy ? keep_unknown_settings(group, copy) : -ENOMEM;

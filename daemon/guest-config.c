@@ -107,17 +107,46 @@ static void write_libvirt_mdev(FILE *f, json_t *attachment) {
         fputs("'/>\n  </source>\n</hostdev>\n", f);
 }
 
+/* For who wants libvirt to know the interface. libvirt writes address and VLAN to the physical function itself, once more, and
+ * finds them there already. */
+static void write_libvirt_interface(FILE *f, json_t *attachment, const char *mac) {
+        const char *vlan = entry_of(json_object_get(attachment, "libvirt"), "vlan");
+        uint8_t bus, slot, function;
+        uint32_t domain;
+
+        if (parse_bdf(str(attachment, "address"), &domain, &bus, &slot, &function) < 0)
+                return;
+        fputs("<interface type='hostdev' managed='no'>\n  <mac address='", f);
+        write_xml_text(f, mac);
+        fprintf(f,
+                "'/>\n"
+                "  <driver name='vfio'/>\n"
+                "  <source>\n"
+                "    <address type='pci' domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n"
+                "  </source>\n",
+                domain, bus, slot, function);
+        if (!isempty(vlan) && !streq(vlan, "0")) {
+                fputs("  <vlan>\n    <tag id='", f);
+                write_xml_text(f, vlan);
+                fputs("'/>\n  </vlan>\n", f);
+        }
+        fputs("</interface>\n", f);
+}
+
 /* managed='no': the service binds and gives back; libvirt must not do it a second time. */
-static void write_libvirt(FILE *f, json_t *attachments) {
+static void write_libvirt(FILE *f, json_t *attachments, bool interfaces) {
         json_t *attachment;
         size_t index;
 
         json_array_foreach(attachments, index, attachment) {
                 const char *type = str(attachment, "libvirt-type"), *address = str(attachment, "address");
                 uint32_t domain;
+                const char *mac = entry_of(json_object_get(attachment, "libvirt"), "mac");
                 uint8_t bus, slot, function;
 
-                if (streq(type, "pci") && parse_bdf(address, &domain, &bus, &slot, &function) >= 0) {
+                if (interfaces && streq(type, "pci") && !isempty(mac))
+                        write_libvirt_interface(f, attachment, mac);
+                else if (streq(type, "pci") && parse_bdf(address, &domain, &bus, &slot, &function) >= 0) {
                         fprintf(f,
                                 "<hostdev mode='subsystem' type='pci' managed='no'>\n"
                                 "  <driver name='vfio'/>\n"
@@ -190,6 +219,10 @@ static int collect_device(Manager *m, Allocation *a, const Request *request, siz
         if (r < 0)
                 return r;
         json_array_foreach(own, index, attachment) {
+                const char *mac = entry_of(json_object_get(attachment, "libvirt"), "mac");
+
+                if (!isempty(mac))
+                        json_object_set_new(attachment, "mac", json_string(mac));
                 json_object_set_new(attachment, "request", json_string(request->id));
                 json_object_set_new(attachment, "numa-node", json_integer(device->host->numa_node));
         }
@@ -228,14 +261,14 @@ static int write_json(FILE *f, const Allocation *a, json_t *attachments) {
 }
 
 int manager_guest_config(Manager *m, Allocation *allocation, const char *format, char **ret, Fault *fault) {
-        static const char *const formats[] = { "qemu", "libvirt", "json", "env", NULL };
+        static const char *const formats[] = { "qemu", "libvirt", "libvirt-interface", "json", "env", NULL };
         _cleanup_(json_decrefp) json_t *attachments = json_array();
         Text text = { 0 };
         int r;
 
         if (!strv_contains(formats, format))
                 return fault_set(fault, -EINVAL, FAULT_UNKNOWN_FORMAT,
-                                 "'%.32s' is no format; valid: qemu, libvirt, json, env", format);
+                                 "'%.32s' is no format; valid: qemu, libvirt, libvirt-interface, json, env", format);
         if (allocation->state != ALLOCATION_ACTIVE)
                 return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, allocation->id,
                                         "the allocation is %s; only an active one has devices to attach",
@@ -248,8 +281,8 @@ int manager_guest_config(Manager *m, Allocation *allocation, const char *format,
                 return fault_oom(fault);
         if (streq(format, "qemu"))
                 write_qemu(text.file, attachments);
-        else if (streq(format, "libvirt"))
-                write_libvirt(text.file, attachments);
+        else if (startswith(format, "libvirt"))
+                write_libvirt(text.file, attachments, !streq(format, "libvirt"));
         else if (streq(format, "env"))
                 write_env(text.file, allocation, attachments);
         else

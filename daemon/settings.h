@@ -4,6 +4,7 @@
 /* Values of a module's settings, as a group or a request carries them. Only what differs from "not given" is held. */
 
 #include <jansson.h>
+#include <passthroughd/module.h>
 #include <passthroughd/value.h>
 
 #include "lib/fault.h"
@@ -28,6 +29,8 @@ int settings_merge(const SettingValues *group, const char *const *user_defined, 
 int settings_get(const SettingValues *values, const char *name, PtValue *ret);
 /* 1 where a value was given, 0 where the default stands; -ENOENT for no such setting. */
 int settings_is_given(const SettingValues *values, const char *name);
+/* settings-check.c: whether the values fit each other, as their module says. */
+int settings_check(const PtModule *module, const SettingValues *values, Fault *fault);
 /* The schema for frontends: [{name, type, unit?, doc, minimum?, maximum?, choices?, default, override}…] */
 json_t *settings_schema_to_json(const PtSetting *schema, uint32_t flags);
 json_t *fields_to_json(const PtField *fields);

@@ -321,6 +321,10 @@ typedef struct PtModule {
         /* Whether `device`, which has just appeared, is the one that the consumer had: -ENODEV when it is not, 0 and a blocker that
          * says so when people would expect it, as another device in its place. NULL: whatever is at the place is. */
         int (*follow)(PtContext *ctx, const PtDevice *device, const PtFormer *former);
+        /* Whether settings that were just given fit each other, and are what the schema cannot say (an address): puts a blocker for
+         * what does not, which refuses them. Without a device: get_setting(), setting_is_given() and put_finding() are all there
+         * is. NULL: whatever the schema takes. */
+        int (*check_settings)(PtContext *ctx);
 } PtModule;
 
 /* What a descriptor of minor 0 covers: no valid one is shorter. */

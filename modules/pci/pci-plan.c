@@ -192,7 +192,8 @@ static bool bundle_has_sibling(const PtRequest *request, const PtDevice *device)
         return false;
 }
 
-static int put_attachment(PtContext *ctx, const PtRequest *request, const PtDevice *device, size_t index) {
+static int put_attachment(PtContext *ctx, const PtRequest *request, const PtDevice *device, const char *const *libvirt,
+                          size_t index) {
         char node[32], environment[64];
         const char *properties[4] = { 0 };
         bool parked = request->flags & PT_REQUEST_PARK_COMPANIONS;
@@ -223,16 +224,21 @@ static int put_attachment(PtContext *ctx, const PtRequest *request, const PtDevi
                              .nodes = (const char *const[]){ "/dev/vfio/vfio", node, NULL },
                              .properties = n > 0 ? properties : NULL,
                              .environment = (const char *const[]){ environment, NULL },
+                             .libvirt = libvirt,
                      });
 }
 
 int pci_guest(PtContext *ctx, const PtRequest *request) {
+        return pci_guest_with(ctx, request, NULL);
+}
+
+int pci_guest_with(PtContext *ctx, const PtRequest *request, const char *const *libvirt) {
         size_t index = 0;
         int r;
 
         if (request->device->iommu_group < 0)
                 return -EOPNOTSUPP;
-        r = put_attachment(ctx, request, request->device, index++);
+        r = put_attachment(ctx, request, request->device, libvirt, index++);
         if (r < 0 || request->flags & PT_REQUEST_PARK_COMPANIONS)
                 return r;
         for (const PtDevice *const *d = request->bundle; *d; d++) {
@@ -245,7 +251,7 @@ int pci_guest(PtContext *ctx, const PtRequest *request) {
                         return r;
                 if (f.role != PT_ROLE_OFFER)
                         continue;
-                r = put_attachment(ctx, request, *d, index++);
+                r = put_attachment(ctx, request, *d, NULL, index++);
                 if (r < 0)
                         return r;
         }

@@ -116,3 +116,5 @@ int pci_health(PtContext *ctx, const PtDevice *device);
 int pci_check(PtContext *ctx, const PtDevice *device, const PtRequest *request);
 int pci_plan(PtContext *ctx, const PtRequest *request);
 int pci_guest(PtContext *ctx, const PtRequest *request);
+/* The same, with what libvirt's XML says of the device that was asked for: "mac=52:54:00:12:34:56". */
+int pci_guest_with(PtContext *ctx, const PtRequest *request, const char *const *libvirt);

@@ -55,5 +55,21 @@ int sriov_plan(PtContext *ctx, const PtRequest *request) {
 }
 
 int sriov_guest(PtContext *ctx, const PtRequest *request) {
-        return pci_guest(ctx, request);
+        char mac[64], vlan[64], value[32];
+        const char *libvirt[3] = { 0 };
+        SriovWish wish;
+        size_t n = 0;
+
+        if (!sriov_takes_settings(ctx, request->device) || sriov_wish_load(ctx, request, &wish) < 0)
+                return pci_guest(ctx, request);
+        if (sriov_vf_knows(&wish.vf, SRIOV_KEY_MAC) && wish.vf.value[SRIOV_KEY_MAC] != 0) {
+                sriov_value_to_text(SRIOV_KEY_MAC, wish.vf.value[SRIOV_KEY_MAC], value, sizeof(value));
+                (void) snprintf(mac, sizeof(mac), "mac=%s", value);
+                libvirt[n++] = mac;
+        }
+        if (sriov_vf_knows(&wish.vf, SRIOV_KEY_VLAN) && wish.vf.value[SRIOV_KEY_VLAN] > 0) {
+                (void) snprintf(vlan, sizeof(vlan), "vlan=%u", (unsigned) wish.vf.value[SRIOV_KEY_VLAN]);
+                libvirt[n++] = vlan;
+        }
+        return pci_guest_with(ctx, request, n > 0 ? libvirt : NULL);
 }

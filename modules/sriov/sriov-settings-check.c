@@ -43,17 +43,52 @@ static int check_no_network(PtContext *ctx, const SriovWish *wish) {
                    "Remove these settings, or let the group's rules take Ethernet functions only (class-hex begins 0200).");
 }
 
+static int put_invalid_mac(PtContext *ctx) {
+        char text[PCI_TEXT_SIZE];
+        PtValue value;
+        int r = ctx->services->get_setting(ctx, sriov_key_name(SRIOV_KEY_MAC), &value);
+
+        if (r < 0)
+                return r;
+        (void) snprintf(text, sizeof(text), "The setting mac, \"%.64s\", is not the address of one interface.", value.s);
+        return put(ctx, PT_SEVERITY_BLOCKER, "invalid-mac-address", text, NULL,
+                   "Give six pairs of hexadecimal digits whose first is even and that are not all zero (52:54:00:12:34:56), "
+                   "\"generate\" or \"default\".");
+}
+
+/* 1: they do. */
+static int check_rates_fit(PtContext *ctx, const SriovWish *wish) {
+        uint64_t min = wish->vf.value[SRIOV_KEY_MIN_RATE], max = wish->vf.value[SRIOV_KEY_MAX_RATE];
+        char text[PCI_TEXT_SIZE];
+        int r;
+
+        if (min == 0 || max == 0 || min < max)
+                return 1;
+        (void) snprintf(text, sizeof(text), "The rates contradict each other: min-rate %llu is not below max-rate %llu.",
+                        (unsigned long long) min, (unsigned long long) max);
+        r = put(ctx, PT_SEVERITY_BLOCKER, "rates-contradict", text, NULL, "Lower min-rate or raise max-rate; 0 switches either off.");
+        return r < 0 ? r : 0;
+}
+
+int sriov_check_given(PtContext *ctx) {
+        SriovWish wish;
+        int r = sriov_wish_load(ctx, NULL, &wish);
+
+        if (r == -EINVAL)
+                return put_invalid_mac(ctx);
+        if (r >= 0)
+                r = check_rates_fit(ctx, &wish);
+        return r < 0 ? r : 0;
+}
+
 static int check_rates(PtContext *ctx, const PtDevice *device, const SriovWish *wish) {
         uint64_t min = wish->vf.value[SRIOV_KEY_MIN_RATE], max = wish->vf.value[SRIOV_KEY_MAX_RATE];
         char text[PCI_TEXT_SIZE];
         PtValue speed;
+        int r = check_rates_fit(ctx, wish);
 
-        if (min > 0 && max > 0 && min >= max) {
-                (void) snprintf(text, sizeof(text), "The rates contradict each other: min-rate %llu is not below max-rate %llu.",
-                                (unsigned long long) min, (unsigned long long) max);
-                return put(ctx, PT_SEVERITY_BLOCKER, "rates-contradict", text, NULL,
-                           "Lower min-rate or raise max-rate; 0 switches either off.");
-        }
+        if (r <= 0)
+                return r;
         if (ctx->services->get_field(ctx, device, "speed", &speed) < 0 || speed.type != PT_UINT32 || speed.u == 0 ||
             MAX_OF(min, max) <= speed.u)
                 return 0;
@@ -142,10 +177,7 @@ int sriov_check_settings(PtContext *ctx, const PtDevice *device, const PtRequest
                 return 0;
         r = sriov_wish_load(ctx, request, &wish);
         if (r == -EINVAL)
-                return put(ctx, PT_SEVERITY_BLOCKER, "invalid-mac-address",
-                           "The setting mac is not the address of one interface.", NULL,
-                           "Give six pairs of hexadecimal digits whose first is even (52:54:00:12:34:56), \"generate\" or "
-                           "\"default\".");
+                return put_invalid_mac(ctx);
         if (r < 0)
                 return r;
         if (!sriov_takes_settings(ctx, device))

@@ -43,7 +43,7 @@ static int load_mac(const PtRequest *request, const char *text, SriovWish *wish)
                 return 0;
         /* Where the allocation is only thought of nobody knows yet which it will be. */
         if (wish->mac_generated)
-                mac = request->uuid ? sriov_mac_of_uuid(request->uuid) : 0;
+                mac = request && request->uuid ? sriov_mac_of_uuid(request->uuid) : 0;
         else if (sriov_value_from_text(SRIOV_KEY_MAC, text, &mac) < 0 || mac == 0 || mac & MAC_GROUP)
                 return -EINVAL;
         sriov_vf_set(&wish->vf, SRIOV_KEY_MAC, mac);

@@ -17,7 +17,7 @@ typedef struct SriovWish {
         bool mac_generated;
 } SriovWish;
 
-/* Of the request at hand. -EINVAL: a MAC address that is none; see sriov_check_wish(). */
+/* Of the request at hand; `request` may be NULL. -EINVAL: a MAC address that is none; the checks say so. */
 int sriov_wish_load(PtContext *ctx, const PtRequest *request, SriovWish *ret);
 /* Locally administered, unicast, and the same for the same name, see PtRequest.uuid. */
 uint64_t sriov_mac_of_uuid(const char *uuid);
@@ -28,6 +28,9 @@ bool sriov_takes_settings(PtContext *ctx, const PtDevice *device);
 int sriov_put_settings(PtContext *ctx, const PtRequest *request);
 /* What speaks against the wish, or is to be known of it; `request` may be NULL. */
 int sriov_check_settings(PtContext *ctx, const PtDevice *device, const PtRequest *request);
+
+/* Of a group or a request, before any device is chosen. */
+int sriov_check_given(PtContext *ctx);
 
 /* The custom steps. */
 int sriov_setting_observe(PtContext *ctx, const PtDevice *device, const PtStep *step);

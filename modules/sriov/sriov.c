@@ -65,7 +65,7 @@ static const PtField FIELDS[] = {
         [_SRIOV_FIELD_MAX] = { 0 },
 };
 
-#define PER_CONSUMER (PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE)
+#define PER_CONSUMER (PT_SETTING_GROUP | PT_SETTING_OVERRIDE)
 
 static const char *const PROTOCOLS[] = { SRIOV_LEAVE_WORD, "802.1Q", "802.1ad", NULL };
 static const char *const LINK_STATES[] = { SRIOV_LEAVE_WORD, "auto", "enable", "disable", NULL };
@@ -87,7 +87,7 @@ static const PtSetting SETTINGS[] = {
                 .doc = "MAC address: \"generate\" makes one that stays the consumer's whichever function it gets, \"default\" "
                        "leaves it as it is; or an address, \"52:54:00:12:34:56\".",
                 .type = PT_STRING,
-                .flags = PER_CONSUMER,
+                .flags = PER_CONSUMER | PT_SETTING_CONSUMER, /* anybody's who asks, unless the group gives one */
                 .default_text = SRIOV_GENERATE_WORD,
         },
         {
@@ -213,6 +213,7 @@ static const PtModule MODULE = {
         .guest = sriov_guest,
         .layout = sriov_layout,
         .capacity = sriov_capacity,
+        .check_settings = sriov_check_given,
         .health = pci_health,
 };
 

@@ -176,7 +176,7 @@ static void test_request(void **state) {
 }
 
 static void test_module(void **state) {
-        assert_size(PtModule, 192);
+        assert_size(PtModule, 200);
         assert_member(PtModule, abi_major, 0, 4);
         assert_member(PtModule, abi_minor, 4, 4);
         assert_member(PtModule, struct_size, 8, 4);
@@ -203,6 +203,7 @@ static void test_module(void **state) {
         assert_member(PtModule, capacity, 168, 8);
         assert_member(PtModule, health, 176, 8);
         assert_member(PtModule, follow, 184, 8);
+        assert_member(PtModule, check_settings, 192, 8);
 
         assert_size(PtFormer, 24);
         assert_member(PtFormer, struct_size, 0, 4);
