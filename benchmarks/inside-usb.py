@@ -36,6 +36,11 @@ def resident(pid):
     raise ValueError("no VmRSS")
 
 
+def cpu_usec(pid):
+    """What all threads of the process have run so far."""
+    return sum(int(path.read_text().split()[0]) / 1e3 for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
 def objects(client):
     """{(bus, device): object path}"""
     found, cursor = {}, ""
@@ -65,20 +70,22 @@ def main():
     lines = adapters(client)
     (DIRECTORY / "adapters").write_text("".join(lines))
     monitor = subprocess.Popen([str(BUILD / "benchmarks/bare-monitor"), "usb"])
-    rounds, memory = [], []
+    rounds, memory, cpu = [], [], []
     try:
         passthrough.wait_until(lambda: client.bus.name_has_owner("org.passthroughd.Monitor"))
         for _ in range(ROUNDS):
             memory.append(resident(service.process.pid))
+            before = [cpu_usec(pid) for pid in (service.process.pid, monitor.pid)]
             done = subprocess.run([BUILD / "benchmarks/bench-client", "usb", DIRECTORY / "adapters", str(SECONDS), str(RATE)],
                                   capture_output=True, text=True, check=True)
             rounds.append([float(word) for word in done.stdout.split()])
+            cpu.append([cpu_usec(pid) - used for pid, used in zip((service.process.pid, monitor.pid), before)])
         memory.append(resident(service.process.pid))
     finally:
         monitor.kill()
         monitor.wait()
     service.stop()
-    print(json.dumps({"devices": len(lines), "rounds": rounds, "memory": memory}))
+    print(json.dumps({"devices": len(lines), "rounds": rounds, "memory": memory, "cpu": cpu}))
 
 
 main()
