@@ -143,7 +143,8 @@ static bool exhaustive(const VgpuProfile *const *items, size_t n, const VgpuSpan
 
         if (n == 0)
                 return true;
-        memcpy(spans, taken, n_taken * sizeof(taken[0]));
+        if (n_taken > 0)
+                memcpy(spans, taken, n_taken * sizeof(taken[0]));
         for (unsigned i = 0; i < items[0]->n_placements; i++) {
                 VgpuSpan span = { items[0]->placements[i], (uint16_t) items[0]->placement_size };
                 bool fits = true;
