@@ -27,6 +27,8 @@ def used(client, name, slot, **options):
     allocation, _ = client.allocate("vm", name, **options)
     client.must(allocation, "Activate")
     client.must(allocation, "Deactivate")
+    # What tells cards apart is read once they are given back, and is recorded with it.
+    wait_until(lambda: serial(client, slot), 20, f"the serial number of {slot}")
     return allocation
 
 
@@ -35,8 +37,6 @@ def last_one_exchanged(service):
     client = service.start()
     one, two = used(client, "one", NIC), used(client, "two", NIC2)
     thick = used(client, "thick", NIC2, thick=True)
-    # What tells the cards apart is read once they are given back.
-    wait_until(lambda: serial(client, NIC) and serial(client, NIC2), 20, "serial numbers")
     before = serial(client, NIC), serial(client, NIC2)
     check(before[0] != before[1], f"{before}")
     service.stop()
