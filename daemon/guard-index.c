@@ -17,6 +17,7 @@ struct GuardIndex {
         GuardNode *nodes; /* uthash by name */
         json_t *unresolved;
         bool out_of_band;
+        bool open;
 };
 
 int guard_index_new(GuardIndex **ret) {
@@ -189,6 +190,10 @@ bool guard_index_has_out_of_band(const GuardIndex *index) {
         return index->out_of_band;
 }
 
+bool guard_index_has_open(const GuardIndex *index) {
+        return index->open;
+}
+
 bool guard_node_has_network(const GuardNode *node) {
         static const char *const codes[] = {
                 "address", "route", "member", "tunnel", "session", "network-storage", "network-boot", "namespace", "rdma",
@@ -228,6 +233,7 @@ static int put_item(GuardIndex *index, Verdict verdict, const char *path, const 
         index->items = item;
         index->n_items++;
         index->out_of_band = index->out_of_band || is_out_of_band(code);
+        index->open = index->open || streq(code, "open");
 
         if (streq(code, CODE_HUB)) {
                 /* A root hub goes with its controller. */

@@ -40,6 +40,8 @@ const GuardNode *guard_index_find(const GuardIndex *index, const HostDevice *hos
 const GuardNode *guard_index_first(const GuardIndex *index); /* iterate with node->hh.next */
 /* Whether there is evidence of a management controller or a serial console, on whichever bus. */
 bool guard_index_has_out_of_band(const GuardIndex *index);
+/* Whether some device is there because a process has it open: that it is closed leaves no sign. */
+bool guard_index_has_open(const GuardIndex *index);
 /* Whether any of its evidence is of worker/evidence-network.c. */
 bool guard_node_has_network(const GuardNode *node);
 /* The chain of an item down to the host device: new string. */

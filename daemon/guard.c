@@ -48,6 +48,7 @@ struct Guard {
         uint64_t run_generation, run_usec;
         bool stopped;
         uint64_t stuck_usec;    /* when a worker was left to the kernel; 0: none is */
+        unsigned looked_again;  /* times since the last sign of change, while something is open */
         sd_event_source *later; /* looks again some time after a change, for those who watch properties */
 };
 
@@ -136,6 +137,16 @@ static void failed(Guard *guard, int error, const char *why) {
         wake(guard, UINT64_MAX, error);
 }
 
+static void look_at(Guard *guard, uint64_t delay);
+
+/* udev, or whoever was there for a moment, closes what it had open without a sign. A few times, more and more seldom: a
+ * process that keeps its disk must not keep the service busy. */
+static void look_again(Guard *guard) {
+        if (!guard_index_has_open(guard->index) || guard->looked_again >= GUARD_LOOKS_AGAIN_MAX)
+                return;
+        look_at(guard, guard->took_usec + ((GUARD_MAX_AGE_MSEC * USEC_PER_MSEC) << guard->looked_again++));
+}
+
 static void succeeded(Guard *guard, GuardIndex *fresh) {
         _cleanup_(guard_index_freep) GuardIndex *before = TAKE_PTR(guard->index);
 
@@ -148,6 +159,7 @@ static void succeeded(Guard *guard, GuardIndex *fresh) {
                 guard->missing = false;
                 tell_suspects(guard);
         }
+        look_again(guard);
         wake(guard, guard->known, 0);
 }
 
@@ -236,21 +248,30 @@ static int on_later(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* A host where something changes all the time is not looked at all the time: no more than a thirtieth of it. */
 static void look_later(Guard *guard) {
-        uint64_t delay = MAX_OF(GUARD_LATER_MSEC * USEC_PER_MSEC, guard->took_usec * 30);
+        look_at(guard, MAX_OF(GUARD_LATER_MSEC * USEC_PER_MSEC, guard->took_usec * 30));
+}
+
+/* Unless it is to be looked at before that anyway. */
+static void look_at(Guard *guard, uint64_t delay) {
+        uint64_t due = now_monotonic_usec() + delay, before;
         int enabled = SD_EVENT_OFF;
 
-        if (guard->later) {
-                (void) sd_event_source_get_enabled(guard->later, &enabled);
-                if (enabled == SD_EVENT_OFF && sd_event_source_set_time_relative(guard->later, delay) >= 0)
-                        (void) sd_event_source_set_enabled(guard->later, SD_EVENT_ONESHOT);
-        } else
-                (void) sd_event_add_time_relative(guard->m->event, &guard->later, CLOCK_MONOTONIC, delay, 0, on_later, guard);
+        if (!guard->later) {
+                (void) sd_event_add_time(guard->m->event, &guard->later, CLOCK_MONOTONIC, due, 0, on_later, guard);
+                return;
+        }
+        (void) sd_event_source_get_enabled(guard->later, &enabled);
+        if (enabled != SD_EVENT_OFF && sd_event_source_get_time(guard->later, &before) >= 0 && before <= due)
+                return;
+        if (sd_event_source_set_time(guard->later, due) >= 0)
+                (void) sd_event_source_set_enabled(guard->later, SD_EVENT_ONESHOT);
 }
 
 static void on_changed(void *userdata) {
         Guard *guard = userdata;
 
         guard->generation++;
+        guard->looked_again = 0;
         /* Who never asked is not told. */
         if (guard->index || guard->missing)
                 look_later(guard);

@@ -53,6 +53,7 @@
 #define GUARD_TIMEOUT_MSEC 5000u            /* to find out what the host needs; then more counts as critical */
 #define GUARD_MAX_AGE_MSEC 1000u            /* of that, for what leaves no sign when it changes */
 #define GUARD_LATER_MSEC 300u               /* after a sign of change nobody asks about, it is looked at again */
+#define GUARD_LOOKS_AGAIN_MAX 5u            /* after 1, 2, 4 … s, while a process has a disk open; its close leaves no sign */
 #define GUARD_STUCK_PAUSE_MSEC 60000u       /* between tries while the kernel holds a worker that looked */
 #define USAGE_TIMEOUT_MSEC 3000u            /* of looking who has a device open */
 #define USAGES_MAX 2u                       /* such looks side by side; the others wait */
