@@ -122,14 +122,20 @@ int sriov_setting_observe(PtContext *ctx, const PtDevice *device, const PtStep *
         return ctx->services->put_observed(ctx, text);
 }
 
+/* Making functions resets the card, and its link comes back seconds later: igb and ixgbe take no rate until then. */
+static bool waits_for_link(const Call *c, int error) {
+        return error == -EINVAL && c->attribute == SRIOV_ATTRIBUTE_RATE && c->path.pf_is_up && c->path.speed == 0;
+}
+
 static int write_with_patience(Call *c, const SriovVf *values) {
         int r = -EAGAIN;
 
         for (int i = 0; i < RETRY_ATTEMPTS; i++) {
                 r = sriov_netlink()->write(&c->path, c->attribute, values);
-                if (r != -EAGAIN && r != -EBUSY)
+                if (r != -EAGAIN && r != -EBUSY && !waits_for_link(c, r))
                         return r;
                 pause_msec(RETRY_MSEC);
+                (void) sriov_path_find(c->ctx, c->device, &c->path);
         }
         return r;
 }
