@@ -409,12 +409,11 @@ Verdict guard_explain(Guard *guard, const HostDevice *host, FindingList *finding
         const GuardNode *node = guard_index_find(guard->index, host);
         size_t n = 0;
 
-        if (is_only_suspect(guard, host)) {
+        /* No override covers it: it could be what no override covers. */
+        if (is_only_suspect(guard, host))
                 (void) finding_add(findings, PT_SEVERITY_BLOCKER, "evidence-missing", NULL,
-                                   "see the log of passthroughd, or override it by name",
+                                   "see the log of passthroughd; the next request looks again",
                                    "whether the host needs %s could not be found out: %s", host->sysname, why_missing(guard));
-                finding_set_overridable(findings);
-        }
         (void) protect_explain(guard->m->protect, host, findings);
         for (Verdict verdict = VERDICT_FORBIDDEN; node && verdict > VERDICT_FREE; verdict--)
                 for (size_t i = 0; i < node->n_items && n < EXPLAINED_MAX; i++)

@@ -164,6 +164,8 @@ def without_an_answer_more_is_critical():
             contains(next(f['text'] for f in explained(root, bdf) if f['code'] == 'evidence-missing'), '/nonexistent', 'why')
         pool(root, 'spare', SPARE)
         equal(tried(root, 'spare')[:2], ('failed', 'NoDeviceAvailable'), 'activate')
+        # It could be what no override covers.
+        equal(tried(root, 'spare', {'override': [device_id(SPARE)]})[:2], ('failed', 'NoDeviceAvailable'), 'override')
 
 
 @test(host=80)
