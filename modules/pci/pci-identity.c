@@ -119,6 +119,18 @@ static int identify_by_serial(PtContext *ctx, const PciFunction *f) {
                    "another card in its place, or firmware settings that renumber its functions");
 }
 
+static int identify_by_mac(PtContext *ctx, const PciFunction *f) {
+        char buffer[PCI_ATTRIBUTE_SIZE];
+        const char *mac = known_text(ctx, f->device, "mac", buffer, sizeof(buffer));
+        Conditions c = { 0 };
+
+        if (!mac)
+                return 0;
+        add_condition(&c, "mac", "=", mac);
+        add_model(&c, f);
+        return put(ctx, "mac", 80, &c, "another card in its place, or an address written into the card anew");
+}
+
 static int identify_by_place(PtContext *ctx, const PciFunction *f) {
         char slot_buffer[PCI_ATTRIBUTE_SIZE], physfn[PCI_ADDRESS_SIZE];
         bool virtual_function = pci_read_physfn(ctx, f->device, physfn) >= 0;
@@ -157,6 +169,8 @@ int pci_identity(PtContext *ctx, const PtDevice *device) {
 
         if (f.vendor >= 0 && f.product >= 0) {
                 r = identify_by_serial(ctx, &f);
+                if (r >= 0)
+                        r = identify_by_mac(ctx, &f);
                 if (r >= 0)
                         r = identify_by_place(ctx, &f);
                 if (r < 0)

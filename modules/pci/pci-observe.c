@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "lib/driver.h"
 #include "pci-link.h"
 #include "pci-vpd.h"
 #include "pci.h"
@@ -6,6 +10,7 @@
 /* What no device needs more of: the read-only part of real cards has a few hundred bytes. */
 #define VPD_SECTION_MAX 2048
 #define VPD_SECTIONS_MAX 8
+#define MAC_SIZE 18 /* "52:54:00:00:01:01" */
 
 /* Reading VPD takes a device up to 125 ms for each four bytes: go from section to section and read only the
  * one wanted. */
@@ -46,8 +51,47 @@ static int observe_config_serial(PtContext *ctx, const PtDevice *device,
         return n < 0 ? (int) n : pci_config_serial(config, (size_t) n, ret);
 }
 
+typedef struct Interfaces {
+        char first[64];
+        unsigned n;
+} Interfaces;
+
+static void take_interface(void *userdata, const char *entry) {
+        Interfaces *interfaces = userdata;
+
+        if (interfaces->n++ == 0)
+                (void) snprintf(interfaces->first, sizeof(interfaces->first), "%s", entry);
+}
+
+static bool is_mac(const char *text) {
+        for (size_t i = 0; i < 17; i++)
+                if (i % 3 == 2 ? text[i] != ':' : !isxdigit((unsigned char) text[i]))
+                        return false;
+        return text[17] == '\0' && !streq(text, "00:00:00:00:00:00");
+}
+
+/* Only an address that the card was made with tells it again: not a virtual function's, which its physical function or the
+ * kernel chose, nor one that somebody set (addr_assign_type other than 0). A card with several interfaces has no address of its
+ * own. "" for none. */
+static void observe_mac(PtContext *ctx, const PtDevice *device, char ret[static MAC_SIZE]) {
+        char name[128], text[32], physfn[PCI_ADDRESS_SIZE];
+        Interfaces interfaces = { 0 };
+
+        ret[0] = '\0';
+        if (pci_read_physfn(ctx, device, physfn) >= 0 ||
+            ctx->services->list(ctx, device, "net", take_interface, &interfaces) < 0 || interfaces.n != 1)
+                return;
+        (void) snprintf(name, sizeof(name), "net/%s/addr_assign_type", interfaces.first);
+        if (ctx->services->read_attribute(ctx, device, name, text, sizeof(text)) < 0 || !streq(text, "0"))
+                return;
+        (void) snprintf(name, sizeof(name), "net/%s/address", interfaces.first);
+        if (ctx->services->read_attribute(ctx, device, name, text, sizeof(text)) >= 0 && is_mac(text))
+                memcpy(ret, text, MAC_SIZE);
+}
+
 int pci_observe(PtContext *ctx, const PtDevice *device) {
         char config_serial[PCI_CONFIG_SERIAL_SIZE] = "";
+        char mac[MAC_SIZE];
         uint32_t speed, width;
         PciVpd vpd = { 0 };
         const char *serial;
@@ -70,5 +114,10 @@ int pci_observe(PtContext *ctx, const PtDevice *device) {
                 r = ctx->services->put_field(ctx, PCI_FIELD_LINK_SPEED, &PT_VALUE_UINT32(speed));
         if (r >= 0)
                 r = ctx->services->put_field(ctx, PCI_FIELD_LINK_WIDTH, &PT_VALUE_UINT32(width));
+        /* A card that a guest has shows none: what was read before stays. */
+        if (r >= 0 && !driver_is_vfio(device->driver)) {
+                observe_mac(ctx, device, mac);
+                r = ctx->services->put_field(ctx, PCI_FIELD_MAC, &PT_VALUE_STRING(mac));
+        }
         return r;
 }

@@ -68,6 +68,8 @@ static const PtField FIELDS[] = {
               "Speed of the PCI Express link now; 0 when unknown."),
         FIELD(LINK_WIDTH, "link-width", UINT32, SLOW_VOLATILE, "lanes",
               "Width of the PCI Express link now; 0 when unknown."),
+        FIELD(MAC, "mac", STRING, SLOW | PT_FIELD_SCRUB, NULL,
+              "Permanent MAC address of a network card, while a driver of the host shows it; empty for none."),
         [_PCI_FIELD_MAX] = { 0 },
 };
 

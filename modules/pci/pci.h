@@ -46,6 +46,7 @@ typedef enum PciField {
         PCI_FIELD_ROLE,
         PCI_FIELD_LINK_SPEED,
         PCI_FIELD_LINK_WIDTH,
+        PCI_FIELD_MAC,
         _PCI_FIELD_MAX,
 } PciField;
 
