@@ -10,6 +10,8 @@
 #include "kernel-error.h"
 #include "step.h"
 
+#define GOING_MSEC 200u
+#define GOING_POLL_MSEC 20u
 #define DRIVER_NAME_SIZE 256
 
 typedef struct DriverState {
@@ -295,6 +297,20 @@ static int observe(StepCall *call, json_t **ret) {
         return 0;
 }
 
+/* A device that is being pulled loses its driver first. */
+static bool goes_away(StepCall *call) {
+        for (unsigned waited = 0; waited < GOING_MSEC; waited += GOING_POLL_MSEC) {
+                _cleanup_close_ int fd = -EBADF;
+                int r = step_open_device(call, &fd);
+
+                if (r == -ENODEV)
+                        return true; /* the fault says so */
+                if (r < 0 || worker_pause(call->worker, GOING_POLL_MSEC) < 0)
+                        return false;
+        }
+        return false;
+}
+
 static int run(StepCall *call) {
         const char *wanted = strempty(call->step->value);
         _cleanup_close_ int device_fd = -EBADF;
@@ -333,6 +349,8 @@ static int run(StepCall *call) {
         r = read_driver(call, device_fd, now);
         if (r < 0)
                 return r;
+        if (isempty(now) && !isempty(wanted) && goes_away(call))
+                return -ENODEV;
         if (!streq(now, wanted))
                 return step_fail(call, -EBUSY, FAULT_DEVICE_BUSY, "%s should %s%s now, but is %s%s",
                                  bound_name(call), isempty(wanted) ? "have no driver" : "be bound to ",
