@@ -1,62 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "lib/condition-builder.h"
 #include "pci.h"
 
-#define CONDITION_SIZE 1024
-
-/* One condition list under construction; `overflow` once something did not fit. */
-typedef struct Conditions {
-        char text[CONDITION_SIZE];
-        size_t length;
-        bool overflow;
-} Conditions;
-
-static void PRINTF_LIKE(2, 3) append(Conditions *c, const char *format, ...) {
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vsnprintf(c->text + c->length, sizeof(c->text) - c->length, format, ap);
-        va_end(ap);
-        if (n < 0 || (size_t) n >= sizeof(c->text) - c->length)
-                c->overflow = true;
-        else
-                c->length += (size_t) n;
-}
-
 /* Values with anything but letters, digits and what ids have between them are quoted, as in rules. */
-static void add_condition(Conditions *c, const char *field, const char *operator, const char * value) {
+static void add_condition(ConditionBuilder *c, const char *field, const char *operator, const char * value) {
         bool plain = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.-_+/") ==
                      strlen(value);
 
-        append(c, "%s%s %s ", c->length > 0 ? " and " : "", field, operator);
-        if (plain && !isempty(value)) {
-                append(c, "%s", value);
-                return;
-        }
-        append(c, "\"");
-        for (const char *p = value; *p; p++)
-                append(c, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
-        append(c, "\"");
+        condition_builder_begin(c, field, operator);
+        if (plain && !isempty(value))
+                condition_builder_append(c, "%s", value);
+        else
+                condition_builder_quote(c, value);
 }
 
-static void add_hex(Conditions *c, const char *field, int32_t value) {
+static void add_hex(ConditionBuilder *c, const char *field, int32_t value) {
         char text[16];
 
         (void) snprintf(text, sizeof(text), "%04x", (unsigned) value);
         add_condition(c, field, "=", text);
 }
 
-static void add_model(Conditions *c, const PciFunction *f) {
+static void add_model(ConditionBuilder *c, const PciFunction *f) {
         char text[32];
 
         (void) snprintf(text, sizeof(text), "%04x:%04x", (unsigned) f->vendor, (unsigned) f->product);
         add_condition(c, "vendor-device", "=", text);
 }
 
-static void add_board(Conditions *c, const PciFunction *f) {
+static void add_board(ConditionBuilder *c, const PciFunction *f) {
         add_model(c, f);
         if (f->subsystem_vendor < 0 || f->subsystem_product < 0)
                 return;
@@ -64,20 +38,11 @@ static void add_board(Conditions *c, const PciFunction *f) {
         add_hex(c, "subsystem-device-id", f->subsystem_product);
 }
 
-static void add_function_number(Conditions *c, const PtDevice *device) {
+static void add_function_number(ConditionBuilder *c, const PtDevice *device) {
         char text[8];
 
         (void) snprintf(text, sizeof(text), ".%d", pci_function_number(device));
         add_condition(c, "slot", "ends", text);
-}
-
-static int put(PtContext *ctx, const char *kind, uint32_t strength, const Conditions *c,
-               const char *breaks) {
-        if (c->overflow)
-                return 0;
-        return ctx->services->put_identity(
-                ctx,
-                &(PtIdentity){ .kind = kind, .strength = strength, .condition = c->text, .breaks = breaks });
 }
 
 /* A text field that the worker has read already; NULL while unknown and where the device has none. */
@@ -97,7 +62,7 @@ static const char *known_text(PtContext *ctx, const PtDevice *device, const char
 static int identify_by_serial(PtContext *ctx, const PciFunction *f) {
         char serial_buffer[PCI_ATTRIBUTE_SIZE], part_buffer[PCI_ATTRIBUTE_SIZE];
         const char *serial, *part;
-        Conditions c = { 0 };
+        ConditionBuilder c = { 0 };
         int r;
 
         serial = known_text(ctx, f->device, "serial", serial_buffer, sizeof(serial_buffer));
@@ -109,32 +74,34 @@ static int identify_by_serial(PtContext *ctx, const PciFunction *f) {
         if (part)
                 add_condition(&c, "part-number", "=", part);
         add_model(&c, f);
-        r = put(ctx, part ? "vpd" : "serial", part ? 95 : 90, &c, "another card in its place");
+        r = condition_builder_put(&c, ctx, part ? "vpd" : "serial", part ? 95 : 90,
+                                  "another card in its place");
         if (r < 0)
                 return r;
 
         /* The functions of one card share its serial number. */
         add_function_number(&c, f->device);
-        return put(ctx, part ? "vpd+function" : "serial+function", 85, &c,
-                   "another card in its place, or firmware settings that renumber its functions");
+        return condition_builder_put(&c, ctx, part ? "vpd+function" : "serial+function", 85,
+                                     "another card in its place, or firmware settings that renumber its functions");
 }
 
 static int identify_by_mac(PtContext *ctx, const PciFunction *f) {
         char buffer[PCI_ATTRIBUTE_SIZE];
         const char *mac = known_text(ctx, f->device, "mac", buffer, sizeof(buffer));
-        Conditions c = { 0 };
+        ConditionBuilder c = { 0 };
 
         if (!mac)
                 return 0;
         add_condition(&c, "mac", "=", mac);
         add_model(&c, f);
-        return put(ctx, "mac", 80, &c, "another card in its place, or an address written into the card anew");
+        return condition_builder_put(&c, ctx, "mac", 80,
+                                     "another card in its place, or an address written into the card anew");
 }
 
 static int identify_by_place(PtContext *ctx, const PciFunction *f) {
         char slot_buffer[PCI_ATTRIBUTE_SIZE], physfn[PCI_ADDRESS_SIZE];
         bool virtual_function = pci_read_physfn(ctx, f->device, physfn) >= 0;
-        Conditions c = { 0 };
+        ConditionBuilder c = { 0 };
         const char *slot;
         int r;
 
@@ -143,23 +110,23 @@ static int identify_by_place(PtContext *ctx, const PciFunction *f) {
                 add_condition(&c, "physical-slot", "=", slot);
                 add_function_number(&c, f->device);
                 add_board(&c, f);
-                r = put(ctx, "physical-slot", 60, &c,
-                        "a move to another slot, or another card of the same model there");
+                r = condition_builder_put(&c, ctx, "physical-slot", 60,
+                                          "a move to another slot, or another card of the same model there");
                 if (r < 0)
                         return r;
         }
 
-        c = (Conditions){ 0 };
+        c = (ConditionBuilder){ 0 };
         add_condition(&c, "slot", "=", f->device->sysname);
         add_board(&c, f);
-        return put(ctx, "subsystem+slot", 50, &c,
-                   virtual_function
-                           ? "a move of the card, or hardware or firmware settings that renumber buses"
-                           : "a move to another slot, or hardware or firmware settings that renumber buses");
+        return condition_builder_put(&c, ctx, "subsystem+slot", 50,
+                                     virtual_function
+                                             ? "a move of the card, or hardware or firmware settings that renumber buses"
+                                             : "a move to another slot, or hardware or firmware settings that renumber buses");
 }
 
 int pci_identity(PtContext *ctx, const PtDevice *device) {
-        Conditions c = { 0 };
+        ConditionBuilder c = { 0 };
         PciFunction f;
         int r;
 
@@ -176,11 +143,11 @@ int pci_identity(PtContext *ctx, const PtDevice *device) {
                 if (r < 0)
                         return r;
                 add_board(&c, &f);
-                r = put(ctx, "vendor-device", 30, &c, "a second device of the same model");
+                r = condition_builder_put(&c, ctx, "vendor-device", 30, "a second device of the same model");
                 if (r < 0)
                         return r;
-                c = (Conditions){ 0 };
+                c = (ConditionBuilder){ 0 };
         }
         add_condition(&c, "slot", "=", device->sysname);
-        return put(ctx, "slot", 0, &c, "anything else at this address");
+        return condition_builder_put(&c, ctx, "slot", 0, "anything else at this address");
 }

@@ -1,66 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "lib/condition-builder.h"
 #include "usb.h"
 
-#define CONDITION_SIZE 1024
-
-/* One condition list under construction; `overflow` once something did not fit. */
-typedef struct Conditions {
-        char text[CONDITION_SIZE];
-        size_t length;
-        bool overflow;
-} Conditions;
-
-static void PRINTF_LIKE(2, 3) append(Conditions *c, const char *format, ...) {
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vsnprintf(c->text + c->length, sizeof(c->text) - c->length, format, ap);
-        va_end(ap);
-        if (n < 0 || (size_t) n >= sizeof(c->text) - c->length)
-                c->overflow = true;
-        else
-                c->length += (size_t) n;
-}
-
 /* Always quoted: a serial number may have anything in it. */
-static void add_condition(Conditions *c, const char *field, const char *value) {
-        append(c, "%s%s = \"", c->length > 0 ? " and " : "", field);
-        for (const char *p = value; *p; p++)
-                append(c, "%s%c", *p == '"' || *p == '\\' ? "\\" : "", *p);
-        append(c, "\"");
+static void add_condition(ConditionBuilder *c, const char *field, const char *value) {
+        condition_builder_begin(c, field, "=");
+        condition_builder_quote(c, value);
 }
 
-static void add_model(Conditions *c, const UsbDevice *d) {
-        append(c, "%svendor-model = %04x:%04x", c->length > 0 ? " and " : "", (unsigned) d->vendor,
-               (unsigned) d->model);
-}
-
-static int put(PtContext *ctx, const char *kind, uint32_t strength, const Conditions *c, const char *breaks) {
-        if (c->overflow)
-                return 0;
-        return ctx->services->put_identity(
-                ctx,
-                &(PtIdentity){ .kind = kind, .strength = strength, .condition = c->text, .breaks = breaks });
+static void add_model(ConditionBuilder *c, const UsbDevice *d) {
+        condition_builder_begin(c, "vendor-model", "=");
+        condition_builder_append(c, "%04x:%04x", (unsigned) d->vendor, (unsigned) d->model);
 }
 
 static int identify_by_serial(PtContext *ctx, const UsbDevice *d) {
         char serial[USB_TEXT_SIZE];
-        Conditions c = { 0 };
+        ConditionBuilder c = { 0 };
 
         if (!usb_device_serial(ctx, d->device, serial, sizeof(serial)))
                 return 0;
         add_condition(&c, "serial", serial);
         add_model(&c, d);
-        return put(ctx, "serial", 90, &c, "another device with the same serial number");
+        return condition_builder_put(&c, ctx, "serial", 90, "another device with the same serial number");
 }
 
 static int identify_by_descriptors(PtContext *ctx, const UsbDevice *d) {
         char hash[32];
-        Conditions c = { 0 };
+        ConditionBuilder c = { 0 };
         PtValue value;
 
         if (ctx->services->get_field(ctx, d->device, "descriptor-hash", &value) < 0 || value.type != PT_STRING ||
@@ -69,11 +37,12 @@ static int identify_by_descriptors(PtContext *ctx, const UsbDevice *d) {
         memcpy(hash, value.s, strlen(value.s) + 1);
         add_model(&c, d);
         add_condition(&c, "descriptor-hash", hash);
-        return put(ctx, "descriptors", 40, &c, "other firmware, or a second device of the same model");
+        return condition_builder_put(&c, ctx, "descriptors", 40,
+                                     "other firmware, or a second device of the same model");
 }
 
 int usb_identity(PtContext *ctx, const PtDevice *device) {
-        Conditions c = { 0 };
+        ConditionBuilder c = { 0 };
         UsbDevice d;
         int r;
 
@@ -86,20 +55,21 @@ int usb_identity(PtContext *ctx, const PtDevice *device) {
                         return r;
                 add_condition(&c, "port", device->place);
                 add_model(&c, &d);
-                r = put(ctx, "port+model", 60, &c, "a move to another port, or another device of the same model there");
+                r = condition_builder_put(&c, ctx, "port+model", 60,
+                                          "a move to another port, or another device of the same model there");
                 if (r >= 0)
                         r = identify_by_descriptors(ctx, &d);
                 if (r < 0)
                         return r;
-                c = (Conditions){ 0 };
+                c = (ConditionBuilder){ 0 };
                 add_model(&c, &d);
-                r = put(ctx, "model", 30, &c, "a second device of the same model");
+                r = condition_builder_put(&c, ctx, "model", 30, "a second device of the same model");
                 if (r < 0)
                         return r;
         }
-        c = (Conditions){ 0 };
+        c = (ConditionBuilder){ 0 };
         add_condition(&c, "port", device->place);
-        return put(ctx, "port", 0, &c, "anything else at this port");
+        return condition_builder_put(&c, ctx, "port", 0, "anything else at this port");
 }
 
 /* Its port exclusively; the hubs on the way and the controller with whoever else is behind them. A guest that has one of
@@ -151,7 +121,7 @@ static int other_device(PtContext *ctx, const char *text) {
 int usb_follow(PtContext *ctx, const PtDevice *device, const PtFormer *former) {
         const char *serial = former_condition(former, "serial"), *model = former_condition(former, "model");
         char text[USB_TEXT_SIZE];
-        Conditions now = { 0 };
+        ConditionBuilder now = { 0 };
         bool same_model, has_serial;
         UsbDevice d;
         int r;
@@ -170,7 +140,7 @@ int usb_follow(PtContext *ctx, const PtDevice *device, const PtFormer *former) {
 
         has_serial = usb_device_serial(ctx, device, text, sizeof(text));
         if (has_serial) {
-                now = (Conditions){ 0 };
+                now = (ConditionBuilder){ 0 };
                 add_condition(&now, "serial", text);
                 add_model(&now, &d);
                 if (serial && streq(now.text, serial))
