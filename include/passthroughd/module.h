@@ -23,7 +23,7 @@
 #include <passthroughd/value.h>
 
 #define PT_ABI_MAJOR 1u
-#define PT_ABI_MINOR 2u
+#define PT_ABI_MINOR 3u
 #define PT_MODULE_ENTRY "pt_module_descriptor"
 
 typedef struct PtContext PtContext;
@@ -210,6 +210,25 @@ typedef struct PtServices {
         int (*put_slots)(PtContext *ctx, uint32_t count);
         /* plan, check, guest: whether the group or its consumer gave this setting: 1, or 0 where the default stands. */
         int (*setting_is_given)(PtContext *ctx, const char *setting);
+
+        /* Since minor 3, in the service. */
+
+        /* layout: how many devices of this provider the demand's group can have at most, and how many more of them now, beside
+         * what the others hold and are to have. Without a word of it as many as there are free. */
+        int (*put_room)(PtContext *ctx, const PtDemand *demand, uint32_t total, uint32_t available);
+        /* change, verify: one value of the layout that was made (see put_layout), -ENODATA for one that it does not have. */
+        int (*get_made)(PtContext *ctx, const char *name, PtValue *ret);
+
+        /* Since minor 3, in the worker. */
+
+        /* Custom steps: runs one of the module's helpers with these words (NULL-terminated, without its name), without a shell and
+         * with an empty environment, and waits for its end. `ret_output`: what it printed last, as clean text; may be NULL.
+         * Its exit status, or a negative errno: -ENOENT not installed, -EPERM not root's alone, -ETIMEDOUT killed after
+         * `timeout_ms`, -EINTR ended by a signal. */
+        int (*run_helper)(PtContext *ctx, const char *helper, const char *const *words, uint32_t timeout_ms, char *ret_output,
+                          size_t size);
+        /* use: what it found, as text of one JSON object, see PtModule.use; at most 64 KiB. */
+        int (*put_use)(PtContext *ctx, const char *text);
 } PtServices;
 
 struct PtContext {
@@ -256,6 +275,12 @@ typedef struct PtCustomStep {
         int (*run)(PtContext *ctx, const PtDevice *device, const PtStep *step);
         int (*undo)(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *observed);
 } PtCustomStep;
+
+/* A program of a vendor that steps of the module may run. Since minor 3. */
+typedef struct PtHelper {
+        const char *name; /* for run_helper(): "sriov-manage" */
+        const char *path; /* absolute; it and what it lies in belong to root, and nobody else may write there */
+} PtHelper;
 
 typedef enum PtTypeFlags {
         PT_TYPE_SHARED = 1 << 0,      /* one host device serves several consumers (1:n) */
@@ -325,6 +350,21 @@ typedef struct PtModule {
          * what does not, which refuses them. Without a device: get_setting(), setting_is_given() and put_finding() are all there
          * is. NULL: whatever the schema takes. */
         int (*check_settings)(PtContext *ctx);
+
+        /* Since minor 3. */
+
+        const PtHelper *helpers; /* ended by one with name NULL; NULL for none */
+        /* Whether the layout that was made (get_made) can become the new one (get_setting) while devices are in use: 1 when the
+         * steps of PT_VERB_PROVISION leave alone what is; 0 when everything has to be undone first, for which nothing may be in
+         * use. NULL: the steps of another layout take the place of the earlier ones, and nothing may be in use. */
+        int (*change)(PtContext *ctx, const PtDevice *provider);
+        /* Whether what was made is still so, as far as get_blob() and the fields tell: puts a blocker for everything that is not, and
+         * the service makes it anew. NULL: the number of devices tells. */
+        int (*verify)(PtContext *ctx, const PtDevice *provider);
+        /* In the worker, while somebody watches: how much of a provider is used now. {"gpu": percent, ...,
+         * "devices": [{"device": its sysname or UUID, ...}]}; which members there are is the type's own business. -EOPNOTSUPP where
+         * nothing can be measured, with the reason by set_error(). NULL: nothing is measured. */
+        int (*use)(PtContext *ctx, const PtDevice *provider);
 } PtModule;
 
 /* What a descriptor of minor 0 covers: no valid one is shorter. */

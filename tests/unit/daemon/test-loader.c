@@ -113,7 +113,7 @@ static void test_descriptors_refused(void **state) {
                 const char *module, *reason;
         } cases[] = {
                 { "module-major", "built for version 2 of the module interface, the service has 1" },
-                { "module-minor", "needs version 1.3 of the module interface, the service has 1.2" },
+                { "module-minor", "needs version 1.4 of the module interface, the service has 1.3" },
                 { "module-size", "descriptor has 8 bytes" },
                 { "module-tables", "not in kebab-case" },
                 { "module-no-entry", "no function pt_module_descriptor" },

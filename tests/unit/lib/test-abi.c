@@ -103,7 +103,7 @@ static void test_device(void **state) {
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 256);
+        assert_size(PtServices, 288);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -137,6 +137,14 @@ static void test_services(void **state) {
         assert_member(PtServices, demand_accepts, 232, 8);
         assert_member(PtServices, put_slots, 240, 8);
         assert_member(PtServices, setting_is_given, 248, 8);
+        assert_member(PtServices, put_room, 256, 8);
+        assert_member(PtServices, get_made, 264, 8);
+        assert_member(PtServices, run_helper, 272, 8);
+        assert_member(PtServices, put_use, 280, 8);
+
+        assert_size(PtHelper, 16);
+        assert_member(PtHelper, name, 0, 8);
+        assert_member(PtHelper, path, 8, 8);
 
         assert_size(PtDemand, 24);
         assert_member(PtDemand, struct_size, 0, 4);
@@ -176,7 +184,7 @@ static void test_request(void **state) {
 }
 
 static void test_module(void **state) {
-        assert_size(PtModule, 200);
+        assert_size(PtModule, 232);
         assert_member(PtModule, abi_major, 0, 4);
         assert_member(PtModule, abi_minor, 4, 4);
         assert_member(PtModule, struct_size, 8, 4);
@@ -204,6 +212,10 @@ static void test_module(void **state) {
         assert_member(PtModule, health, 176, 8);
         assert_member(PtModule, follow, 184, 8);
         assert_member(PtModule, check_settings, 192, 8);
+        assert_member(PtModule, helpers, 200, 8);
+        assert_member(PtModule, change, 208, 8);
+        assert_member(PtModule, verify, 216, 8);
+        assert_member(PtModule, use, 224, 8);
 
         assert_size(PtFormer, 24);
         assert_member(PtFormer, struct_size, 0, 4);
@@ -286,7 +298,7 @@ static void test_enumerations(void **state) {
 
 static void test_version(void **state) {
         assert_int_equal(PT_ABI_MAJOR, 1);
-        assert_int_equal(PT_ABI_MINOR, 2);
+        assert_int_equal(PT_ABI_MINOR, 3);
         assert_string_equal(PT_MODULE_ENTRY, "pt_module_descriptor");
 }
 

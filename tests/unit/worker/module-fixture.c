@@ -7,8 +7,8 @@
 #ifndef BROKEN_MINOR
 #define BROKEN_MINOR 0
 #endif
-#ifndef BROKEN_SIZE
-#define BROKEN_SIZE 0
+#ifndef DESCRIPTOR_SIZE
+#define DESCRIPTOR_SIZE sizeof(PtModule)
 #endif
 #ifndef BROKEN_TABLES
 #define BROKEN_TABLES 0
@@ -235,7 +235,7 @@ static const char *const use_cases[] = { NULL };
 static const PtModule module = {
         .abi_major = PT_ABI_MAJOR + BROKEN_MAJOR,
         .abi_minor = PT_ABI_MINOR + BROKEN_MINOR,
-        .struct_size = sizeof(PtModule) - BROKEN_SIZE,
+        .struct_size = DESCRIPTOR_SIZE,
         .fields = BROKEN_TABLES ? NULL : fields,
         .type = "test",
         .title = "Test device",

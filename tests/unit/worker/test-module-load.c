@@ -44,7 +44,7 @@ static void test_names(void **state) {
 
 static void test_descriptors(void **state) {
         assert_refused(TEST_MODULE_DIR, "broken-major.so", -ENOEXEC, "was built for version 2.");
-        assert_refused(TEST_MODULE_DIR, "broken-minor.so", -ENOEXEC, "was built for version 1.3");
+        assert_refused(TEST_MODULE_DIR, "broken-minor.so", -ENOEXEC, "was built for version 1.4");
         assert_refused(TEST_MODULE_DIR, "broken-size.so", -ENOEXEC, "bytes long");
         assert_refused(TEST_MODULE_DIR, "broken-tables.so", -ENOEXEC, "lacks its fields");
         assert_refused(TEST_MODULE_DIR, "broken-entry.so", -ENOEXEC,
