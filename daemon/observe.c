@@ -2,6 +2,8 @@
 #include "observe.h"
 
 #include "lib/driver.h"
+#include "lib/id.h"
+#include "link-watch.h"
 #include "log.h"
 #include "operation.h"
 #include "provider.h"
@@ -24,9 +26,12 @@ typedef struct Observation {
         WorkerRun *run;
         Module *module;          /* of the run under way */
         sd_event_source *start;
+        LinkWatch *links;        /* once something was read that follows interfaces */
+        bool links_failed;
 } Observation;
 
 static void start_run(Observation *o);
+static void follow_links(Observation *o, const Device *device);
 
 static void wake(Observation *o, const char *device) {
         for (Waiter **p = &o->waiters; *p;) {
@@ -53,6 +58,7 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
         if (!device)
                 return;
         device->slow = result < 0 ? SLOW_FAILED : SLOW_FRESH;
+        follow_links(o, device);
         if (result < 0)
                 log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
                             "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
@@ -219,9 +225,14 @@ void observe_again(Manager *m, Device *device) {
         observe_device(m, device, NULL, NULL);
 }
 
+static bool has_followed(const Device *device) {
+        for (const PtField *f = device->module->descriptor->fields; f && f->name; f++)
+                if (f->flags & PT_FIELD_FOLLOWED)
+                        return true;
+        return false;
+}
+
 static void observe_anew(Manager *m, Device *device) {
-        if (!device || !device->blob)
-                return;
         if (device->slow == SLOW_READING) {
                 device->outdated = true;
                 return;
@@ -230,18 +241,65 @@ static void observe_anew(Manager *m, Device *device) {
         observe_device(m, device, NULL, NULL);
 }
 
+/* What nobody asked for yet is current when it is asked for. */
+static void follow_device(Manager *m, Device *device) {
+        if (device->slow != SLOW_UNKNOWN && has_followed(device))
+                observe_anew(m, device);
+}
+
+static void observe_blob(Manager *m, Device *device) {
+        if (device && device->blob)
+                observe_anew(m, device);
+}
+
+static void follow_made(Manager *m, Device *device) {
+        Provider *provider = device->provider;
+
+        observe_blob(m, provider->device);
+        for (size_t j = 0; j < provider->n_children; j++)
+                observe_blob(m, provider->children[j]);
+}
+
 void observe_family(Manager *m, const Allocation *allocation) {
         for (size_t i = 0; i < allocation->n_requests; i++)
                 for (size_t k = 0; k < allocation->requests[i].n_devices; k++) {
                         Device *device = inventory_find(m->inventory, allocation->requests[i].devices[k].device);
-                        Provider *provider = device ? device->provider : NULL;
 
-                        if (!provider)
-                                continue;
-                        observe_anew(m, provider->device);
-                        for (size_t j = 0; j < provider->n_children; j++)
-                                observe_anew(m, provider->children[j]);
+                        if (device && device->provider)
+                                follow_made(m, device);
+                        if (device)
+                                follow_device(m, device);
                 }
+}
+
+/* ---- interfaces ---- */
+
+static void on_link(void *userdata, const char *sysname) {
+        Observation *o = userdata;
+        char id[ID_SIZE] = "";
+
+        if (sysname && id_from_place("pci", sysname, id) < 0)
+                return;
+        for (Device *device = inventory_first(o->m->inventory); device; device = device->hh.next) {
+                const Device *provider = device_get_provider(device);
+
+                if (!sysname || streq(device->host->id, id) || (provider && streq(provider->host->id, id)))
+                        follow_device(o->m, device);
+        }
+}
+
+/* Without it the fields are as they were when they were last read. */
+static void follow_links(Observation *o, const Device *device) {
+        int r;
+
+        if (o->links || o->links_failed || !has_followed(device))
+                return;
+        r = link_watch_new(o->m->event, on_link, o, &o->links);
+        if (r >= 0)
+                r = link_watch_listen(o->links);
+        o->links_failed = r < 0;
+        if (r < 0)
+                log_plain(LOG_WARNING, "changes of network interfaces can't be waited for: %s", strerror(-r));
 }
 
 void observe_forget(Manager *m, Device *device) {
@@ -256,6 +314,7 @@ void observe_free(Manager *m) {
                 return;
         wake(o, NULL);
         sd_event_source_disable_unref(o->start);
+        (void) link_watch_free(o->links);
         free(o->queue);
         free(o);
         m->observation = NULL;

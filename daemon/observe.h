@@ -11,10 +11,10 @@ void observe_device(Manager *m, Device *device, void (*done)(void *userdata), vo
 /* What was read with another driver may be something else now: the kernel knows the serial number of a disk only with the
  * disk's own driver. What was read stays until then. Not while a VFIO driver has the device: it may be in a guest's hands. */
 void observe_again(Manager *m, Device *device);
-/* The device is about to go. */
-/* What a device's driver offers changes with what was made of its relatives: all that one provider makes is read again, if it was
- * read before. */
+/* Something was done to the allocation's devices: their fields that follow that (PT_FIELD_FOLLOWED) are read again, if they were read
+ * before. What a driver offers changes with what was made of a device's relatives: those that have a blob are read again, too. */
 void observe_family(Manager *m, const Allocation *allocation);
+/* The device is about to go. */
 void observe_forget(Manager *m, Device *device);
 void observe_free(Manager *m);
 /* Whether something is being read or waits for it. manager_settle() is told when that ends. */

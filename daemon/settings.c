@@ -273,7 +273,7 @@ static json_t *field_flags_to_json(uint32_t flags) {
         } words[] = {
                 { PT_FIELD_CONSTANT, "constant" }, { PT_FIELD_MATCHABLE, "matchable" },
                 { PT_FIELD_SCRUB, "scrub" },       { PT_FIELD_SLOW, "slow" },
-                { PT_FIELD_VOLATILE, "volatile" },
+                { PT_FIELD_VOLATILE, "volatile" }, { PT_FIELD_FOLLOWED, "followed" },
         };
         json_t *array = json_array();
 

@@ -21,6 +21,9 @@ typedef struct SriovPath {
 /* -ENODEV: the VF, or its PF, is gone. -ENONET: the PF has no interface here, while the rest is filled. */
 int sriov_path_find(PtContext *ctx, const PtDevice *vf, SriovPath *ret);
 
+/* An attribute of an interface of the VF's PF ("address"). */
+ssize_t sriov_path_read(PtContext *ctx, const PtDevice *vf, const char *interface, const char *attribute, char *buffer, size_t size);
+
 typedef struct SriovNetlink {
         /* -ENOENT: the interface states nothing about such a VF. */
         int (*read)(const SriovPath *path, SriovVf *ret);

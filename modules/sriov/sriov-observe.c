@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "lib/parse.h"
+#include "sriov-netlink.h"
+#include "sriov-settings.h"
 #include "sriov.h"
 
 static int put_interface_text(PtContext *ctx, const PtDevice *device, const char *interface, const char *attribute,
@@ -30,9 +32,45 @@ static int put_speed(PtContext *ctx, const PtDevice *device, const char *interfa
         return ctx->services->put_field(ctx, SRIOV_FIELD_SPEED, &PT_VALUE_UINT32(speed));
 }
 
+/* What the physical function keeps for a virtual one, whoever set it. */
+static int put_settings(PtContext *ctx, const SriovVf *vf) {
+        int r = 0;
+
+        for (unsigned k = 0; k < _SRIOV_KEY_MAX && r >= 0; k++) {
+                char text[32] = "";
+
+                if (sriov_key_is_number(k)) {
+                        int32_t number = sriov_vf_knows(vf, k) ? (int32_t) MIN_OF(vf->value[k], (uint64_t) INT32_MAX) : -1;
+
+                        r = ctx->services->put_field(ctx, SRIOV_FIELD_VF_SETTINGS + k, &PT_VALUE_INT32(number));
+                        continue;
+                }
+                if (sriov_vf_knows(vf, k))
+                        sriov_value_to_text(k, vf->value[k], text, sizeof(text));
+                r = ctx->services->put_field(ctx, SRIOV_FIELD_VF_SETTINGS + k, &PT_VALUE_STRING(text));
+        }
+        return r;
+}
+
+static int observe_vf(PtContext *ctx, const PtDevice *device) {
+        char mac[PCI_ATTRIBUTE_SIZE] = "";
+        SriovVf vf = { 0 };
+        SriovPath path;
+        int r;
+
+        if (sriov_takes_settings(ctx, device) && sriov_path_find(ctx, device, &path) >= 0) {
+                if (sriov_path_read(ctx, device, path.interface, "address", mac, sizeof(mac)) < 0 ||
+                    !text_is_clean(mac, sizeof(mac)))
+                        mac[0] = '\0';
+                (void) sriov_netlink()->read(&path, &vf);
+        }
+        r = ctx->services->put_field(ctx, SRIOV_FIELD_PF_MAC, &PT_VALUE_STRING(mac));
+        return r < 0 ? r : put_settings(ctx, &vf);
+}
+
 int sriov_observe(PtContext *ctx, const PtDevice *device) {
         char interface[PCI_ATTRIBUTE_SIZE], physfn[PCI_ADDRESS_SIZE];
-        bool is_pf;
+        SriovKind kind;
         int r;
 
         if (sriov_interface(ctx, device, interface, sizeof(interface)) < 0)
@@ -42,10 +80,13 @@ int sriov_observe(PtContext *ctx, const PtDevice *device) {
                 r = put_interface_text(ctx, device, interface, "operstate", SRIOV_FIELD_LINK);
         if (r >= 0)
                 r = put_speed(ctx, device, interface);
+        kind = sriov_kind(ctx, device, physfn);
+        if (r >= 0 && kind == SRIOV_VF)
+                r = observe_vf(ctx, device);
         if (r < 0)
                 return r;
         /* Only network cards have one, and only their physical functions are asked. */
-        is_pf = sriov_kind(ctx, device, physfn) == SRIOV_PF && sriov_is_network(ctx, device);
-        return ctx->services->put_field(ctx, SRIOV_FIELD_ESWITCH_MODE,
-                                        &PT_VALUE_STRING(is_pf ? sriov_eswitch_mode(device->sysname) : ""));
+        return ctx->services->put_field(
+                ctx, SRIOV_FIELD_ESWITCH_MODE,
+                &PT_VALUE_STRING(kind == SRIOV_PF && sriov_is_network(ctx, device) ? sriov_eswitch_mode(device->sysname) : ""));
 }

@@ -33,8 +33,7 @@ static void match_function(void *userdata, const char *entry) {
                 search->number = number;
 }
 
-static ssize_t read_of(PtContext *ctx, const PtDevice *vf, const char *interface, const char *attribute, char *buffer,
-                       size_t size) {
+ssize_t sriov_path_read(PtContext *ctx, const PtDevice *vf, const char *interface, const char *attribute, char *buffer, size_t size) {
         char path[PCI_ATTRIBUTE_SIZE];
 
         (void) snprintf(path, sizeof(path), "physfn/net/%.64s/%.64s", interface, attribute);
@@ -55,7 +54,7 @@ static void take_uplink(void *userdata, const char *entry) {
 
         if (strlen(entry) >= sizeof(uplink->name) || (uplink->name[0] && strcmp(entry, uplink->name) >= 0))
                 return;
-        if (read_of(uplink->ctx, uplink->vf, entry, "phys_port_name", port, sizeof(port)) > 0 && strstr(port, "pf"))
+        if (sriov_path_read(uplink->ctx, uplink->vf, entry, "phys_port_name", port, sizeof(port)) > 0 && strstr(port, "pf"))
                 return;
         (void) strcpy(uplink->name, entry);
 }
@@ -63,7 +62,7 @@ static void take_uplink(void *userdata, const char *entry) {
 static bool read_number(PtContext *ctx, const PtDevice *vf, const char *interface, const char *attribute, uint32_t *ret) {
         char text[PCI_ATTRIBUTE_SIZE];
 
-        return read_of(ctx, vf, interface, attribute, text, sizeof(text)) > 0 && parse_uint32(text, ret) >= 0;
+        return sriov_path_read(ctx, vf, interface, attribute, text, sizeof(text)) > 0 && parse_uint32(text, ret) >= 0;
 }
 
 static int find_interface(PtContext *ctx, const PtDevice *vf, SriovPath *path) {
@@ -77,7 +76,7 @@ static int find_interface(PtContext *ctx, const PtDevice *vf, SriovPath *path) {
                 if (!read_number(ctx, vf, uplink.name, "ifindex", &path->ifindex))
                         continue;
                 (void) strcpy(path->interface, uplink.name);
-                path->pf_is_up = read_of(ctx, vf, uplink.name, "flags", flags, sizeof(flags)) > 0 &&
+                path->pf_is_up = sriov_path_read(ctx, vf, uplink.name, "flags", flags, sizeof(flags)) > 0 &&
                                  parse_hex32(flags, &bits) >= 0 && bits & IFF_UP;
                 /* -1, or EINVAL, where there is no link. */
                 if (!read_number(ctx, vf, uplink.name, "speed", &path->speed))

@@ -60,6 +60,10 @@ const char *sriov_key_name(SriovKey key) {
         return KEYS[key].name;
 }
 
+bool sriov_key_is_number(SriovKey key) {
+        return KEYS[key].kind == KIND_NUMBER;
+}
+
 SriovAttribute sriov_key_attribute(SriovKey key) {
         return KEYS[key].attribute;
 }

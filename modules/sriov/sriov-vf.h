@@ -43,6 +43,8 @@ typedef struct SriovVf {
 
 /* "vlan": of the setting, and in texts. */
 const char *sriov_key_name(SriovKey key);
+/* Whether its values are numbers, and not words or addresses. */
+bool sriov_key_is_number(SriovKey key);
 SriovAttribute sriov_key_attribute(SriovKey key);
 /* Bits of the keys that belong to it. */
 uint32_t sriov_attribute_keys(SriovAttribute attribute);

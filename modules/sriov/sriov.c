@@ -26,6 +26,25 @@ static const PtFilter FILTERS[] = {
                                   .type = PT_##field_type,                                                                   \
                                   .flags = (field_flags) }
 
+/* Changes with what is done to the function, by this service, by others, or by the guest. */
+#define APPLIED (SLOW_VOLATILE | PT_FIELD_FOLLOWED)
+
+#define VF_TEXT(key, field_name, more_flags, what)                                                                           \
+        [SRIOV_FIELD_VF_SETTINGS + SRIOV_KEY_##key] = {                                                                      \
+                .name = (field_name),                                                                                        \
+                .doc = "Of a virtual function, as its physical one keeps it: " what "; empty where the driver reports none.", \
+                .type = PT_STRING,                                                                                           \
+                .flags = APPLIED | (more_flags),                                                                             \
+        }
+#define VF_NUMBER(key, field_name, field_unit, what)                                                                         \
+        [SRIOV_FIELD_VF_SETTINGS + SRIOV_KEY_##key] = {                                                                      \
+                .name = (field_name),                                                                                        \
+                .unit = (field_unit),                                                                                        \
+                .doc = "Of a virtual function, as its physical one keeps it: " what "; -1 where the driver reports none.",   \
+                .type = PT_INT32,                                                                                            \
+                .flags = APPLIED,                                                                                            \
+        }
+
 static const PtField FIELDS[] = {
         FIELD(NAME, "name", STRING, CONSTANT, NULL, "Vendor and model, from the hardware database."),
         FIELD(SLOT, "slot", STRING, CONSTANT, NULL, "Address: domain, bus, device and function."),
@@ -57,11 +76,23 @@ static const PtField FIELDS[] = {
         FIELD(INTERFACE, "interface", STRING, VOLATILE, NULL,
               "Name of the network interface; empty for none, and where it is in another network namespace."),
         FIELD(MAC, "mac", STRING, SLOW | PT_FIELD_SCRUB, NULL, "MAC address of the network interface; empty for none."),
-        FIELD(LINK, "link", STRING, SLOW_VOLATILE, NULL,
+        FIELD(LINK, "link", STRING, APPLIED, NULL,
               "State of the network link as the kernel says it: up, down, lowerlayerdown, …; empty for none."),
-        FIELD(SPEED, "speed", UINT32, SLOW_VOLATILE, "Mbit/s", "Speed of the network link; 0 when it is down or not known."),
+        FIELD(SPEED, "speed", UINT32, APPLIED, "Mbit/s", "Speed of the network link; 0 when it is down or not known."),
         FIELD(ESWITCH_MODE, "eswitch-mode", STRING, SLOW_VOLATILE, NULL,
               "Of a physical function with an embedded switch: \"legacy\" or \"switchdev\"; empty for others."),
+        FIELD(PF_MAC, "pf-mac", STRING, SLOW | PT_FIELD_SCRUB, NULL,
+              "Of a virtual function: MAC address of the physical one's network interface; empty for none."),
+        VF_TEXT(MAC, "vf-mac", PT_FIELD_SCRUB, "MAC address, all zero where the guest's driver chooses one"),
+        VF_NUMBER(VLAN, "vf-vlan", NULL, "VLAN, 0 for none"),
+        VF_NUMBER(QOS, "vf-qos", NULL, "priority in the tag of the VLAN"),
+        VF_TEXT(PROTOCOL, "vf-vlan-protocol", 0, "tag of the VLAN, \"802.1Q\" or \"802.1ad\""),
+        VF_NUMBER(MIN_RATE, "vf-min-rate", "Mbit/s", "rate that is guaranteed, 0 for none"),
+        VF_NUMBER(MAX_RATE, "vf-max-rate", "Mbit/s", "highest rate, 0 for no limit"),
+        VF_TEXT(SPOOF_CHECK, "vf-spoof-check", 0, "\"on\" or \"off\""),
+        VF_TEXT(LINK_STATE, "vf-link-state", 0, "\"auto\", which may mean that the driver has no such thing, \"enable\", \"disable\""),
+        VF_TEXT(RSS_QUERY, "vf-rss-query", 0, "\"on\" or \"off\""),
+        VF_TEXT(TRUST, "vf-trust", 0, "\"on\" or \"off\""),
         [_SRIOV_FIELD_MAX] = { 0 },
 };
 

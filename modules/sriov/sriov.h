@@ -6,7 +6,7 @@
 
 #include <passthroughd/module.h>
 
-#include "modules/pci/pci.h"
+#include "sriov-vf.h"
 
 /* Indices of the table in sriov.c. */
 typedef enum SriovField {
@@ -35,7 +35,9 @@ typedef enum SriovField {
         SRIOV_FIELD_LINK,
         SRIOV_FIELD_SPEED,
         SRIOV_FIELD_ESWITCH_MODE,
-        _SRIOV_FIELD_MAX,
+        SRIOV_FIELD_PF_MAC,
+        SRIOV_FIELD_VF_SETTINGS, /* the first of those of SriovKey, in its order */
+        _SRIOV_FIELD_MAX = SRIOV_FIELD_VF_SETTINGS + _SRIOV_KEY_MAX,
 } SriovField;
 
 /* Group setting, and the value of the layout by the same name. */

@@ -242,6 +242,7 @@ static void test_enumerations(void **state) {
                 { PT_FIELD_SCRUB, 4 },
                 { PT_FIELD_SLOW, 8 },
                 { PT_FIELD_VOLATILE, 16 },
+                { PT_FIELD_FOLLOWED, 32 },
 
                 { PT_SETTING_GROUP, 1 },
                 { PT_SETTING_CONSUMER, 2 },
