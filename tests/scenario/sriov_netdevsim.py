@@ -61,7 +61,9 @@ def make_host():
 
 
 def interface():
-    return os.listdir(TREE / "net")[0]
+    """That of the physical function; in switchdev mode the representors of the others stand beside it."""
+    ports = {name: (TREE / "net" / name / "phys_port_name").read_text() for name in os.listdir(TREE / "net")}
+    return next(name for name, port in ports.items() if "pf" not in port)
 
 
 def records():
@@ -102,8 +104,8 @@ class Worker:
                   "numa_node": -1, "slot": 0, "module": "sriov.so"}
         modules = next(pathlib.Path("/usr/lib").glob("**/passthroughd/modules"))
         order = {"type": "job", "job": "test", "mode": mode, "module_dir": str(modules), "devices": [device],
-                 "steps": [{"kind": "custom", "device": device["id"], "name": name, "value": value, "sentence": name,
-                            "timeout": 60000, "flags": 0} for name, value in steps]}
+                 "steps": [{"kind": "custom", "device": device["id"], "name": name, "value": value, "sentence": name}
+                           for name, value in steps]}
         if observed is not None:
             order["observed"] = observed
         self.socket.send(json.dumps(order).encode())
