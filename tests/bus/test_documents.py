@@ -63,7 +63,7 @@ def fields():
     shared = read('modules/pci/pci-settings.h')
     for type_ in ('pci', 'sriov'):
         source, page = read(f'modules/{type_}/{type_}.c'), read(f'docs/passthroughd-{type_}.7.scd')
-        names = re.findall(r'FIELD\(\w+, "([a-z-]+)"', source)
+        names = re.findall(r'(?:FIELD|VF_TEXT|VF_NUMBER)\(\w+, "([a-z-]+)"', source)
         table = page.split('# FIELDS')[1].split('\n# ')[0]
         listed = [n.strip() for line in re.findall(r'^\|  (.*)$', table, re.MULTILINE) for n in line.split(',')]
         assert sorted(listed) == sorted(names), f'passthroughd-{type_}(7) should list the fields {sorted(names)}'
