@@ -95,9 +95,30 @@ typedef struct NvmlSchedulerCapabilities { /* nvmlVgpuSchedulerCapabilities_t */
 typedef struct NvmlSchedulerState { /* nvmlVgpuSchedulerSetState_t */
         uint32_t policy;
         uint32_t arr; /* 0 default, 1 off, 2 on */
-        uint32_t average_or_timeslice;
-        uint32_t frequency;
+        uint32_t average_or_timeslice; /* ns where it is a time slice */
+        uint32_t frequency;            /* set: Hz; nvmlDeviceGetVgpuSchedulerState() has the time slice in ns there */
 } NvmlSchedulerState;
+
+/* nvmlVgpuSchedulerState_v2_t and nvmlVgpuSchedulerStateInfo_v2_t, since release 595: strict round robin is always on. */
+typedef struct NvmlSchedulerState2 {
+        uint32_t engine; /* in */
+        uint32_t policy;
+        uint32_t average;
+        uint32_t frequency_or_timeslice; /* set: Hz; get: ns */
+} NvmlSchedulerState2;
+
+typedef struct NvmlInstanceScheduler { /* nvmlVgpuSchedulerState_v1_t, nvmlVgpuSchedulerStateInfo_v1_t: of a GPU instance */
+        uint32_t version;
+        uint32_t engine;
+        NvmlSchedulerState state;
+} NvmlInstanceScheduler;
+
+#define NVML_ENGINE_GRAPHICS 1u /* of the scheduler's calls */
+
+typedef struct NvmlPlacementId { /* nvmlVgpuPlacementId_v1_t */
+        uint32_t version;
+        uint32_t id; /* 0xffff: none */
+} NvmlPlacementId;
 
 typedef struct NvmlUtilization {
         uint32_t gpu, memory; /* percent */
@@ -164,6 +185,19 @@ typedef struct NvmlPci { /* nvmlPciInfo_t */
         X(nvmlDeviceGetVgpuCapabilities, (NvmlDeviceHandle, uint32_t, uint32_t *))                                     \
         X(nvmlDeviceGetVgpuSchedulerCapabilities, (NvmlDeviceHandle, NvmlSchedulerCapabilities *))                     \
         X(nvmlDeviceSetVgpuSchedulerState, (NvmlDeviceHandle, NvmlSchedulerState *))                                   \
+        X(nvmlDeviceGetVgpuSchedulerState, (NvmlDeviceHandle, NvmlSchedulerState *))                                   \
+        X(nvmlDeviceGetVgpuSchedulerState_v2, (NvmlDeviceHandle, NvmlSchedulerState2 *))                               \
+        X(nvmlDeviceSetVgpuSchedulerState_v2, (NvmlDeviceHandle, NvmlSchedulerState2 *))                               \
+        X(nvmlGpuInstanceGetVgpuSchedulerState, (NvmlGpuInstanceHandle, NvmlInstanceScheduler *))                      \
+        X(nvmlGpuInstanceSetVgpuSchedulerState, (NvmlGpuInstanceHandle, NvmlInstanceScheduler *))                      \
+        X(nvmlGpuInstanceGetVgpuSchedulerState_v2, (NvmlGpuInstanceHandle, NvmlSchedulerState2 *))                     \
+        X(nvmlGpuInstanceSetVgpuSchedulerState_v2, (NvmlGpuInstanceHandle, NvmlSchedulerState2 *))                     \
+        X(nvmlVgpuInstanceGetType, (uint32_t, uint32_t *))                                                             \
+        X(nvmlVgpuInstanceGetGpuInstanceId, (uint32_t, uint32_t *))                                                    \
+        X(nvmlVgpuInstanceGetPlacementId, (uint32_t, NvmlPlacementId *))                                               \
+        X(nvmlVgpuInstanceGetVmID, (uint32_t, char *, uint32_t, uint32_t *))                                           \
+        X(nvmlVgpuInstanceGetMdevUUID, (uint32_t, char *, uint32_t))                                                   \
+        X(nvmlVgpuInstanceGetGpuPciId, (uint32_t, char *, uint32_t *))                                                 \
         X(nvmlDeviceGetUtilizationRates, (NvmlDeviceHandle, NvmlUtilization *))                                        \
         X(nvmlDeviceGetEncoderUtilization, (NvmlDeviceHandle, uint32_t *, uint32_t *))                                 \
         X(nvmlDeviceGetMemoryInfo_v2, (NvmlDeviceHandle, NvmlMemory *))                                                \
