@@ -158,6 +158,8 @@ static int check_descriptor(const PtModule *d, Fault *fault) {
         if (!d->filters || isempty(d->filters[0].subsystem))
                 return REFUSE(fault, "It has no filter, so it would never see a device");
         r = schema_check_tables(d->fields, d->settings, fault);
+        if (r >= 0)
+                r = schema_check_helpers(d, fault);
         if (r < 0)
                 return r;
         return check_ops(d, fault);

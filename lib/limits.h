@@ -49,6 +49,9 @@
 #define WORKER_MESSAGE_MAX (1024u * 1024u)
 #define STEP_TIMEOUT_MSEC 30000u
 #define STEP_KILL_GRACE_MSEC 2000u          /* after SIGKILL; a child that stays is stuck in the kernel */
+#define HELPER_TIMEOUT_MSEC 20000u          /* of a vendor's program, where the step does not say; within that of the step */
+#define HELPER_WORDS_MAX 64u
+#define HELPERS_MAX 16u                     /* of one module */
 #define OBSERVE_TIMEOUT_MSEC 10000u
 #define GUARD_TIMEOUT_MSEC 5000u            /* to find out what the host needs; then more counts as critical */
 #define GUARD_MAX_AGE_MSEC 1000u            /* of that, for what leaves no sign when it changes */

@@ -281,3 +281,33 @@ int schema_check_tables(const PtField *fields, const PtSetting *settings, Fault 
 
         return 0;
 }
+
+/* What is run as root is named in full, and in one way only. */
+static bool is_plain_path(const char *path) {
+        size_t length = strlen(strempty(path));
+
+        return length > 1 && path[0] == '/' && path[length - 1] != '/' && text_is_clean(path, TEXT_MAX_BYTES) &&
+               !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/../") && !streq(path + length - 2, "/.") &&
+               (length < 3 || !streq(path + length - 3, "/.."));
+}
+
+int schema_check_helpers(const PtModule *module, Fault *fault) {
+        const PtHelper *helpers = module->struct_size >= offsetof(PtModule, helpers) + sizeof(module->helpers)
+                                          ? module->helpers
+                                          : NULL;
+
+        for (size_t i = 0; helpers && helpers[i].name; i++) {
+                if (i >= HELPERS_MAX)
+                        return REFUSE(fault, "There are more than %u helpers", HELPERS_MAX);
+                if (!id_is_valid(helpers[i].name))
+                        return REFUSE(fault, "The helper \"%.*s\" has a name that is not in kebab-case", (int) ID_MAX,
+                                      helpers[i].name);
+                if (!is_plain_path(helpers[i].path))
+                        return REFUSE(fault, "The helper %s has the path \"%.*s\", which is not absolute and plain",
+                                      helpers[i].name, (int) NAME_MAX_BYTES, strempty(helpers[i].path));
+                for (size_t k = 0; k < i; k++)
+                        if (streq(helpers[k].name, helpers[i].name))
+                                return REFUSE(fault, "The helper %s is there twice", helpers[i].name);
+        }
+        return 0;
+}

@@ -3,7 +3,7 @@
 
 /* Look-ups and checks over the constant tables of fields and settings. */
 
-#include <passthroughd/value.h>
+#include <passthroughd/module.h>
 
 #include "fault.h"
 
@@ -23,3 +23,6 @@ const char *schema_nearest_name(const char *const *names, const char *name); /* 
 /* Checks the tables of a module: names kebab-case and unique, types known, defaults valid, documentation
  * there. */
 int schema_check_tables(const PtField *fields, const PtSetting *settings, Fault *fault);
+/* Checks the table of helpers, where the version of the descriptor has one: names in kebab-case and unique, paths absolute and
+ * without detours. */
+int schema_check_helpers(const PtModule *module, Fault *fault);

@@ -11,6 +11,7 @@
 
 #include <linux/openat2.h>
 
+#include "helper.h"
 #include "lib/parse.h"
 #include "lib/schema.h"
 #include "lib/value-util.h"
@@ -329,6 +330,18 @@ static int service_open_node(PtContext *base, const PtDevice *device, const char
         return S_ISCHR(st.st_mode) ? TAKE_FD(fd) : -EOPNOTSUPP;
 }
 
+static int service_run_helper(PtContext *base, const char *name, const char *const *words, uint32_t timeout_ms,
+                              char *ret_output, size_t size) {
+        WorkerContext *context = from_base(base);
+        const PtHelper *helper = helper_find(context->module, name);
+
+        if (context->phase != CONTEXT_WRITE || context->describing)
+                return -EPERM;
+        if (!helper)
+                return -EINVAL;
+        return helper_run(context->worker, helper, words, timeout_ms, ret_output, ret_output ? size : 0);
+}
+
 static void service_set_error(PtContext *base, const char *text) {
         (void) replace_text(&from_base(base)->error, text);
 }
@@ -364,6 +377,7 @@ static const PtServices worker_services = {
         .get_noted = service_get_noted,
         .open_node = service_open_node,
         .put_blob = service_put_blob,
+        .run_helper = service_run_helper,
 };
 
 int context_init(WorkerContext *ret, Worker *worker, const DeviceList *devices, const PtModule *module,

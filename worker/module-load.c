@@ -61,6 +61,8 @@ static int check_file(const char *directory, const char *file, const char *path,
 }
 
 static int check_descriptor(const PtModule *module, const char *path, Fault *fault) {
+        _cleanup_fault_ Fault cause = {};
+
         if (!module)
                 return fault_set(fault, -ENOEXEC, FAULT_MODULE_MISSING, "%s returns no descriptor", path);
         if (module->abi_major != PT_ABI_MAJOR || module->abi_minor > PT_ABI_MINOR)
@@ -77,6 +79,8 @@ static int check_descriptor(const PtModule *module, const char *path, Fault *fau
                         fault, -ENOEXEC, FAULT_MODULE_MISSING,
                         "The descriptor of %s lacks its fields or describe(), or has more than %u fields",
                         path, FIELDS_MAX);
+        if (schema_check_helpers(module, &cause) < 0)
+                return fault_set(fault, -ENOEXEC, FAULT_MODULE_MISSING, "%s: %s", path, cause.message);
 
         return 0;
 }

@@ -316,6 +316,15 @@ static const PtCustomStep CUSTOM_STEPS[] = {
         { 0 },
 };
 
+static const PtHelper HELPERS[] = {
+        { "tool", "/usr/lib/vendor/tool" },
+        { "other-tool", "/usr/lib/vendor/other" },
+#ifdef HELPER
+        HELPER,
+#endif
+        { 0 },
+};
+
 static const PtModule MODULE = {
         .abi_major = MAJOR,
         .abi_minor = MINOR,
@@ -344,6 +353,7 @@ static const PtModule MODULE = {
         .plan = plan,
 #endif
         .guest = guest,
+        .helpers = HELPERS,
 };
 
 #ifdef NO_ENTRY

@@ -123,6 +123,10 @@ static void test_descriptors_refused(void **state) {
                 { "module-no-title", "has no title" },
                 { "module-type", "type name \"Bad-Type\"" },
                 { "module-step", "custom step \"no-run\"" },
+                { "module-helper-name", "The helper \"Tool\" has a name that is not in kebab-case" },
+                { "module-helper-path", "The helper third has the path \"tool\", which is not absolute and plain" },
+                { "module-helper-detour", "has the path \"/usr/../tool\"" },
+                { "module-helper-twice", "The helper tool is there twice" },
         };
         _cleanup_(loader_freep) Loader *loader = NULL;
         HostTree *tree = *state;

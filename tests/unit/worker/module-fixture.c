@@ -14,6 +14,10 @@
 #define BROKEN_TABLES 0
 #endif
 
+#ifndef HELPER_PATH
+#define HELPER_PATH "/usr/lib/vendor/tool"
+#endif
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -222,7 +226,40 @@ static int run_wordless(PtContext *ctx, const PtDevice *device, const PtStep *st
         return -EIO;
 }
 
+/* Nothing is run while it is only looked at. */
+static int observe_helper(PtContext *ctx, const PtDevice *device, const PtStep *step) {
+        return ctx->services->run_helper(ctx, "tool", NULL, 0, NULL, 0) == -EPERM ? 0 : -EPROTO;
+}
+
+static int run_tool(PtContext *ctx, const char *order, const PtDevice *device, const PtStep *step) {
+        const char *words[] = { order, device->sysname, step->value, NULL };
+        char output[256];
+        int r;
+
+        if (ctx->services->run_helper(ctx, "none", words, 0, NULL, 0) != -EINVAL)
+                return -EPROTO;
+        r = ctx->services->run_helper(ctx, "tool", words, 5000, output, sizeof(output));
+        if (r == 0)
+                return 0;
+        ctx->services->set_error(ctx, output);
+        return r < 0 ? r : -EREMOTEIO;
+}
+
+static int run_helper(PtContext *ctx, const PtDevice *device, const PtStep *step) {
+        return run_tool(ctx, "-e", device, step);
+}
+
+static int undo_helper(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *observed) {
+        return run_tool(ctx, "-d", device, step);
+}
+
+static const PtHelper helpers[] = {
+        { "tool", HELPER_PATH },
+        {},
+};
+
 static const PtCustomStep custom_steps[] = {
+        { .name = "run-tool", .observe = observe_helper, .run = run_helper, .undo = undo_helper },
         { .name = "set-mode", .observe = observe_mode, .run = run_mode, .undo = undo_mode },
         { .name = "fail", .run = run_failing },
         { .name = "wordless", .run = run_wordless },
@@ -248,6 +285,7 @@ static const PtModule module = {
         .uses = uses,
         .plan = plan,
         .guest = guest,
+        .helpers = helpers,
 };
 
 #ifdef BROKEN_ENTRY

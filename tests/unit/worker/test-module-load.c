@@ -47,6 +47,8 @@ static void test_descriptors(void **state) {
         assert_refused(TEST_MODULE_DIR, "broken-minor.so", -ENOEXEC, "was built for version 1.4");
         assert_refused(TEST_MODULE_DIR, "broken-size.so", -ENOEXEC, "bytes long");
         assert_refused(TEST_MODULE_DIR, "broken-tables.so", -ENOEXEC, "lacks its fields");
+        assert_refused(TEST_MODULE_DIR, "broken-helper.so", -ENOEXEC,
+                       "The helper tool has the path \"/usr/lib/../tool\", which is not absolute and plain");
         assert_refused(TEST_MODULE_DIR, "broken-entry.so", -ENOEXEC,
                        "does not export pt_module_descriptor()");
 }
