@@ -107,6 +107,24 @@ static int show_guest_config(Cli *cli, const char *path, const char *format) {
         return r;
 }
 
+/* What the guest runs with, whatever was changed since. */
+static int show_in_force(Cli *cli, json_t *requests) {
+        static const Column columns[] = { { "request" }, { "setting", "IN FORCE" }, { "value", .shrinks = true } };
+        json_auto_t *rows = json_array();
+        json_t *request, *value;
+        const char *name;
+        size_t index;
+
+        json_array_foreach(requests, index, request)
+                json_object_foreach(json_object_get(request, "in-force"), name, value)
+                        (void) json_array_append_new(rows, json_pack("{s:O, s:s, s:O}", "request", json_object_get(request, "id"),
+                                                                     "setting", name, "value", value));
+        if (json_array_size(rows) == 0)
+                return 0;
+        (void) putchar('\n');
+        return show_table(cli, columns, ELEMENTSOF(columns), rows, false);
+}
+
 int verb_show(Cli *cli, char **arguments, int n) {
         _cleanup_free_ char *path = NULL;
         json_auto_t *allocation = NULL;
@@ -125,8 +143,8 @@ int verb_show(Cli *cli, char **arguments, int n) {
         if (r < 0)
                 return r;
         (void) putchar('\n');
-        return show_table(cli, request_columns, ELEMENTSOF(request_columns),
-                          json_object_get(allocation, "requests"), false);
+        r = show_table(cli, request_columns, ELEMENTSOF(request_columns), json_object_get(allocation, "requests"), false);
+        return r < 0 ? r : show_in_force(cli, json_object_get(allocation, "requests"));
 }
 
 /* ---- allocate, update ---- */

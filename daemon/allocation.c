@@ -52,6 +52,8 @@ void allocation_clear_steps(Allocation *allocation) {
         allocation->applied = (Plan) { 0 };
         json_decref(allocation->notes);
         allocation->notes = NULL;
+        json_decref(allocation->in_force);
+        allocation->in_force = NULL;
 }
 
 Allocation *allocation_free(Allocation *allocation) {

@@ -74,6 +74,7 @@ struct Allocation {
         char **observed;        /* what was observed before each of them; NULL entry: not begun */
         uint64_t confirm_usec;  /* CLOCK_BOOTTIME: undone then unless confirmed; 0: nobody has to confirm */
         uid_t confirm_uid;      /* whose activation that is */
+        json_t *in_force;       /* {request id: {setting: value}}: given when it was activated, by group or consumer; NULL: not active */
         json_t *notes;          /* {host device: text}: what modules noted before an activation, for the probe; NULL: nothing */
         uint64_t created_usec;  /* CLOCK_REALTIME */
         UT_hash_handle hh;      /* in the manager, by id */
@@ -102,6 +103,6 @@ void request_clear_devices(Request *request);
 size_t allocation_count_devices(const Allocation *allocation);
 /* Whether a request with the same id and group is there. */
 bool allocation_has_request(const Allocation *allocation, const Request *request);
-/* Empties `applied` and `observed`. */
+/* Empties `applied`, `observed` and `in_force`. */
 void allocation_clear_steps(Allocation *allocation);
 bool allocation_has_device(const Allocation *allocation, const char *id); /* also as a companion */

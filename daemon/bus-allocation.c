@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bus-internal.h"
+#include "in-force.h"
 #include "json-util.h"
 
 static int find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
@@ -77,11 +78,14 @@ static int get_requests(sd_bus *bus, const char *path, const char *interface, co
 
         for (size_t i = 0; i < a->n_requests; i++) {
                 json_t *request = request_to_json(&a->requests[i]), *devices = json_array();
+                json_t *in_force = request_in_force_to_json(((const BusObject *) userdata)->bus->manager, a, &a->requests[i]);
 
                 for (size_t k = 0; k < a->requests[i].n_devices; k++)
                         json_array_append_new(devices, json_string(a->requests[i].devices[k].device));
                 json_object_set_new(request, "devices", devices);
                 json_object_del(request, "last");
+                if (in_force)
+                        json_object_set_new(request, "in-force", in_force);
                 json_array_append_new(requests, request);
         }
         return bus_append_dict_list(reply, requests);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "in-force.h"
 #include "json-util.h"
 #include "lib/limits.h"
 #include "operation.h"
@@ -211,7 +212,7 @@ static int collect_device(Manager *m, Allocation *a, const Request *request, siz
 
         if (!device)
                 return fault_set_object(fault, -ENODEV, FAULT_DEVICE_GONE, id, "%s is not there", id);
-        r = plan_request_for(m, a, request, PT_VERB_ACTIVATE, &settings, &plan, fault);
+        r = plan_request_in_force(m, a, request, PT_VERB_ACTIVATE, &settings, &plan, fault);
         if (r >= 0)
                 plan_request_identify(&plan, a, (size_t) (request - a->requests), number);
         if (r >= 0)

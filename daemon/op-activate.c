@@ -13,6 +13,7 @@
 #include "guard.h"
 #include "history.h"
 #include "identity.h"
+#include "in-force.h"
 #include "json-util.h"
 #include "log.h"
 #include "observe.h"
@@ -241,7 +242,7 @@ static int keep_assignments(Operation *op, const AssignmentList *list) {
         }
         if (identity_note_use(op->m, a) < 0)
                 return fault_oom(&op->fault);
-        return split_plan(op) < 0 ? fault_oom(&op->fault) : 0;
+        return split_plan(op) < 0 ? fault_oom(&op->fault) : allocation_note_settings(op->m, a, &op->fault);
 }
 
 /* What would be done now, against what the caller agreed to. */

@@ -257,6 +257,8 @@ int record_progress(Manager *m, const Allocation *allocation, StoreDone done, vo
 
         if (body && allocation->notes)
                 json_object_set(body, "notes", allocation->notes);
+        if (body && allocation->in_force)
+                json_object_set(body, "settings", allocation->in_force);
         if (body && allocation->confirm_usec > 0) {
                 json_object_set_new(body, "confirm", json_integer((json_int_t) allocation->confirm_usec));
                 json_object_set_new(body, "confirm-uid", json_integer((json_int_t) allocation->confirm_uid));

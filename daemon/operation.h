@@ -121,7 +121,7 @@ bool device_eligible(Manager *m, Device *device, const char *holder, const PlanR
 void device_need(Manager *m, Device *device, FindingList *findings);
 /* The overridable blockers of a device that the caller named become warnings. True when nothing stands against it then. */
 bool device_accept_overridden(const Device *device, const char *const *overrides, FindingList *findings);
-/* Effective settings and consumer of one request, for the module. */
+/* Effective settings and consumer of one request, for the module: as group and consumer want them now. */
 int plan_request_for(Manager *m, const Allocation *allocation, const Request *request, PtVerb verb,
                      SettingValues *settings, PlanRequest *ret, Fault *fault);
 /* Gives the request the name of one device, see PtRequest.uuid: that of the allocation for the first, derived from it for the

@@ -66,6 +66,8 @@ static int load_progress(void *userdata, const char *key, const char *owner, jso
 
         if (a && !a->notes)
                 a->notes = json_incref(json_object_get(body, "notes"));
+        if (a && !a->in_force)
+                a->in_force = json_incref(json_object_get(body, "settings"));
         if (a && !a->away)
                 a->away = json_incref(json_object_get(body, "away"));
         if (a)

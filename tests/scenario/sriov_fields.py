@@ -6,8 +6,10 @@ import os
 import subprocess
 import tempfile
 
+import dbus
+
 from passthrough import SYS, check, equal, main, wait_until
-from vfs import NIC, NVME, SIMULATED, address, clean, group_of, interface, link_up, records, update
+from vfs import NIC, NVME, SIMULATED, address, clean, group_of, interface, link_up, records, update, variants
 
 KEYS = ("mac", "vlan", "qos", "vlan-protocol", "min-rate", "max-rate", "spoof-check", "trust")
 
@@ -99,6 +101,40 @@ def read_back(service):
     current(client, (0, 1), "released")
 
 
+def in_force(service):
+    """What is said of a guest is what it runs with, whatever group and consumer want by now; over a restart of the service too."""
+    client = service.start()
+    group = group_of(client, {"vlan": 14, "qos": 2}, **{"user-defined": ["vlan"]})
+    wish = [{"group": "nics", "settings": variants({"mac": "52:54:00:00:66:02"})}]
+    allocation, job = client.allocate("vm", wish, activate=True)
+    equal(client.wait_job(job), ("done", "", ""), "activate")
+
+    def said():
+        request, = client.get(allocation, "Allocation", "Requests")
+        values = request.get("in-force", {})
+        return client.guest_config(allocation, "libvirt-interface"), {key: str(values[key]) for key in ("mac", "vlan", "qos", "trust")}
+
+    xml, values = said()
+    check("<tag id='14'/>" in xml and "52:54:00:00:66:02" in xml, xml)
+    equal(values, {"mac": "52:54:00:00:66:02", "vlan": "14", "qos": "2", "trust": "off"}, "all settings, defaults too")
+    update(client, group, vlan=15, trust="on")
+    equal(said(), (xml, values), "after a change of the group")
+    request, = client.get(allocation, "Allocation", "Requests")
+    wish[0].update(id=str(request["id"]), settings=variants({"mac": "52:54:00:00:66:03", "vlan": 16}))
+    client.call(allocation, "Allocation", "Update", "aa{sv}a{sv}", [dbus.Dictionary(w, signature="sv") for w in wish], {})
+    equal(said(), (xml, values), "after a change of the request")
+    client = service.restart()
+    equal(said(), (xml, values), "after a restart of the service")
+    client.must(allocation, "Deactivate")
+    request, = client.get(allocation, "Allocation", "Requests")
+    check("in-force" not in request, "nobody runs with any")
+    client.must(allocation, "Activate")
+    xml, values = said()
+    check("<tag id='16'/>" in xml and "52:54:00:00:66:03" in xml, xml)
+    equal(values, {"mac": "52:54:00:00:66:03", "vlan": "16", "qos": "0", "trust": "on"}, "the next activation")
+    client.must(allocation, "Release")
+
+
 def signalled(service):
     """Whoever looks at a device hears of its settings without asking again."""
     client = service.start()
@@ -137,4 +173,4 @@ def set_by_others(service):
     current(client, (0, 1), "in the end")
 
 
-main([clean(test) for test in [read_back, signalled, without] + ([] if SIMULATED else [set_by_others])])
+main([clean(test) for test in [read_back, in_force, signalled, without] + ([] if SIMULATED else [set_by_others])])
