@@ -39,6 +39,7 @@ struct Bus {
         sd_event_source *forget;     /* frees answered queries */
         Sender *senders;             /* uthash by unique name */
         Holder *holders;             /* lifetimes that end with a name, unit or pipe */
+        struct UseWatch *use_watches; /* bus-use.c */
         ModuleLoadCall *loads;
         struct CheckCall *checks;    /* CheckHost() under way */
         struct Waiter *waiters;      /* Job.Wait() */
@@ -68,6 +69,13 @@ int bus_register_groups(Bus *b);
 /* bus-provider.c */
 int bus_register_providers(Bus *b);
 void bus_note_provider(Bus *b, const char *device);
+/* bus-use.c: Provider.Watch(), Use, UseHistory() */
+int bus_method_watch(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int bus_get_use(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                void *userdata, sd_bus_error *error);
+int bus_method_use_history(sd_bus_message *m, void *userdata, sd_bus_error *error);
+void bus_note_use(Bus *b, const char *device);
+void bus_uses_free(Bus *b);
 int bus_register_rules(Bus *b);
 int bus_register_allocations(Bus *b);
 int bus_register_jobs(Bus *b);

@@ -60,6 +60,10 @@ static void on_provider_changed(void *userdata, const char *device) {
         bus_note_provider(userdata, device);
 }
 
+static void on_use_changed(void *userdata, const char *device) {
+        bus_note_use(userdata, device);
+}
+
 static void on_device_lost(void *userdata, Allocation *allocation, const char *device, const char *why) {
         Bus *b = userdata;
         char path[BUS_PATH_SIZE], device_path[BUS_PATH_SIZE];
@@ -133,6 +137,7 @@ void bus_events(Bus *b, ManagerEvents *ret) {
                 .removed = on_removed,
                 .job_removed = on_job_removed,
                 .provider_changed = on_provider_changed,
+                .use_changed = on_use_changed,
                 .device_lost = on_device_lost,
                 .device_followed = on_device_followed,
         };
@@ -203,6 +208,7 @@ Bus *bus_free(Bus *b) {
         auth_free(b);
         bus_evidence_free(b);
         bus_lifetime_free(b);
+        bus_uses_free(b);
         bus_systemd_free(b);
         sd_bus_flush_close_unref(b->bus);
         bus_types_free(b);

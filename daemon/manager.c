@@ -14,6 +14,7 @@
 #include "operation.h"
 #include "pending.h"
 #include "plan-record.h"
+#include "meter.h"
 #include "presence.h"
 #include "probe.h"
 #include "protect.h"
@@ -135,6 +136,7 @@ static void on_device_removed(void *userdata, Device *device) {
         Manager *m = userdata;
 
         observe_forget(m, device);
+        meter_forget(m, device);
         policy_device_removed(m->policy, device);
         tell_provider(m, device, true);
         if (m->events.removed)
@@ -362,6 +364,7 @@ void manager_answer_waiting(Manager *m) {
         observe_free(m);
         doctor_answer(m);
         usages_answer(m);
+        meter_answer(m);
         applies_answer(m);
         support_reports_answer(m);
         topology_answer(m);
@@ -379,6 +382,7 @@ Manager *manager_free(Manager *m) {
         probes_free(m);
         quarantine_free(m);
         usages_free(m);
+        meter_free(m);
         plans_free(m);
         operations_free(m);
         history_free(m);

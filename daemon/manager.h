@@ -39,6 +39,7 @@ typedef struct ManagerEvents {
         void (*removed)(void *userdata, ObjectKind kind, const char *id);
         void (*job_removed)(void *userdata, Job *job); /* it is done: signal JobRemoved; the object stays a while */
         void (*provider_changed)(void *userdata, const char *device); /* its layout, groups, children or capacity */
+        void (*use_changed)(void *userdata, const char *device); /* a provider was measured, or is not any more */
         void (*device_lost)(void *userdata, Allocation *allocation, const char *device, const char *why);
         /* It was enumerated anew and is ready again; its numbers and nodes may be others. */
         void (*device_followed)(void *userdata, Allocation *allocation, const char *former, Device *device);
@@ -95,6 +96,7 @@ typedef struct Manager {
         struct QuarantineTable *quarantines; /* quarantine.c; NULL while there is none */
         struct Presence *presence; /* watch over devices in use, presence.c */
         struct Probe *probes;    /* looks at devices under way, probe.c */
+        struct Meter *meter;     /* how much of providers is used, meter.c */
         struct Usage *usages;    /* looks for who uses devices, usage.c */
         struct Duration *durations; /* uthash by name: how long operations took, duration.c */
         struct PlanRecord *plans;   /* the last ones, plan-record.c */

@@ -23,6 +23,7 @@ typedef enum WorkerMode {
         WORKER_GUARD,
         WORKER_CHECK,
         WORKER_PORTS,
+        WORKER_USE,
 } WorkerMode;
 
 /* Everything is borrowed for the length of worker_pool_run(). */
@@ -39,8 +40,9 @@ typedef struct WorkerSpec {
         const char *const *below;    /* holders: syspaths of devices: what is below them and its nodes too; NULL for none */
         bool guess;                  /* holders: VFIO device files of unknown devices too, as not certain */
         bool note;                   /* execute: modules note first what a probe compares later */
+        const char *const *providers; /* use: those of `devices` that are asked about */
         json_t *notes;               /* probe: {device: text} as noted; NULL for none */
-        unsigned timeout_msec;       /* observe, holders, probe, guard: of the whole request; 0: default */
+        unsigned timeout_msec;       /* observe, holders, probe, guard, use: of the whole request; 0: default */
         bool urgent;                 /* does not wait for a place: others wait for what it finds out */
 } WorkerSpec;
 
@@ -75,6 +77,8 @@ typedef struct WorkerEvents {
         void (*checked)(void *userdata, WorkerRun *run, json_t *checks);
         /* Ports: what is below the port. One that can't be asked knows nothing. */
         void (*port)(void *userdata, const char *device, PortReport report);
+        /* Use: one provider; `use` NULL with a negative `result`. */
+        void (*used)(void *userdata, const char *device, json_t *use, int result, const char *error);
         /* The end, exactly once; the run is freed when it returns. `fault`: StepFailed, TimedOut,
          * WorkerFailed, Cancelled or DriverStuck, or what the worker says of the step that failed
          * (DeviceGone, DriverMissing …); never NULL. With DriverStuck the process is still in the kernel:

@@ -57,6 +57,9 @@ json_t *worker_request_new(const WorkerSpec *spec, json_t *steps) {
                 return json_pack("{s:s}", "type", "check");
         case WORKER_PORTS:
                 return json_pack("{s:s, s:o}", "type", "ports", "devices", devices_of(spec));
+        case WORKER_USE:
+                return json_pack("{s:s, s:s*, s:o, s:o}", "type", "use", "module_dir", directory, "devices",
+                                 devices_of(spec), "providers", texts_of(spec->providers));
         default:
                 return NULL;
         }

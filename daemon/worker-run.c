@@ -528,6 +528,21 @@ static void take_port(WorkerRun *run, json_t *message) {
                 run->events.port(run->userdata, device, report);
 }
 
+static void take_used(WorkerRun *run, json_t *message) {
+        const char *device = json_string_value(json_object_get(message, "device"));
+        json_t *use = json_object_get(message, "use");
+        int64_t result;
+
+        if (run->mode != WORKER_USE || !device || message_get_int(message, "result", &result) < 0 || result > 0 ||
+            result < INT32_MIN || (result == 0 && !json_is_object(use))) {
+                fail_protocol(run, "spoke of a use that nobody asked for, or not completely");
+                return;
+        }
+        if (run->events.used)
+                run->events.used(run->userdata, device, result < 0 ? NULL : use, (int) result,
+                                 json_string_value(json_object_get(message, "error")));
+}
+
 static void take_log(WorkerRun *run, json_t *message) {
         int64_t level = LOG_INFO;
 
@@ -576,6 +591,7 @@ static const struct {
         { "evidence", take_evidence },
         { "checked", take_checked },
         { "port", take_port },
+        { "used", take_used },
 };
 
 static void on_message(void *userdata, json_t *message) {

@@ -22,6 +22,7 @@
 #define REQUESTS_MAX 32u                    /* in one allocation */
 #define REQUEST_COUNT_MAX 64u               /* devices in one request */
 #define BLOB_MAX_BYTES (256u * 1024)        /* what a module keeps of one device beside its fields */
+#define USE_MAX_BYTES (64u * 1024)            /* what a module says of the use of one provider */
 #define SLOTS_MAX 1024u                     /* of one provider that makes devices without the kernel knowing before */
 #define FIELDS_MAX 64u                      /* of one type */
 #define STEPS_MAX 512u                      /* in one plan */
@@ -60,6 +61,20 @@
 #define GUARD_STUCK_PAUSE_MSEC 60000u       /* between tries while the kernel holds a worker that looked */
 #define USAGE_TIMEOUT_MSEC 3000u            /* of looking who has a device open */
 #define USAGES_MAX 2u                       /* such looks side by side; the others wait */
+#define METER_INTERVAL_MIN_MSEC 500u        /* between two samples of a provider's use */
+#define METER_INTERVAL_MAX_MSEC 3600000u
+#define METER_INTERVAL_MSEC 2000u           /* unless a watcher says otherwise */
+#define METER_RETRY_MSEC 10000u             /* after a sample that failed, if the interval is shorter */
+#define METER_TIMEOUT_MSEC 8000u            /* of one sample; then its worker is killed */
+#define METER_FRESH_MSEC 15000u             /* an Explain takes no sample of its own while the last is younger */
+#define METER_WATCHES_MAX 256u
+#define METER_WATCHES_PER_UID_MAX 16u
+#define METER_DEVICES_MAX 64u               /* of one provider of which a history is kept */
+#define METER_VALUES_MAX 16u                /* numbers of one sample that it has */
+#define METER_SAMPLES_MAX 600u              /* short history */
+#define METER_MINUTES_MAX 1440u             /* long history of a provider: a day */
+#define METER_DEVICE_SAMPLES_MAX 120u
+#define METER_DEVICE_MINUTES_MAX 240u
 #define PROVISION_START_SEC 120u            /* after the start, for providers to become ready; activations wait so long */
 #define MODULE_LOAD_TIMEOUT_SEC 60u         /* of one kernel module */
 #define IDENTITY_READS_MAX 1024u            /* devices whose slow fields are read for the rules of MakeResource */

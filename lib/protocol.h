@@ -16,6 +16,8 @@
  *                                       guard {}
  *                                       check {}
  *                                       ports {devices: [DEVICE…]}: PCI Express ports
+ *                                       use {devices: [DEVICE…], providers: [ID…], module_dir}: how much of these
+ *                                                providers is used; the other devices are what they made
  *   before {step, observed}             recorded durably, then
  *                                       go {step}   or   stop {}
  *   after {step, result, error, code, text, report}
@@ -33,6 +35,7 @@
  *   evidence {items: [{verdict, path, code, chain: [text…]}…], unresolved: [{kind, text}…]}
  *                                       as many as it takes for what the host needs; worker/evidence.h has the words
  *   port {device, link, card, result}               one for each port: true, false or null for what it does not report
+ *   used {device, use: {…}|null, result, error}    one for each provider; use as PtModule.use has it
  *   log {level, text}
  *   done {result, error}                after every request; error: text for people where nothing else said
  *                                       why, else null. The worker waits for the next request

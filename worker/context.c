@@ -275,6 +275,24 @@ static int service_put_blob(PtContext *base, const char *text) {
         return strlen(strempty(text)) > BLOB_MAX_BYTES ? -E2BIG : replace_text(&context->blob, text);
 }
 
+static int service_put_use(PtContext *base, const char *text) {
+        WorkerContext *context = from_base(base);
+        json_t *use;
+
+        if (context->phase != CONTEXT_USE || context->describing)
+                return -EPERM;
+        if (strlen(strempty(text)) > USE_MAX_BYTES)
+                return -E2BIG;
+        use = json_loads(strempty(text), JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(use)) {
+                json_decref(use);
+                return -EINVAL;
+        }
+        json_decref(context->use);
+        context->use = use;
+        return 0;
+}
+
 static ssize_t service_read_slow(PtContext *base, const PtDevice *device, const char *name, void *buffer,
                                  size_t size, uint64_t offset) {
         _cleanup_close_ int fd = -EBADF;
@@ -378,6 +396,7 @@ static const PtServices worker_services = {
         .open_node = service_open_node,
         .put_blob = service_put_blob,
         .run_helper = service_run_helper,
+        .put_use = service_put_use,
 };
 
 int context_init(WorkerContext *ret, Worker *worker, const DeviceList *devices, const PtModule *module,
@@ -409,6 +428,7 @@ void context_done(WorkerContext *context) {
         free(context->error);
         free(context->blob);
         json_decref(context->findings);
+        json_decref(context->use);
         json_decref(context->properties);
         json_decref(context->facts);
         *context = (WorkerContext){};

@@ -16,6 +16,7 @@ typedef enum ContextPhase {
         CONTEXT_RECORD, /* a custom step's observe(): reads and put_observed() */
         CONTEXT_WRITE,  /* a custom step's run() and undo(): reads and writes */
         CONTEXT_HEALTH, /* health(): reads, findings and put_observed() */
+        CONTEXT_USE,    /* use(): reads and put_use() */
 } ContextPhase;
 
 typedef struct WorkerContext {
@@ -32,6 +33,7 @@ typedef struct WorkerContext {
         char *observed, *error, *blob;
         const char *noted; /* health(): by the call before; borrowed, NULL for none */
         json_t *findings;  /* by health(); NULL for none */
+        json_t *use;       /* by use(); NULL for none */
         json_t *properties; /* {id: {key: value}}, read when first asked for */
         json_t *facts;      /* {name: value} */
 } WorkerContext;

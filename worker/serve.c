@@ -10,6 +10,7 @@
 #include "observer.h"
 #include "port.h"
 #include "probe.h"
+#include "use.h"
 
 /* Handlers return a negative errno only when the service cannot be talked to any more. What became of the
  * request goes to `ret_result`, and to `fault` where there is more to say than was said already. */
@@ -40,6 +41,7 @@ static const RequestHandler request_handler_table[] = {
         { "guard", evidence_run },
         { "check", check_run },
         { "ports", port_run },
+        { "use", use_run },
 };
 
 static int handle(Worker *worker, json_t *message, int *ret_result, Fault *fault) {

@@ -229,6 +229,15 @@ typedef struct PtServices {
                           size_t size);
         /* use: what it found, as text of one JSON object, see PtModule.use; at most 64 KiB. */
         int (*put_use)(PtContext *ctx, const char *text);
+
+        /* Since minor 3, in the service. */
+
+        /* layout: what one device of the demand is called for people ("24Q"), and how much of the provider it takes, in a unit of the
+         * module's own. Whoever chooses keeps room for the largest that other groups want, as put_room() tells. */
+        int (*put_size)(PtContext *ctx, const PtDemand *demand, const char *name, uint32_t size);
+        /* capacity: what is known of a profile that put_capacity() has named, one value a call ("framebuffer", "placements"); shown
+         * in Provider.Profiles. */
+        int (*put_profile)(PtContext *ctx, const char *profile, const char *name, const PtValue *value);
 } PtServices;
 
 struct PtContext {
@@ -362,8 +371,10 @@ typedef struct PtModule {
          * the service makes it anew. NULL: the number of devices tells. */
         int (*verify)(PtContext *ctx, const PtDevice *provider);
         /* In the worker, while somebody watches: how much of a provider is used now. {"gpu": percent, ...,
-         * "devices": [{"device": its sysname or UUID, ...}]}; which members there are is the type's own business. -EOPNOTSUPP where
-         * nothing can be measured, with the reason by set_error(). NULL: nothing is measured. */
+         * "devices": [{"device": its sysname or UUID, ...}]}; which members there are is the type's own business, numbers are
+         * integers. What is wrong with a device is in its "findings": [{"severity": "warning" or "note", "code", "text", "remedy"}],
+         * which its holder is told by Explain. The devices that the provider made can be read, too. -EOPNOTSUPP where nothing can be
+         * measured, with the reason by set_error(). NULL: nothing is measured. */
         int (*use)(PtContext *ctx, const PtDevice *provider);
 } PtModule;
 

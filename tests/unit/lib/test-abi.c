@@ -103,7 +103,7 @@ static void test_device(void **state) {
 }
 
 static void test_services(void **state) {
-        assert_size(PtServices, 288);
+        assert_size(PtServices, 304);
         assert_member(PtServices, struct_size, 0, 4);
         assert_member(PtServices, abi_minor, 4, 4);
         assert_member(PtServices, log, 8, 8);
@@ -141,6 +141,8 @@ static void test_services(void **state) {
         assert_member(PtServices, get_made, 264, 8);
         assert_member(PtServices, run_helper, 272, 8);
         assert_member(PtServices, put_use, 280, 8);
+        assert_member(PtServices, put_size, 288, 8);
+        assert_member(PtServices, put_profile, 296, 8);
 
         assert_size(PtHelper, 16);
         assert_member(PtHelper, name, 0, 8);
