@@ -53,9 +53,8 @@ static bool name_of(const HostDevice *host, Relation relation, char name[static 
                                      host->sysname);
                 break;
         case RELATION_PARENT:
-                if (host->syspath)
-                        n = snprintf(name, NAME_SIZE, "below:%.*s", length_before(host->syspath, '/'),
-                                     host->syspath);
+                if (host->above)
+                        n = snprintf(name, NAME_SIZE, "below:%s", host->above);
                 break;
         case _RELATION_MAX:
                 break;

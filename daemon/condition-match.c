@@ -135,9 +135,9 @@ Match condition_match(Condition *c, const Device *device) {
                 device = device_get_provider(device);
         if (!device)
                 return MATCH_NO;
-        data = &device->fields[c->index];
         if (!(device->known & (UINT64_C(1) << c->index)))
                 return c->slow && device->slow != SLOW_FRESH ? MATCH_UNKNOWN : match_absent(c);
+        data = device_field_data(device, c->index);
         if (c->type == PT_STRING)
                 return data->s ? condition_match_text(c, data->s) : match_absent(c);
         if (c->type == PT_STRV)

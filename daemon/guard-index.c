@@ -326,12 +326,12 @@ static int close_over_physfn(GuardIndex *index, Source *source, const GuardNode 
         physical = source_find_by_name(source, "pci", name);
         for (size_t i = 0, n = node->n_items; physical && i < n && r >= 0; i++) {
                 const GuardItem *item = node->items[i];
-                _cleanup_free_ char *chain = guard_item_chain(item, host);
+                _cleanup_free_ char *chain = guard_item_chain(item, host), *path = host_device_syspath(physical);
 
-                if (!chain)
+                if (!chain || !path)
                         return -ENOMEM;
                 if (item->verdict >= VERDICT_CRITICAL)
-                        r = put_item(index, VERDICT_CRITICAL, physical->syspath, item->code, item->top, chain);
+                        r = put_item(index, VERDICT_CRITICAL, path, item->code, item->top, chain);
         }
         return r;
 }
@@ -408,11 +408,15 @@ static int close_over_unresolved(GuardIndex *index, Source *source, json_t *item
         const char *text = json_string_value(json_object_get(item, "text"));
 
         for (HostDevice *host = source_first(source); host && kind; host = host->hh.next) {
+                _cleanup_free_ char *path = NULL;
                 int r;
 
                 if (!is_of_kind(source, host, kind))
                         continue;
-                r = put_item(index, VERDICT_CRITICAL, host->syspath, "evidence-missing", strempty(text), strempty(text));
+                path = host_device_syspath(host);
+                if (!path)
+                        return -ENOMEM;
+                r = put_item(index, VERDICT_CRITICAL, path, "evidence-missing", strempty(text), strempty(text));
                 if (r < 0)
                         return r;
         }

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host-device.h"
 
+#include <stdio.h>
+
+char *host_device_syspath(const HostDevice *host) {
+        char *path;
+
+        return host->above && asprintf(&path, "%s/%s", host->above, host->sysname) >= 0 ? path : NULL;
+}
+
 void host_device_view(const HostDevice *host, PtDevice *ret) {
         *ret = (PtDevice){
                 .struct_size = sizeof(PtDevice),

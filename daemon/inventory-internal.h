@@ -11,6 +11,7 @@ struct Inventory {
         Interner *interner;
         Source *source;
         Device *devices; /* uthash by id */
+        FieldModel *models; /* uthash by key */
         Provider *providers; /* uthash by module and host device */
         uint64_t generation;
         uint64_t serial;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 
+#include "field-model.h"
 #include "inventory-internal.h"
 #include "lib/schema.h"
 #include "lib/value-util.h"
@@ -69,15 +70,9 @@ static void device_free(Inventory *inventory, Device *device) {
                 return;
 
         provider_unlink(inventory, device);
-        if (device->fields)
-                for (size_t i = 0; i < device->module->n_fields; i++)
-                        if (device->known >> i & 1)
-                                field_data_done(inventory->interner,
-                                                device->module->descriptor->fields[i].type,
-                                                device->fields + i);
+        device_fields_done(inventory, device);
         intern_unref(inventory->interner, device->vendor);
         intern_unref(inventory->interner, device->name);
-        free(device->fields);
         free(device->blob);
         free(device->groups);
         free(device->quarantine);
@@ -144,7 +139,7 @@ int device_get_field(const Device *device, unsigned field, PtValue *ret) {
                 return -ENOENT;
         if (!(device->known >> field & 1))
                 return -ENODATA;
-        field_data_get(device->module->descriptor->fields[field].type, device->fields + field, ret);
+        field_data_get(device->module->descriptor->fields[field].type, device_field_data(device, field), ret);
         return 0;
 }
 
@@ -152,30 +147,6 @@ int device_get_field_by_name(const Device *device, const char *name, PtValue *re
         int field = schema_find_field(device->module->descriptor->fields, name);
 
         return field < 0 ? field : device_get_field(device, (unsigned) field, ret);
-}
-
-/* Moves a value in, or takes the old one away where `data` is NULL. Returns whether that made a
- * difference. */
-static bool replace_field(Inventory *inventory, Device *device, size_t field, FieldData *data) {
-        uint32_t type = device->module->descriptor->fields[field].type;
-        bool known = device->known >> field & 1;
-
-        if (!data && !known)
-                return false;
-        if (data && known && field_data_equal(type, device->fields + field, data)) {
-                field_data_done(inventory->interner, type, data);
-                return false;
-        }
-
-        if (known)
-                field_data_done(inventory->interner, type, device->fields + field);
-        if (data) {
-                device->fields[field] = *data;
-                device->known |= UINT64_C(1) << field;
-                *data = (FieldData){ .t = 0 };
-        } else
-                device->known &= ~(UINT64_C(1) << field);
-        return true;
 }
 
 static bool replace_text(Inventory *inventory, const char **place, const char **text) {
@@ -187,22 +158,34 @@ static bool replace_text(Inventory *inventory, const char **place, const char **
         return differs;
 }
 
-/* Takes what describe() put. Quick fields that it did not put this time are unknown now; slow ones stay. */
-static uint64_t take_description(Inventory *inventory, Device *device, Description *description,
-                                 bool *ret_differs) {
+static int take_fields(Inventory *inventory, Device *device, Description *description, uint64_t *ret_changed) {
         const PtField *fields = device->module->descriptor->fields;
         uint64_t changed = 0;
+        int r = 0;
 
-        for (size_t i = 0; i < device->module->n_fields; i++) {
+        if (!device->model)
+                r = device_fields_begin(inventory, device, description->known, description->fields);
+        for (unsigned i = 0; i < device->module->n_fields && r >= 0; i++) {
                 uint64_t bit = UINT64_C(1) << i;
 
-                if (description->known & bit) {
-                        if (replace_field(inventory, device, i, description->fields + i))
-                                changed |= bit;
-                } else if (!(fields[i].flags & PT_FIELD_SLOW) && replace_field(inventory, device, i, NULL))
+                if (description->known & bit)
+                        r = device_fields_put(inventory, device, i, description->fields + i);
+                else if (!(fields[i].flags & PT_FIELD_SLOW))
+                        r = device_fields_put(inventory, device, i, NULL);
+                if (r > 0)
                         changed |= bit;
         }
-        description->known = 0;
+        *ret_changed = changed;
+        return r < 0 ? r : 0;
+}
+
+/* Takes what describe() put. Quick fields that it did not put this time are unknown now; slow ones stay. */
+static int take_description(Inventory *inventory, Device *device, Description *description, uint64_t *ret_changed,
+                            bool *ret_differs) {
+        int r = take_fields(inventory, device, description, ret_changed);
+
+        if (r < 0)
+                return r;
 
         if (!description->vendor)
                 description->vendor = intern(inventory->interner, "");
@@ -215,7 +198,7 @@ static uint64_t take_description(Inventory *inventory, Device *device, Descripti
         device->n_slots = description->role == PT_ROLE_PROVIDER ? description->n_slots : 0;
         *ret_differs |= replace_text(inventory, &device->vendor, &description->vendor);
         *ret_differs |= replace_text(inventory, &device->name, &description->name);
-        return changed;
+        return 0;
 }
 
 /* `ret_differs`: role or names do. */
@@ -239,7 +222,9 @@ static int describe(Inventory *inventory, Device *device, uint64_t *ret_changed,
         }
 
         *ret_wants_slow = call.description.wants_slow && !device->host->whole;
-        *ret_changed = take_description(inventory, device, &call.description, ret_differs);
+        r = take_description(inventory, device, &call.description, ret_changed, ret_differs);
+        if (r < 0)
+                return r;
         r = provider_link(inventory, device, call.description.provider);
         *ret_differs |= r > 0;
         return r < 0 ? r : device->vendor && device->name ? 0 : -ENOMEM;
@@ -267,9 +252,10 @@ static int put_observed(Inventory *inventory, Device *device, const char *name, 
                 if (r < 0)
                         return r;
         }
-        if (replace_field(inventory, device, (size_t) field, json_is_null(json) ? NULL : &data))
+        r = device_fields_put(inventory, device, (unsigned) field, json_is_null(json) ? NULL : &data);
+        if (r > 0)
                 *changed |= UINT64_C(1) << field;
-        return 0;
+        return r < 0 ? r : 0;
 }
 
 void inventory_want_slow(Inventory *inventory, Device *device) {
@@ -344,22 +330,17 @@ static void unlink_offer(HostDevice *host, Device *device) {
         device->next_offer = NULL;
 }
 
-static Device *device_new(Inventory *inventory, HostDevice *host, Module *module) {
+static Device *device_new(Inventory *inventory, HostDevice *host, Module *module, const char *id) {
+        bool same_id = streq(host->id, id);
         Device *device;
 
-        device = calloc(1, sizeof(*device));
+        device = calloc(1, sizeof(*device) + (same_id ? 0 : strlen(id) + 1));
         if (!device)
                 return NULL;
+        device->id = same_id ? host->id : strcpy(device->own_id, id);
         device->module = module;
         device->host = host;
         device->serial = ++inventory->serial;
-        if (module->n_fields > 0) {
-                device->fields = calloc(module->n_fields, sizeof(*device->fields));
-                if (!device->fields) {
-                        free(device);
-                        return NULL;
-                }
-        }
         return device;
 }
 
@@ -380,12 +361,11 @@ static void offer(Inventory *inventory, HostDevice *host, Module *module) {
                           module->name, host->sysname, strerror(-r));
                 return;
         }
-        device = device_new(inventory, host, module);
+        device = device_new(inventory, host, module, id);
         if (!device) {
                 log_plain(LOG_ERR, "%s is left out: out of memory", id);
                 return;
         }
-        memcpy(device->id, id, sizeof(id));
         r = describe(inventory, device, &fields, &differs, &wants_slow);
         if (r < 0) {
                 device_free(inventory, device);

@@ -39,18 +39,36 @@ typedef enum SlowState {
         SLOW_FAILED,
 } SlowState;
 
+typedef struct FieldModelKey {
+        const Module *module;
+        uint32_t vendor, product, class_code;
+        uint32_t part; /* 1: a slot of such a device, 0: such a device. No bool: keys are compared as bytes */
+} FieldModelKey;
+
+/* The values of devices of one model; see field-model.h. */
+typedef struct FieldModel {
+        FieldModelKey key;
+        size_t references;
+        UT_hash_handle hh; /* in the inventory */
+        uint64_t known;
+        FieldData data[]; /* module->n_fields */
+} FieldModel;
+
 struct Device {
-        char id[ID_SIZE];
+        const char *id;            /* "pci-0000-3b-00-0"; the host device's where it is the same */
         Module *module;
         HostDevice *host;
         const char *vendor, *name; /* interned, never NULL; a device without a name has its sysname */
         PtRole role;
         SlowState slow;
         bool outdated;             /* what is being read differs since */
+        bool failed;               /* a give-back failed: held until reconcile succeeds */
+        uint32_t n_slots;          /* devices that describe() says it could make */
         const char *slow_driver;   /* bound when the slow fields were read; interned, NULL for none */
         uint64_t known;            /* bit per field: filled */
-        FieldData *fields;         /* module->n_fields */
-        uint32_t n_slots;          /* devices that describe() says it could make */
+        FieldModel *model;         /* the values of all fields that are not `own` (field-model.h) */
+        uint64_t own;              /* bit per field: in own_fields */
+        FieldData *own_fields;     /* one for each bit, in order */
         char *blob;                /* what observe() found out beside the fields; NULL: unknown or nothing */
         Group **groups;            /* membership, maintained by membership.c; NULL-terminated or NULL */
         Provider *provider;        /* that made it, or that it is itself (provider.h); NULL for none */
@@ -58,10 +76,10 @@ struct Device {
         char *quarantine;          /* reason; NULL: none */
         json_t *health;            /* what its last probe found, as in lib/protocol.h; NULL: nothing */
         json_t *last_reset;        /* reset-report.h; NULL: none since the service runs and the device is there */
-        bool failed;               /* a give-back failed: held until reconcile succeeds */
         Device *next_offer;        /* of the same host device */
         uint64_t serial;           /* order of appearance, for stable listing */
         UT_hash_handle hh;         /* in the inventory, by id */
+        char own_id[];             /* where the id is no other's */
 };
 
 typedef struct InventoryEvents {
@@ -94,6 +112,14 @@ uint64_t inventory_generation(const Inventory *inventory);
 Device *inventory_find(Inventory *inventory, const char *id);
 Device *inventory_first(Inventory *inventory); /* iterate with device->hh.next */
 size_t inventory_count(const Inventory *inventory);
+
+/* Where the value of a field lies; only for one that is known. */
+static inline const FieldData *device_field_data(const Device *device, unsigned field) {
+        uint64_t bit = UINT64_C(1) << field;
+
+        return device->own & bit ? device->own_fields + __builtin_popcountll(device->own & (bit - 1))
+                                 : device->model->data + field;
+}
 
 /* A field as a value that borrows from the device. -ENODATA while it is not known, -ENOENT when the type has no such. */
 int device_get_field(const Device *device, unsigned field, PtValue *ret);

@@ -8,6 +8,7 @@
 #include "bus.h"
 #include "log.h"
 #include "manager.h"
+#include "memory.h"
 
 #define CONFIG_DIRECTORY "/etc/passthroughd"
 
@@ -135,6 +136,7 @@ int main(int argc, char **argv) {
 
         if (r <= 0)
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        memory_begin();
         log_open("passthroughd", LOG_INFO);
         r = config_load(config_directory, &config);
         if (r >= 0) {

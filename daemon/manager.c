@@ -10,6 +10,7 @@
 #include "follow.h"
 #include "json-util.h"
 #include "log.h"
+#include "memory.h"
 #include "observe.h"
 #include "operation.h"
 #include "pending.h"
@@ -146,6 +147,7 @@ static void on_device_removed(void *userdata, Device *device) {
 
 static void on_scanned(void *userdata) {
         provision_scanned(userdata);
+        memory_settle(userdata);
 }
 
 static void on_membership(void *userdata, Device *device) {
@@ -296,6 +298,7 @@ static void set_readiness(Manager *m, Readiness readiness) {
         m->readiness = readiness;
         manager_changed(m, OBJECT_MANAGER, "", "Readiness");
         manager_kick(m);
+        memory_settle(m);
 }
 
 bool manager_is_reconciled(const Manager *m) {
@@ -411,6 +414,7 @@ Manager *manager_free(Manager *m) {
                 sysfs_done(&m->sysfs);
         node_watcher_free(m->nodes);
         sd_event_source_disable_unref(m->kick);
+        sd_event_source_disable_unref(m->memory);
         config_done(&m->config);
         sd_event_unref(m->event);
         free(m);

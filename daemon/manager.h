@@ -101,6 +101,7 @@ typedef struct Manager {
         struct Duration *durations; /* uthash by name: how long operations took, duration.c */
         struct PlanRecord *plans;   /* the last ones, plan-record.c */
         struct Provision *provisions;    /* uthash by device id of the provider, provision.c */
+        sd_event_source *memory; /* gives back what is free, memory.c */
         sd_event_source *provision_deadline; /* until it, activations wait for the layouts of the start */
 } Manager;
 

@@ -62,22 +62,14 @@ static HostDevice *bound_device(Manager *m, const PtStep *step) {
                        : NULL;
 }
 
-/* The last directory but one of "/devices/pci0000:00/0000:00:10.0/0000:01:00.0"; NULL when that is no PCI device. */
+/* The last directory but one of the device's path, "/devices/pci0000:00/0000:00:10.0/0000:01:00.0"; NULL when that is no PCI device. */
 static HostDevice *port_above(Manager *m, const HostDevice *host) {
-        const char *end = host->syspath ? strrchr(host->syspath, '/') : NULL;
+        const char *name = host->above ? strrchr(host->above, '/') : NULL;
         uint8_t bus, slot, function;
         uint32_t domain;
-        char name[64];
-        size_t n = 0;
 
-        if (!end || !streq(host->subsystem, "pci"))
+        if (!name++ || !streq(host->subsystem, "pci"))
                 return NULL;
-        while (end - n > host->syspath && end[-(ptrdiff_t) n - 1] != '/')
-                n++;
-        if (n == 0 || n >= sizeof(name))
-                return NULL;
-        memcpy(name, end - n, n);
-        name[n] = '\0';
         return parse_bdf(name, &domain, &bus, &slot, &function) < 0
                        ? NULL
                        : source_find_by_name(inventory_source(m->inventory), "pci", name);

@@ -57,6 +57,18 @@ typedef struct Slot {
         char address[]; /* "0000:3b:00", or "0000:3b" for a slot that holds a whole bus */
 } Slot;
 
+/* A device whose id is not made of its name. */
+typedef struct NamedHost {
+        HostDevice *host;
+        UT_hash_handle hh;
+} NamedHost;
+
+/* The kernel gives numbers of IOMMU groups out from the lowest; should some lie far beyond, what is between costs nothing. */
+#define IOMMU_PAGE_GROUPS 256u
+typedef struct IommuPage {
+        HostDevice *first[IOMMU_PAGE_GROUPS];
+} IommuPage;
+
 /* Events of one dispatch, the latest state of each device. */
 typedef struct PendingEvent {
         Subsystem *subsystem;
@@ -82,10 +94,10 @@ struct Source {
         SourceEvents events;
         Subsystem *subsystems;
         HostDevice *hosts;         /* uthash by id */
-        HostDevice *by_name;       /* uthash by sysname: USB devices */
+        NamedHost *by_name;        /* uthash by sysname: USB devices */
         HostDevice *parts;         /* uthash by id: slots of providers */
-        HostDevice **iommu_groups; /* by number: the first member */
-        size_t n_iommu_groups;
+        IommuPage **iommu_pages;   /* by number: the first member */
+        size_t n_iommu_pages;
         Slot *slots;            /* uthash by address */
         struct stat slots_seen; /* their folder when it was read */
         Round round;
@@ -109,9 +121,9 @@ struct Source {
 /* Id of a host device: of its subsystem, as far as an id can hold its name ("mdevbus" for "mdev_bus"), and place. */
 int source_make_id(const char *subsystem, const char *place, char ret[static ID_SIZE]);
 Subsystem *source_subsystem(Source *source, const char *name);
-/* Registers a new host device (its id set, its facts not) and links it into its IOMMU group when it has
- * one. */
-void source_link(Source *source, HostDevice *host);
+HostDevice *host_device_new(const char *id);
+/* Registers a new host device (its id set, its facts not). */
+int source_link(Source *source, HostDevice *host);
 void source_unlink(Source *source, HostDevice *host);
 int source_join_iommu_group(Source *source, HostDevice *host, int32_t number);
 HostDevice *host_device_free(Source *source, HostDevice *host);

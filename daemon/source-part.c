@@ -18,16 +18,15 @@ int source_add_part(Source *source, HostDevice *whole, uint32_t number, HostDevi
                 return r;
         if (source_find(source, id))
                 return -EEXIST;
-        part = calloc(1, sizeof(*part));
+        part = host_device_new(id);
         if (!part)
                 return -ENOMEM;
-        memcpy(part->id, id, sizeof(id));
         part->subsystem = intern(source->interner, whole->subsystem);
         part->sysname = intern(source->interner, whole->sysname);
         part->place = intern(source->interner, place);
         part->devtype = whole->devtype ? intern(source->interner, whole->devtype) : NULL;
-        part->syspath = strdup(whole->syspath);
-        if (!part->subsystem || !part->sysname || !part->place || (whole->devtype && !part->devtype) || !part->syspath) {
+        part->above = intern(source->interner, whole->above);
+        if (!part->subsystem || !part->sysname || !part->place || (whole->devtype && !part->devtype) || !part->above) {
                 host_device_free(source, part);
                 return -ENOMEM;
         }
@@ -35,11 +34,10 @@ int source_add_part(Source *source, HostDevice *whole, uint32_t number, HostDevi
         part->vendor = whole->vendor;
         part->product = whole->product;
         /* What is made has an IOMMU group of its own, later. */
-        part->iommu_group = -1;
         part->slot_number = number;
         part->whole = whole;
         source_follow_whole(source, part);
-        HASH_ADD(hh, source->parts, id, strlen(part->id), part);
+        HASH_ADD_STR(source->parts, id, part);
         *ret = part;
         return 0;
 }

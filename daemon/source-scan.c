@@ -38,18 +38,16 @@ static int set_text(Source *source, HostDevice *host, const char **field, const 
         return 0;
 }
 
-static int set_path(HostDevice *host, const char *path) {
-        char *copy;
+/* The kernel names the link to a device as it names its folder, which many have in one place. */
+static int set_path(Source *source, HostDevice *host, const char *path) {
+        const char *name = strrchr(path, '/');
+        char above[PATH_MAX];
 
-        if (streq_null(host->syspath, path))
-                return 0;
-        copy = strdup(path);
-        if (!copy)
-                return -ENOMEM;
-        free(host->syspath);
-        host->syspath = copy;
-        host->differs = true;
-        return 0;
+        if (!name || !streq(name + 1, host->sysname) || (size_t) (name - path) >= sizeof(above))
+                return -EBADMSG;
+        memcpy(above, path, (size_t) (name - path));
+        above[name - path] = '\0';
+        return set_text(source, host, &host->above, above);
 }
 
 /* What makes it this device and no other one at the same place. */
@@ -130,7 +128,7 @@ static int fill(Source *source, HostDevice *host, const char *path) {
         int32_t group = -1;
         int r;
 
-        r = set_path(host, path);
+        r = set_path(source, host, path);
         if (r < 0)
                 return r;
         r = set_text(source, host, &host->driver, round_link(source, "driver"));
@@ -183,14 +181,12 @@ static bool still_there(const Subsystem *subsystem, const HostDevice *host) {
         return faccessat(subsystem->directory_fd, host->sysname, F_OK, 0) >= 0;
 }
 
-static HostDevice *host_device_new(Source *source, const Subsystem *subsystem, const char *sysname,
-                                   const char *place) {
-        HostDevice *host;
+static HostDevice *make_host_device(Source *source, const Subsystem *subsystem, const char *sysname, const char *place,
+                                    const char *id) {
+        HostDevice *host = host_device_new(id);
 
-        host = calloc(1, sizeof(*host));
         if (!host)
                 return NULL;
-        host->iommu_group = host->numa_node = -1;
         host->subsystem = intern(source->interner, subsystem->name);
         host->sysname = intern(source->interner, sysname);
         host->place = intern(source->interner, place);
@@ -237,16 +233,15 @@ static int add(Source *source, Subsystem *subsystem, const char *sysname, const 
                           sysname, host->sysname, id);
                 return 0;
         }
-        host = host_device_new(source, subsystem, sysname, place);
-        if (!host) {
+        host = make_host_device(source, subsystem, sysname, place, id);
+        if (!host || source_link(source, host) < 0) {
                 (void) close_fd(directory_fd);
+                host_device_free(source, host);
                 return -ENOMEM;
         }
-        memcpy(host->id, id, sizeof(id));
         host->scan = source->scan.stamp;
         host->appeared = source->scan.active && source->scan.stamp == 1 ? 0 : source_now_usec();
 
-        source_link(source, host);
         round_begin(source, subsystem, host, directory_fd);
         r = fill(source, host, path);
         host->differs = false;

@@ -3,8 +3,7 @@
 
 #include "source-internal.h"
 
-/* Numbers are given out from the lowest, so an array serves; beyond this something is wrong with what was
- * read. */
+/* Beyond this something is wrong with what was read. */
 #define IOMMU_GROUPS_MAX (1 << 20)
 
 int source_new(sd_event *event, const Sysfs *sysfs, Interner *interner, const SourceEvents *events,
@@ -35,6 +34,16 @@ int source_new(sd_event *event, const Sysfs *sysfs, Interner *interner, const So
         return 0;
 }
 
+HostDevice *host_device_new(const char *id) {
+        HostDevice *host = calloc(1, sizeof(*host) + strlen(id) + 1);
+
+        if (!host)
+                return NULL;
+        host->id = strcpy(host->own_id, id);
+        host->iommu_group = host->numa_node = -1;
+        return host;
+}
+
 HostDevice *host_device_free(Source *source, HostDevice *host) {
         if (!host)
                 return NULL;
@@ -42,10 +51,10 @@ HostDevice *host_device_free(Source *source, HostDevice *host) {
         intern_unref(source->interner, host->subsystem);
         intern_unref(source->interner, host->sysname);
         intern_unref(source->interner, host->place);
+        intern_unref(source->interner, host->above);
         intern_unref(source->interner, host->devtype);
         intern_unref(source->interner, host->driver);
         intern_unref(source->interner, host->slot);
-        free(host->syspath);
         free(host);
         return NULL;
 }
@@ -63,13 +72,17 @@ static void free_subsystems(Source *source) {
 
 Source *source_free(Source *source) {
         HostDevice *host, *next_host;
+        NamedHost *named, *next_named;
 
         if (!source)
                 return NULL;
 
         source_close_monitor(source);
         source_stop_scan(source);
-        HASH_CLEAR(hh_name, source->by_name);
+        HASH_ITER(hh, source->by_name, named, next_named) {
+                HASH_DEL(source->by_name, named);
+                free(named);
+        }
         HASH_ITER(hh, source->hosts, host, next_host) {
                 HASH_DEL(source->hosts, host);
                 host_device_free(source, host);
@@ -79,7 +92,9 @@ Source *source_free(Source *source) {
                 host_device_free(source, host);
         }
         source_clear_slots(source);
-        free(source->iommu_groups);
+        for (size_t i = 0; i < source->n_iommu_pages; i++)
+                free(source->iommu_pages[i]);
+        free(source->iommu_pages);
         free_subsystems(source);
         source_close_databases(source);
         if (source->udev)
@@ -161,13 +176,21 @@ int source_make_id(const char *subsystem, const char *place, char ret[static ID_
         return id_from_place(word, place, ret);
 }
 
+static NamedHost *find_named(Source *source, const char *sysname) {
+        NamedHost *named;
+
+        HASH_FIND_STR(source->by_name, sysname, named);
+        return named;
+}
+
 HostDevice *source_find_by_name(Source *source, const char *subsystem, const char *sysname) {
         char id[ID_SIZE];
         HostDevice *host;
 
         if (streq(subsystem, "usb")) {
-                HASH_FIND(hh_name, source->by_name, sysname, strlen(sysname), host);
-                return host;
+                NamedHost *named = find_named(source, sysname);
+
+                return named ? named->host : NULL;
         }
         if (source_make_id(subsystem, sysname, id) < 0)
                 return NULL;
@@ -180,10 +203,36 @@ HostDevice *source_first(Source *source) {
         return source->hosts;
 }
 
-HostDevice *source_iommu_group(Source *source, int32_t number) {
-        if (number < 0 || (size_t) number >= source->n_iommu_groups)
+/* NULL where no device ever was in a group of about that number. */
+static HostDevice **iommu_group_place(Source *source, int32_t number) {
+        size_t page = (size_t) number / IOMMU_PAGE_GROUPS;
+
+        if (number < 0 || page >= source->n_iommu_pages || !source->iommu_pages[page])
                 return NULL;
-        return source->iommu_groups[number];
+        return &source->iommu_pages[page]->first[(size_t) number % IOMMU_PAGE_GROUPS];
+}
+
+static int make_iommu_group_place(Source *source, int32_t number) {
+        size_t page = (size_t) number / IOMMU_PAGE_GROUPS;
+
+        if (page >= source->n_iommu_pages) {
+                IommuPage **pages = reallocarray(source->iommu_pages, page + 1, sizeof(*pages));
+
+                if (!pages)
+                        return -ENOMEM;
+                memset(pages + source->n_iommu_pages, 0, (page + 1 - source->n_iommu_pages) * sizeof(*pages));
+                source->iommu_pages = pages;
+                source->n_iommu_pages = page + 1;
+        }
+        if (!source->iommu_pages[page])
+                source->iommu_pages[page] = calloc(1, sizeof(IommuPage));
+        return source->iommu_pages[page] ? 0 : -ENOMEM;
+}
+
+HostDevice *source_iommu_group(Source *source, int32_t number) {
+        HostDevice **first = iommu_group_place(source, number);
+
+        return first ? *first : NULL;
 }
 
 static void leave_iommu_group(Source *source, HostDevice *host) {
@@ -191,7 +240,7 @@ static void leave_iommu_group(Source *source, HostDevice *host) {
 
         if (host->iommu_group < 0)
                 return;
-        place = source->iommu_groups + host->iommu_group;
+        place = iommu_group_place(source, host->iommu_group);
         while (*place && *place != host)
                 place = &(*place)->next_in_iommu_group;
         if (*place)
@@ -209,22 +258,13 @@ int source_join_iommu_group(Source *source, HostDevice *host, int32_t number) {
         if (number >= IOMMU_GROUPS_MAX)
                 return -ERANGE;
 
-        if (number >= 0 && (size_t) number >= source->n_iommu_groups) {
-                size_t n = MAX_OF((size_t) number + 1, source->n_iommu_groups * 2);
-                HostDevice **groups;
-
-                groups = reallocarray(source->iommu_groups, n, sizeof(*groups));
-                if (!groups)
-                        return -ENOMEM;
-                memset(groups + source->n_iommu_groups, 0, (n - source->n_iommu_groups) * sizeof(*groups));
-                source->iommu_groups = groups;
-                source->n_iommu_groups = n;
-        }
+        if (number >= 0 && make_iommu_group_place(source, number) < 0)
+                return -ENOMEM;
 
         leave_iommu_group(source, host);
         if (number < 0)
                 return 0;
-        place = source->iommu_groups + number;
+        place = iommu_group_place(source, number);
         while (*place && strcmp((*place)->id, host->id) < 0)
                 place = &(*place)->next_in_iommu_group;
         host->next_in_iommu_group = *place;
@@ -233,17 +273,30 @@ int source_join_iommu_group(Source *source, HostDevice *host, int32_t number) {
         return 0;
 }
 
-void source_link(Source *source, HostDevice *host) {
+int source_link(Source *source, HostDevice *host) {
+        if (streq(host->subsystem, "usb")) {
+                NamedHost *named = calloc(1, sizeof(*named));
+
+                if (!named)
+                        return -ENOMEM;
+                named->host = host;
+                HASH_ADD_KEYPTR(hh, source->by_name, host->sysname, strlen(host->sysname), named);
+        }
         HASH_ADD_STR(source->hosts, id, host);
-        if (streq(host->subsystem, "usb"))
-                HASH_ADD_KEYPTR(hh_name, source->by_name, host->sysname, strlen(host->sysname), host);
+        return 0;
 }
 
 void source_unlink(Source *source, HostDevice *host) {
         assert(source->round.host != host);
         leave_iommu_group(source, host);
-        if (streq(host->subsystem, "usb"))
-                HASH_DELETE(hh_name, source->by_name, host);
+        if (streq(host->subsystem, "usb")) {
+                NamedHost *named = find_named(source, host->sysname);
+
+                if (named && named->host == host) {
+                        HASH_DEL(source->by_name, named);
+                        free(named);
+                }
+        }
         HASH_DEL(source->hosts, host);
 }
 

@@ -327,6 +327,10 @@ static int take_into_use(StoreFile *file, int version) {
                 r = SQLITE_CANTOPEN;
         if (r == SQLITE_OK)
                 r = store_file_exec(file, kinds[file->kind].synchronous);
+        /* Records are small and hardly read again: the cache is for the pages of one transaction, not for the topology of a
+         * large host. */
+        if (r == SQLITE_OK)
+                r = store_file_exec(file, "PRAGMA cache_size=-256");
         (void) sqlite3_wal_hook(file->db, count_frames, file);
         (void) sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
         if (r == SQLITE_OK)

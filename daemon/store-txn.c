@@ -108,6 +108,17 @@ void store_put(StoreTxn *txn, StoreTable table, const char *key, const char *own
                 copy_json(txn, body, &op->body);
 }
 
+void store_put_text(StoreTxn *txn, StoreTable table, const char *key, const char *owner, char *body) {
+        StoreOp *op = add_record_op(txn, OP_PUT, table, key, owner);
+
+        if (op)
+                op->body = body;
+        else
+                free(body);
+        if (txn && !body)
+                fail(txn, -ENOMEM);
+}
+
 void store_insert(StoreTxn *txn, StoreTable table, const char *key, const char *owner, json_t *body) {
         StoreOp *op = add_record_op(txn, OP_INSERT, table, key, owner);
 

@@ -74,6 +74,8 @@ StoreTxn *store_begin(Store *store, StoreKind kind);
 StoreTxn *store_abandon(StoreTxn *txn);
 DEFINE_CLEANUP(StoreTxn *, store_abandon)
 void store_put(StoreTxn *txn, StoreTable table, const char *key, const char *owner, json_t *body);
+/* The same for what is JSON already; takes `body`, new memory (NULL: there was none to be had). */
+void store_put_text(StoreTxn *txn, StoreTable table, const char *key, const char *owner, char *body);
 /* Like store_put(), but the transaction fails with -EEXIST when the key is there. */
 void store_insert(StoreTxn *txn, StoreTable table, const char *key, const char *owner, json_t *body);
 void store_remove(StoreTxn *txn, StoreTable table, const char *key);

@@ -9,6 +9,7 @@
 #include "lib/limits.h"
 #include "lib/parse.h"
 #include "log.h"
+#include "memory.h"
 #include "topology.h"
 
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
@@ -22,6 +23,7 @@ typedef struct Topology {
         char boot[UUID_TEXT_SIZE];
         json_t *boots;          /* heads {boot, kernel, time, until, devices}, oldest first */
         bool taken;
+        uint64_t last_serial;   /* of the devices that are in it; 0: a run of the service before this one took it */
         sd_event_source *timer; /* the end of the time in which devices may come late */
         Comparison *comparisons;
 } Topology;
@@ -86,13 +88,52 @@ json_t *topology_now(Manager *m) {
         return devices ? json_pack("{s:o}", "devices", devices) : NULL;
 }
 
-static void write_boot(Topology *t, json_t *head, json_t *topology) {
+/* The same as text. Device by device: as one tree it takes ten times the memory, in pieces that the devices known
+ * afterwards come to lie between. */
+static char *topology_text(Manager *m, json_int_t *ret_devices) {
+        json_int_t n = 0;
+        char *text = NULL;
+        size_t size = 0;
+        FILE *stream = open_memstream(&text, &size);
+        bool complete;
+
+        if (!stream)
+                return NULL;
+        (void) fputs("{\"devices\":[", stream);
+        for (Device *device = inventory_first(m->inventory); device; device = device->hh.next) {
+                _cleanup_(json_decrefp) json_t *json = NULL;
+
+                if (device != device->host->offers)
+                        continue;
+                json = device_json(device);
+                if (n++ > 0)
+                        (void) fputc(',', stream);
+                if (!json || json_dumpf(json, stream, JSON_COMPACT) < 0)
+                        n = -1;
+                if (n < 0)
+                        break;
+        }
+        (void) fputs("]}", stream);
+        complete = !ferror(stream);
+        complete = fclose(stream) == 0 && complete && n >= 0;
+        if (!complete) {
+                free(text);
+                return NULL;
+        }
+        *ret_devices = n;
+        return text;
+}
+
+/* Takes `topology`. */
+static void write_boot(Topology *t, json_t *head, char *topology) {
         StoreTxn *txn = store_begin(t->m->store, STORE_STATE);
 
-        if (!txn)
+        if (!txn) {
+                free(topology);
                 return;
+        }
         store_put(txn, TABLE_BOOTS, boot_of(head), NULL, head);
-        store_put(txn, TABLE_TOPOLOGY, boot_of(head), NULL, topology);
+        store_put_text(txn, TABLE_TOPOLOGY, boot_of(head), NULL, topology);
         while (json_array_size(t->boots) > BOOTS_MAX) {
                 store_remove(txn, TABLE_BOOTS, boot_of(json_array_get(t->boots, 0)));
                 store_remove(txn, TABLE_TOPOLOGY, boot_of(json_array_get(t->boots, 0)));
@@ -127,18 +168,31 @@ static void add_late(Topology *t, json_t *stored) {
         if (added == 0 || !head)
                 return;
         json_object_set_new(head, "devices", json_integer((json_int_t) json_array_size(devices)));
-        write_boot(t, head, stored);
+        write_boot(t, head, json_dumps(stored, JSON_COMPACT));
 }
 
 static void on_stored_loaded(void *userdata, int result, json_t *body, const Fault *fault) {
+        Topology *t = userdata;
+
         if (result >= 0)
-                add_late(userdata, body);
+                add_late(t, body);
+        memory_settle(t->m);
+}
+
+/* What this run wrote down itself needs not be read again where nothing came since. */
+static bool anything_late(Topology *t) {
+        for (Device *device = inventory_first(t->m->inventory); device; device = device->hh.next)
+                if (device->serial > t->last_serial)
+                        return true;
+        return false;
 }
 
 static int on_settled(sd_event_source *source, uint64_t usec, void *userdata) {
         Topology *t = userdata;
 
         t->timer = sd_event_source_disable_unref(t->timer);
+        if (!anything_late(t))
+                return 0;
         (void) store_query_record(t->m->store, TABLE_TOPOLOGY, t->boot, on_stored_loaded, t, NULL);
         return 0;
 }
@@ -150,8 +204,9 @@ static void wait_for_late(Topology *t, uint64_t until) {
 
 void topology_take(Manager *m) {
         Topology *t = m->topology;
-        _cleanup_(json_decrefp) json_t *topology = NULL;
+        _cleanup_free_ char *topology = NULL;
         struct utsname kernel = { 0 };
+        json_int_t devices;
         json_t *head;
 
         if (!t || t->taken || isempty(t->boot) || m->readiness == READINESS_STARTING || store_health(m->store) == STORE_READ_ONLY)
@@ -162,15 +217,18 @@ void topology_take(Manager *m) {
                 wait_for_late(t, (uint64_t) json_integer_value(json_object_get(head, "until")));
                 return;
         }
-        topology = topology_now(m);
+        topology = topology_text(m, &devices);
+        if (!topology)
+                return;
         (void) uname(&kernel);
         uint64_t until = now_usec(CLOCK_BOOTTIME) + TOPOLOGY_SETTLE_SEC * USEC_PER_SEC;
         head = json_pack("{s:s, s:s, s:I, s:I, s:I}", "boot", t->boot, "kernel", kernel.release, "time",
-                         (json_int_t) now_usec(CLOCK_REALTIME), "until", (json_int_t) until, "devices",
-                         (json_int_t) json_array_size(json_object_get(topology, "devices")));
-        if (!topology || !head || json_array_append_new(t->boots, head) < 0)
+                         (json_int_t) now_usec(CLOCK_REALTIME), "until", (json_int_t) until, "devices", devices);
+        if (!head || json_array_append_new(t->boots, head) < 0)
                 return;
-        write_boot(t, head, topology);
+        for (Device *device = inventory_first(m->inventory); device; device = device->hh.next)
+                t->last_serial = MAX_OF(t->last_serial, device->serial);
+        write_boot(t, head, TAKE_PTR(topology));
         wait_for_late(t, until);
 }
 
@@ -301,6 +359,7 @@ static void end_comparison(Comparison *c, int result, const Fault *fault, json_t
                 }
         if (c->done)
                 c->done(c->userdata, result, fault, rows);
+        memory_settle(c->t->m);
         comparison_free(c);
 }
 

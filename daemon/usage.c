@@ -227,7 +227,7 @@ int usage_of_device(Manager *m, Device *device, char ***nodes, char ***below) {
                 r = append(nodes, "/dev/vfio/%d", (int) device->host->iommu_group);
         for (size_t i = 0; r >= 0 && bundle[i] && is_quiet(device); i++)
                 /* What hangs below a slot's provider is that of the others. */
-                if (bundle[i]->syspath && !bundle[i]->whole)
-                        r = append(below, "%s", bundle[i]->syspath);
+                if (bundle[i]->above && !bundle[i]->whole)
+                        r = append(below, "%s/%s", bundle[i]->above, bundle[i]->sysname);
         return r < 0 ? -ENOMEM : 0;
 }

@@ -42,8 +42,8 @@ static void check_match(ConditionList *list, bool contradictory) {
                 { .s = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!" },
                 { .s = "" },
         };
-        Device full = { .module = &module, .known = 0x1ff, .fields = data };
-        Device empty = { .module = &module, .fields = data };
+        Device full = { .module = &module, .known = 0x1ff, .own = UINT64_MAX, .own_fields = data };
+        Device empty = { .module = &module, .own = UINT64_MAX, .own_fields = data };
         const Device *const devices[] = { &full, &empty };
 
         for (size_t i = 0; i < ELEMENTSOF(devices); i++) {

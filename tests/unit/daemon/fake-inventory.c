@@ -122,31 +122,32 @@ Inventory *fake_inventory_free(Inventory *inventory) {
 
 Device *fake_device(Inventory *inventory, Module *module, const char *subsystem, const char *sysname) {
         Device *device = calloc(1, sizeof(Device));
-        HostDevice *host = calloc(1, sizeof(HostDevice));
-        char path[256];
+        HostDevice *host = calloc(1, sizeof(HostDevice) + ID_SIZE);
 
         assert(device && host);
-        assert(id_from_place(subsystem, sysname, host->id) >= 0);
-        (void) snprintf(path, sizeof(path), "/devices/pci0000:00/%s", sysname);
+        assert(id_from_place(subsystem, sysname, host->own_id) >= 0);
+        host->id = host->own_id;
         host->subsystem = intern(inventory->interner, subsystem);
         host->sysname = intern(inventory->interner, sysname);
-        host->syspath = strdup(path);
+        host->above = strdup("/devices/pci0000:00");
         host->iommu_group = -1;
         host->numa_node = -1;
 
-        strcpy(device->id, host->id);
+        device->id = host->id;
         device->module = module;
         device->host = host;
         device->vendor = device->name = "";
-        device->fields = calloc(module->n_fields, sizeof(FieldData));
+        /* Nothing of a model's: each field lies at its own number. */
+        device->own = UINT64_MAX;
+        device->own_fields = calloc(module->n_fields, sizeof(FieldData));
         device->serial = inventory->serial++;
-        assert(host->syspath && device->fields);
+        assert(host->above && device->own_fields);
         HASH_ADD_STR(inventory->devices, id, device);
         return device;
 }
 
 static void unset(Device *device, unsigned field) {
-        FieldData *data = &device->fields[field];
+        FieldData *data = &device->own_fields[field];
 
         if (device->module->descriptor->fields[field].type == PT_STRV)
                 data->strv = strv_free(data->strv);
@@ -164,12 +165,12 @@ void fake_set_unknown(Device *device, unsigned field) {
 /* The reference of the old text is not given back: some tests hold on to it. */
 void fake_set_text(Inventory *inventory, Device *device, unsigned field, const char *value) {
         assert(device->module->descriptor->fields[field].type == PT_STRING);
-        device->fields[field].s = intern(inventory->interner, value);
+        device->own_fields[field].s = intern(inventory->interner, value);
         set(device, field);
 }
 
 void fake_set_number(Device *device, unsigned field, int64_t value) {
-        FieldData *data = &device->fields[field];
+        FieldData *data = &device->own_fields[field];
 
         switch (device->module->descriptor->fields[field].type) {
         case PT_BOOL:
@@ -203,7 +204,7 @@ void fake_set_list(Device *device, unsigned field, const char *list) {
         for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save))
                 strv[n++] = strdup(word);
         free(copy);
-        device->fields[field].strv = strv;
+        device->own_fields[field].strv = strv;
         set(device, field);
 }
 
@@ -212,9 +213,9 @@ void fake_set_iommu_group(Device *device, int32_t number) {
 }
 
 void fake_set_place(Device *device, const char *syspath, const char *slot, int32_t numa_node) {
-        free((char *) device->host->syspath);
+        free((char *) device->host->above);
         free((char *) device->host->slot);
-        device->host->syspath = strdup(syspath);
+        device->host->above = strndup(syspath, (size_t) (strrchr(syspath, '/') - syspath));
         device->host->slot = slot ? strdup(slot) : NULL;
         device->host->numa_node = numa_node;
 }
@@ -224,10 +225,10 @@ void fake_remove(Inventory *inventory, Device *device) {
         HASH_DEL(inventory->devices, device);
         for (unsigned i = 0; i < device->module->n_fields; i++)
                 unset(device, i);
-        free((char *) device->host->syspath);
+        free((char *) device->host->above);
         free((char *) device->host->slot);
         free(device->host);
-        free(device->fields);
+        free(device->own_fields);
         free(device);
 }
 
@@ -257,7 +258,7 @@ int device_get_field(const Device *device, unsigned field, PtValue *ret) {
                 return -ENOENT;
         if (!(device->known & (UINT64_C(1) << field)))
                 return -ENODATA;
-        data = &device->fields[field];
+        data = &device->own_fields[field];
         switch (device->module->descriptor->fields[field].type) {
         case PT_BOOL:
                 *ret = PT_VALUE_BOOL(data->b);

@@ -147,13 +147,12 @@ static const WorkerEvents events = {
 static RunRecord *run(PoolRig *rig, WorkerMode mode, const char *name, int expected) {
         RunRecord *record = &rig->records[rig->n_records++];
         HostDevice device = {
-                .subsystem = "pci", .sysname = "0000:3b:00.0", .iommu_group = -1, .numa_node = -1
+                .subsystem = "pci", .sysname = "0000:3b:00.0", .iommu_group = -1, .numa_node = -1, .id = name,
         };
         const char *const nodes[] = { name, NULL };
         int r;
 
         assert_true(rig->n_records <= ELEMENTSOF(rig->records));
-        snprintf(device.id, sizeof(device.id), "%s", name);
         *record = (RunRecord){ .rig = rig, .stop_before = -1 };
         r = worker_pool_run(rig->pool,
                             &(WorkerSpec){

@@ -338,7 +338,7 @@ static void test_use_counts(void **state) {
         /* The same function, as what another module offers. */
         twin = fake_device(inventory, &fake_other, "pci", "0000:5e:00.2");
         fake_set_iommu_group(twin, 2);
-        strcpy(twin->host->id, "pci-0000-5e-00-1");
+        twin->host->id = "pci-0000-5e-00-1";
         claim(twin);
         group->choice = CHOICE_PACK;
 

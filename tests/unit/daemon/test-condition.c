@@ -646,7 +646,7 @@ static void test_string_reuse(void **state) {
         _cleanup_(conditions_freep) ConditionList *list = parse("name ~ A100");
         char name[16] = "A100";
 
-        gpu->fields[FIELD_NAME].s = name;
+        gpu->own_fields[FIELD_NAME].s = name;
         assert_int_equal(conditions_match(list, gpu, NULL), MATCH_YES);
         strcpy(name, "H100");
         assert_int_equal(conditions_match(list, gpu, NULL), MATCH_NO);

@@ -257,13 +257,58 @@ static void test_observed(void **state) {
         assert_int_equal(rig_observe(rig, device, "{\"serial\": null}"), 0);
 }
 
+/* Devices of a model share the values that are the same; none of them notices. */
+static void test_model(void **state) {
+        InventoryRig *rig = *state;
+        Device *a, *b;
+
+        tree_pci(&rig->tree, &(PciSpec){ .address = "0000:00:01.0", .label = "one" });
+        tree_pci(&rig->tree, &(PciSpec){ .address = "0000:00:02.0", .label = "one" });
+        rig_start(rig);
+        a = inventory_find(rig->inventory, "test-0000-00-01-0");
+        b = inventory_find(rig->inventory, "test-0000-00-02-0");
+        assert_ptr_equal(a->model, b->model);
+        assert_false((a->own | b->own) & field_bit(a, "label"));
+
+        for (unsigned i = 0; i < 2; i++) {
+                Device *changed = i == 0 ? a : b, *other = i == 0 ? b : a;
+
+                tree_pci_attribute(&rig->tree, changed->host->sysname, "label", "two");
+                rig_rescan(rig);
+                assert_int_equal(rig->fields, field_bit(a, "label"));
+                assert_field(changed, "label", "two");
+                assert_field(other, "label", "one");
+                tree_pci_attribute(&rig->tree, changed->host->sysname, "label", "one");
+                rig_rescan(rig);
+                assert_int_equal(rig->fields, field_bit(a, "label"));
+                assert_field(changed, "label", "one");
+        }
+        assert_int_equal(rig_observe(rig, a, "{\"serial\": \"S1\", \"tags\": [\"a\", \"b\"]}"),
+                         field_bit(a, "serial") | field_bit(a, "tags"));
+        assert_field(b, "serial", NULL);
+        assert_field(b, "tags", NULL);
+        /* Not known is not what the others have. */
+        tree_remove(&rig->tree, "sys/devices/pci0000:00/0000:00:02.0/label");
+        rig_rescan(rig);
+        assert_field(b, "label", NULL);
+        assert_field(a, "label", "one");
+
+        /* What the first one brought stays when it goes. */
+        tree_pci_remove(&rig->tree, "0000:00:01.0");
+        rig_rescan(rig);
+        tree_pci_attribute(&rig->tree, "0000:00:02.0", "label", "one");
+        rig_rescan(rig);
+        assert_field(b, "label", "one");
+        assert_false(b->own & field_bit(b, "label"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inventory_rig_set_up, inventory_rig_tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_slots),
                 TEST(test_described), TEST(test_interned),        TEST(test_special_devices),
-                TEST(test_changes),   TEST(test_several_modules), TEST(test_observed),
+                TEST(test_changes),   TEST(test_several_modules), TEST(test_observed), TEST(test_model),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,13 +14,12 @@ static const Allocation allocation = { .requests = requests, .n_requests = 2 };
 
 static int setup(void **state) {
         static const char *const sysnames[] = { "0000:01:00.0", "0000:02:00.0", "0000:03:00.0" };
+        static const char *const ids[] = { "pci-0000-01-00-0", "pci-0000-02-00-0", "pci-0000-03-00-0" };
 
         m = (Manager) { 0 };
         for (size_t i = 0; i < ELEMENTSOF(hosts); i++) {
-                hosts[i] = (HostDevice) { .sysname = sysnames[i], .driver = "e1000e" };
-                devices[i] = (Device) { .host = &hosts[i] };
-                (void) snprintf(hosts[i].id, sizeof(hosts[i].id), "pci-0000-0%zu-00-0", i + 1);
-                (void) snprintf(devices[i].id, sizeof(devices[i].id), "pci-0000-0%zu-00-0", i + 1);
+                hosts[i] = (HostDevice) { .id = ids[i], .sysname = sysnames[i], .driver = "e1000e" };
+                devices[i] = (Device) { .id = ids[i], .host = &hosts[i] };
         }
         return 0;
 }

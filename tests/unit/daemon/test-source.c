@@ -21,7 +21,7 @@ static void test_scan(void **state) {
         assert_non_null(host);
         assert_string_equal(host->subsystem, "pci");
         assert_string_equal(host->sysname, "0000:00:01.0");
-        assert_string_equal(host->syspath, "/devices/pci0000:00/0000:00:01.0");
+        assert_string_equal(host->above, "/devices/pci0000:00");
         assert_string_equal(host->driver, "e1000e");
         assert_null(host->devtype);
         assert_null(host->slot);
@@ -200,7 +200,7 @@ static void test_classes(void **state) {
         assert_int_equal(source_watch_subsystem(rig->source, "net"), 0);
         assert_int_equal(source_watch_subsystem(rig->source, "mdev"), 0); /* not there */
         assert_int_equal(source_start(rig->source, NULL), 0);
-        assert_string_equal(source_find(rig->source, "net-lo")->syspath, "/devices/virtual/net/lo");
+        assert_string_equal(source_find(rig->source, "net-lo")->above, "/devices/virtual/net");
         /* A bus that appears later is found by the next scan. */
         tree_folder(&rig->tree, "sys/devices/virtual/mdev/abc");
         tree_link(&rig->tree, "sys/bus/mdev/devices/abc", "../../../devices/virtual/mdev/abc");
@@ -244,15 +244,26 @@ static void test_one_id(void **state) {
         const HostDevice *host;
         unsigned n = 0;
 
-        tree_folder(&rig->tree, "sys/devices/one");
-        tree_link(&rig->tree, "sys/bus/pci/devices/a.b", "../../../devices/one");
-        tree_link(&rig->tree, "sys/bus/pci/devices/a:b", "../../../devices/one");
+        tree_folder(&rig->tree, "sys/devices/one/a.b");
+        tree_folder(&rig->tree, "sys/devices/two/a:b");
+        tree_link(&rig->tree, "sys/bus/pci/devices/a.b", "../../../devices/one/a.b");
+        tree_link(&rig->tree, "sys/bus/pci/devices/a:b", "../../../devices/two/a:b");
         assert_int_equal(source_start(rig->source, NULL), 0);
         host = source_find(rig->source, "pci-a-b");
         assert_non_null(host);
         n += source_find_by_name(rig->source, "pci", "a.b") == host;
         n += source_find_by_name(rig->source, "pci", "a:b") == host;
         assert_int_equal(n, 1);
+}
+
+/* The kernel names a link as the folder that it leads to; what it is not is not taken for a device. */
+static void test_other_name(void **state) {
+        SourceRig *rig = *state;
+
+        tree_folder(&rig->tree, "sys/devices/one");
+        tree_link(&rig->tree, "sys/bus/pci/devices/a.b", "../../../devices/one");
+        assert_int_equal(source_start(rig->source, NULL), 0);
+        assert_null(source_find(rig->source, "pci-a-b"));
 }
 
 static void test_rescan(void **state) {
@@ -334,7 +345,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_scan),   TEST(test_bridges), TEST(test_iommu_groups),   TEST(test_slots),
                 TEST(test_usb),    TEST(test_usb_places), TEST(test_classes), TEST(test_odd_subsystems), TEST(test_odd_entries),
-                TEST(test_one_id), TEST(test_rescan),  TEST(test_replaced),       TEST(test_views),
+                TEST(test_one_id), TEST(test_other_name), TEST(test_rescan),  TEST(test_replaced),       TEST(test_views),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
