@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bind.h"
 
+#include "gpu.h"
 #include "inject.h"
 #include "mdev.h"
 #include "pci-device.h"
@@ -132,6 +133,7 @@ void driver_detach(Kernel *k, const char *path) {
                 sriov_disable(k, path);
                 mdev_remove_all(k, path);
                 children_disappear(k, path);
+                gpu_rebound(k, path_name(path));
         }
         pci_device_write_uevent(k->tree, path, NULL);
         uevents_send(k->events, "unbind", path, NULL);

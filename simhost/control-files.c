@@ -2,6 +2,7 @@
 #include "ailment.h"
 #include "bind.h"
 #include "control-fs.h"
+#include "gpu.h"
 #include "hotplug.h"
 #include "inject.h"
 #include "mdev.h"
@@ -72,6 +73,10 @@ ORDER(errors_write)
 ORDER(link_write)
 ORDER(exchange_write)
 ORDER(usb_order_ids)
+ORDER(gpu_linger_write)
+ORDER(gpu_manage_write)
+ORDER(gpu_reload_write)
+ORDER(vgpu_creatable_order)
 
 const ControlFile control_files[] = {
         { "device", "driver_override", 0644, driver_override_read, driver_override_write },
@@ -82,6 +87,7 @@ const ControlFile control_files[] = {
         { "device", "sriov_numvfs", 0644, sriov_numvfs_read, sriov_numvfs_write },
         { "device", "sriov_drivers_autoprobe", 0644, sriov_autoprobe_read, sriov_autoprobe_write },
         { "device", "vf-records", 0644, vf_records_read, vf_records_write },
+        { "device", "gpu-state", 0644, gpu_state_read, gpu_state_write },
         { "driver", "bind", 0200, NULL, bind_write },
         { "driver", "unbind", 0200, NULL, unbind_write },
         { "driver", "new_id", 0200, NULL, new_id_write },
@@ -99,9 +105,9 @@ const ControlFile control_files[] = {
         { "vgpu", "creatable_vgpu_types", 0444, vgpu_creatable_read, NULL },
         { "vgpu", "current_vgpu_type", 0644, vgpu_type_read, vgpu_type_write },
         { "vgpu", "vgpu_params", 0644, vgpu_params_read, vgpu_params_write },
-        { "vgpu", "gpu_instance_id", 0444, vgpu_later_read, NULL },
-        { "vgpu", "placement_id", 0444, vgpu_later_read, NULL },
-        { "vgpu", "warm_update", 0444, vgpu_later_read, NULL },
+        { "vgpu", "gpu_instance_id", 0444, vgpu_instance_read, NULL },
+        { "vgpu", "placement_id", 0444, vgpu_placement_read, NULL },
+        { "vgpu", "warm_update", 0444, vgpu_warm_update_read, NULL },
         { "control", "fail", 0644, control_orders, control_inject_write_fail },
         { "control", "delay", 0644, control_orders, control_inject_write_delay },
         { "control", "hang", 0644, control_orders, control_inject_write_hang },
@@ -119,6 +125,10 @@ const ControlFile control_files[] = {
         { "control", "exchange", 0200, NULL, control_exchange_write },
         { "control", "storm", 0200, NULL, control_storm_write },
         { "control", "control", 0200, NULL, control_more_write },
+        { "control", "linger", 0200, NULL, control_gpu_linger_write },
+        { "control", "sriov-manage", 0200, NULL, control_gpu_manage_write },
+        { "control", "reload", 0200, NULL, control_gpu_reload_write },
+        { "control", "creatable-text", 0200, NULL, control_vgpu_creatable_order },
         { "control", "waiting", 0444, control_waiting, NULL },
         { "control", "uevents-sent", 0444, control_sent, NULL },
 };

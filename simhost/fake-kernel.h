@@ -38,6 +38,15 @@ typedef struct Waiter {
 
 typedef struct Injection Injection;
 
+typedef struct Gpu Gpu;
+
+/* A vGPU that the driver has not let go of. */
+typedef struct LingeringVgpu {
+        struct LingeringVgpu *next;
+        char bdf[PCI_ADDRESS_LENGTH + 1];
+        struct timespec until;
+} LingeringVgpu;
+
 typedef struct OpenGroup {
         struct OpenGroup *next;
         int group;
@@ -66,6 +75,9 @@ typedef struct Kernel {
         OpenGroup *open_groups;
         DriverId *ids;
         json_t *vf_records; /* network settings of virtual functions, see vf-settings.c; NULL: none was touched */
+        Gpu *gpus;           /* see gpu.c */
+        LingeringVgpu *lingering;
+        json_t *creatable_texts; /* {GPU: TEXT}, see vgpu.c; NULL */
         char *controlled; /* which devices have their control files answered */
         bool touched;     /* the tree is no longer what `make` left */
 } Kernel;

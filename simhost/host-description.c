@@ -59,6 +59,7 @@ static const Field device_fields[] = {
         { "nvme", FIELD_OBJECT, DEVICE(nvme), 0 },
         { "mdev", FIELD_ARRAY, DEVICE(mdev), 0 },
         { "vgpu", FIELD_ARRAY, DEVICE(vgpu), 0 },
+        { "nvml", FIELD_OBJECT, DEVICE(nvml), 0 },
         { "usb", FIELD_ARRAY, DEVICE(usb), 0 },
         { "attributes", FIELD_OBJECT, DEVICE(attributes), 0 },
 };

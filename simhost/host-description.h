@@ -54,7 +54,9 @@ typedef struct PciSpec {
         json_t *net;        /* [{"name": TEXT, "mac": TEXT, ...}] */
         json_t *nvme;       /* {"model": TEXT, "serial": TEXT, "gib": N, "system": BOOL} */
         json_t *mdev;       /* [{"type": TEXT, "name": TEXT, "description": TEXT, "available": N}] */
-        json_t *vgpu;       /* of a PF, for its VFs: [{"id": N, "name": TEXT, "gib": N, "available": N}] */
+        json_t *vgpu;       /* of a PF, for its VFs: [{"id": N, "name": TEXT, "gib": N, "available": N, "size": N, "placements": [N],
+                             * "profile": N, "per-instance": N}] */
+        json_t *nvml;       /* what its management library says, see gpu-model.h */
         json_t *usb;        /* [{"port": TEXT, "vendor": N, ...}] */
         json_t *attributes; /* {NAME: TEXT} further attributes, or others in place of the usual ones */
 } PciSpec;

@@ -4,6 +4,7 @@
 #include "ailment.h"
 #include "bind.h"
 #include "config-space.h"
+#include "gpu.h"
 #include "inject.h"
 #include "iommu-group.h"
 #include "vfio.h"
@@ -296,8 +297,10 @@ int reset_write(Kernel *k, const char *bdf, const char *text) {
         if (r >= 0 &&
             (tree_read(k->tree, path.s, "reset_method", methods, sizeof(methods)) < 0 || !methods[0]))
                 r = -ENOTTY;
-        if (r >= 0)
+        if (r >= 0) {
                 ailment_reset(k, bdf, path.s);
+                gpu_was_reset(k, bdf);
+        }
         device_unlock(k, bdf);
         return r;
 }

@@ -5,6 +5,7 @@
 
 #include "fake-kernel.h"
 #include "generate.h"
+#include "gpu-model.h"
 #include "host.h"
 #include "namespace.h"
 
@@ -87,6 +88,10 @@ static json_t *recipe_root(const Recipe *p) {
         root = json_load_file(p->host, JSON_REJECT_DUPLICATES, &error);
         if (!root)
                 complain("%s:%d: %s", p->host, error.line, error.text);
+        else if (gpu_models_join(root, p->host) < 0) {
+                json_decref(root);
+                return NULL;
+        }
         return root;
 }
 
@@ -209,6 +214,17 @@ static int verb_ctl(int argc, char *argv[]) {
         return n < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* In the place of NVIDIA's tool of that name, which switches the virtual functions of GPUs on and off. */
+static int verb_sriov_manage(int argc, char *argv[]) {
+        bool on = argc == 3 && string_equal(argv[1], "-e");
+
+        if (argc != 3 || !(on || string_equal(argv[1], "-d"))) {
+                (void) fputs("Usage: sriov-manage <-e|-d> <ssss:bb:dd.f|ALL>\n", stderr);
+                return EXIT_FAILURE;
+        }
+        return sriov_manage(on, argv[2]) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char *argv[]) {
         static const struct {
                 const char *name;
@@ -217,6 +233,7 @@ int main(int argc, char *argv[]) {
                 { "make", verb_make },
                 { "run", verb_run },
                 { "ctl", verb_ctl },
+                { "sriov-manage", verb_sriov_manage },
         };
 
         /* Files of the host have the modes that they are given. */

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "fake-kernel.h"
+#include "gpu-model.h"
 #include "host.h"
 #include "namespace-mounts.h"
 
@@ -146,6 +147,13 @@ static _Noreturn void run_command(char **command, mode_t mask) {
         _exit(errno == ENOENT ? 127 : 126);
 }
 
+static int install_models(Tree *t) {
+        _cleanup_(description_freep) Description *d = NULL;
+        int r = host_description(t, &d);
+
+        return r < 0 ? r : gpu_models_install(d);
+}
+
 /* Process 1 of the namespace: everything in it ends with this one. */
 static int be_init(Tree *t, const RunOptions *o) {
         pid_t kernel = 0, command;
@@ -159,6 +167,8 @@ static int be_init(Tree *t, const RunOptions *o) {
         }
         if (r >= 0)
                 r = namespace_mount(t);
+        if (r >= 0)
+                r = install_models(t);
         if (r < 0)
                 return STATUS_TROUBLE;
         r = start_kernel(t, o, &kernel);

@@ -150,6 +150,10 @@ static int change_number(Kernel *k, const char *bdf, const char *text, bool by_t
         return r;
 }
 
+int sriov_set_by_tool(Kernel *k, const char *pf, int n) {
+        return set_number(k, pf, path_name(pf), n, true);
+}
+
 int sriov_numvfs_write(Kernel *k, const char *bdf, const char *text) {
         return change_number(k, bdf, text, false);
 }

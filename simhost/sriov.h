@@ -12,6 +12,8 @@ void sriov_disable(Kernel *k, const char *pf);
 
 int sriov_numvfs_read(Kernel *k, const char *bdf, char *ret, size_t size);
 int sriov_numvfs_write(Kernel *k, const char *bdf, const char *text);
+/* As a tool of the driver's maker sets it, with the PF's device lock held. */
+int sriov_set_by_tool(Kernel *k, const char *pf, int n);
 /* The order `vfs`: BDF N, as a tool of the driver's maker sets it. */
 int sriov_order_write(Kernel *k, const char *text);
 int sriov_autoprobe_read(Kernel *k, const char *bdf, char *ret, size_t size);

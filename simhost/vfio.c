@@ -162,6 +162,17 @@ int vfio_open(Kernel *k, int group) {
         return 0;
 }
 
+static void tell_drivers(Kernel *k, int group) {
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *e;
+        Path p, member;
+
+        d = tree_list(k->tree, path_make(&p, "sys/kernel/iommu_groups/%d/devices", group));
+        while (d && (e = readdir(d)))
+                if (e->d_name[0] != '.' && tree_follow(k->tree, p.s, e->d_name, &member) >= 0)
+                        vgpu_was_closed(k, member.s);
+}
+
 void vfio_close(Kernel *k, int group) {
         for (OpenGroup **i = &k->open_groups; *i; i = &(*i)->next)
                 if ((*i)->group == group) {
@@ -169,6 +180,7 @@ void vfio_close(Kernel *k, int group) {
 
                         *i = g->next;
                         free(g);
+                        tell_drivers(k, group);
                         break;
                 }
         kernel_notify(k);

@@ -5,7 +5,21 @@
 
 /* Virtual GPUs on VFs, the way of NVIDIA's driver where the kernel has no mdev for it: the VF stays with
  * the driver, which makes a VFIO device of it, and a number written to nvidia/current_vgpu_type makes the
- * vGPU. All vGPUs of a GPU have the same size. */
+ * vGPU. What can be made follows from the state of the GPU (gpu.h): vGPUs of one size, of mixed sizes at their published
+ * placements, or on GPU instances. */
+
+typedef struct VgpuShown {
+        const char *name; /* of the virtual function, or the mediated device */
+        int type;
+        unsigned instance, placement;
+        bool is_open; /* or was until a moment ago */
+} VgpuShown;
+
+typedef void (*VgpuVisit)(const VgpuShown *vgpu, void *userdata);
+/* All vGPUs of a physical function. */
+void vgpu_for_each(Kernel *k, const char *pf, VgpuVisit visit, void *userdata);
+/* Nobody has it open any more. */
+void vgpu_was_closed(Kernel *k, const char *path);
 
 /* The VF's driver has its own VFIO device. */
 bool vgpu_is_vf(Kernel *k, const char *path);
@@ -15,7 +29,11 @@ bool vgpu_may_open(Kernel *k, const char *path);
 int vgpu_creatable_read(Kernel *k, const char *bdf, char *ret, size_t size);
 int vgpu_type_read(Kernel *k, const char *bdf, char *ret, size_t size);
 int vgpu_type_write(Kernel *k, const char *bdf, const char *text);
-int vgpu_later_read(Kernel *k, const char *bdf, char *ret, size_t size);
+int vgpu_instance_read(Kernel *k, const char *bdf, char *ret, size_t size);
+int vgpu_placement_read(Kernel *k, const char *bdf, char *ret, size_t size);
+int vgpu_warm_update_read(Kernel *k, const char *bdf, char *ret, size_t size);
+/* The order `creatable-text`. */
+int vgpu_creatable_order(Kernel *k, const char *text);
 
 /* Of a VF, or of a mediated device. */
 int vgpu_params_read(Kernel *k, const char *name, char *ret, size_t size);
