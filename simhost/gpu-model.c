@@ -77,11 +77,17 @@ int gpu_models_join(json_t *root, const char *path) {
         size_t i;
 
         json_array_foreach(json_object_get(root, "devices"), i, device) {
-                const char *name = json_text(device, "nvml", NULL);
+                json_t *other = json_incref(json_object_get(device, "nvml"));
+                const char *name = json_is_object(other) ? json_text(other, "model", NULL) : json_string_value(other);
 
+                gpu = name ? load_model(path, name) : NULL;
+                if (json_is_object(gpu) && json_is_object(other)) {
+                        json_object_update(gpu, other);
+                        json_object_del(gpu, "model");
+                }
+                json_decref(other);
                 if (!name)
                         continue;
-                gpu = load_model(path, name);
                 if (!json_is_object(gpu))
                         return -EINVAL;
                 json_object_set_new(device, "nvml", gpu);

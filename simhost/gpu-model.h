@@ -5,7 +5,8 @@
 #include "host-description.h"
 
 /* GPUs whose management library is simulated too: the field `nvml` of a device names a file beside the description, of the form
- * {gpus: [{name, types, instance-profiles, …}]} that tests/fake-nvml reads. The first of its GPUs stands for the device. */
+ * {gpus: [{name, types, instance-profiles, …}]} that tests/fake-nvml reads. The first of its GPUs stands for the device. As an
+ * object it is {"model": FILE, …} with what is different here. */
 
 /* Puts the models into the description in place of their files' names, and the types for virtual functions that follow. */
 int gpu_models_join(json_t *root, const char *path);

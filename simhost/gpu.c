@@ -212,7 +212,8 @@ static int manage(Kernel *k, const char *bdf, bool on) {
         Path pf;
         int r;
 
-        if (!spec || !gpu_of(k, bdf) || spec->sriov.total == 0 || device_find(k, bdf, &pf) < 0 ||
+        /* The driver for compute has no types, and makes no functions. */
+        if (!spec || !gpu_of(k, bdf) || spec->sriov.total == 0 || json_array_size(spec->vgpu) == 0 || device_find(k, bdf, &pf) < 0 ||
             device_driver(k, pf.s, driver, sizeof(driver)) < 0 || !string_equal(driver, "nvidia"))
                 return -ENODEV;
         r = inject(k, "sriov-manage", bdf);
