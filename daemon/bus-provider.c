@@ -37,7 +37,8 @@ static int get_layout(sd_bus *bus, const char *path, const char *interface, cons
                       void *userdata, sd_bus_error *error) {
         const BusObject *object = userdata;
         const Provision *p = provision_find(object->bus->manager, ((const Device *) object->object)->id);
-        _cleanup_(json_decrefp) json_t *layout = plain_layout(p ? p->made : NULL);
+        bool there = p && !provision_has_lost_all(object->bus->manager, p);
+        _cleanup_(json_decrefp) json_t *layout = plain_layout(there ? p->made : NULL);
 
         return layout ? bus_append_dict(reply, layout) : -ENOMEM;
 }
@@ -133,8 +134,8 @@ static int query_demands(Manager *m, Device *device, json_t **ret, Fault *fault)
                 fault_move(fault, &conflict);
                 return -EIO;
         }
-        *ret = json_pack("{s:o, s:o, s:o, s:o, s:s, s:s}", "groups", strv_to_json((const char *const *) groups), "layout",
-                         plain_layout(layout), "wanted", plain_layout(p ? p->wanted : NULL), "made",
+        *ret = json_pack("{s:o, s:o, s:s, s:o, s:o, s:s, s:s}", "groups", strv_to_json((const char *const *) groups), "layout",
+                         plain_layout(layout), "state", provision_state(m, p), "wanted", plain_layout(p ? p->wanted : NULL), "made",
                          plain_layout(p ? p->made : NULL), "conflict", strempty(conflict.message), "failure",
                          p ? strempty(p->failure.message) : "");
         return *ret ? 0 : fault_oom(fault);

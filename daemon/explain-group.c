@@ -189,8 +189,20 @@ static void say_providers(Manager *m, const Group *group, Explanation *e) {
                         explanation_add(e, PT_SEVERITY_BLOCKER, "layout-conflict", p->device->id, "change one of the groups",
                                         NULL, "%s", strempty(conflict.message));
                 else if ((json_is_null(layout) && (!made || !made->made)) ||
-                         (made && made->made && !made->changing && json_equal(layout, made->made)))
+                         (made && made->made && !made->changing && json_equal(layout, made->made) &&
+                          !provision_lacks_devices(m, made)))
                         continue;
+                else if (made && made->given_up)
+                        explanation_add(e, PT_SEVERITY_WARNING, "provision-given-up", p->device->id,
+                                        "find out why its driver drops or refuses them, then: passthroughctl group provision", NULL,
+                                        "%s does not have the devices that the group demands: %s", p->device->host->sysname,
+                                        strempty(made->failure.message));
+                else if (made && (made->due || made->again))
+                        explanation_add(e, PT_SEVERITY_WARNING, "provision-due", p->device->id, NULL, NULL,
+                                        "%s does not have the devices that the group demands; they are made %s%s%s",
+                                        p->device->host->sysname, made->again ? "now" : "when it is ready",
+                                        made->failure.message ? "; the last try failed: " : "",
+                                        strempty(made->failure.message));
                 else
                         explanation_add(e, PT_SEVERITY_WARNING, "not-provisioned", p->device->id,
                                         "passthroughctl group provision", NULL,

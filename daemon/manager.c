@@ -139,6 +139,7 @@ static void on_device_removed(void *userdata, Device *device) {
         observe_forget(m, device);
         meter_forget(m, device);
         policy_device_removed(m->policy, device);
+        provision_device_removed(m, device);
         tell_provider(m, device, true);
         if (m->events.removed)
                 m->events.removed(m->events.userdata, OBJECT_DEVICE, device->id);

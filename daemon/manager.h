@@ -102,7 +102,7 @@ typedef struct Manager {
         struct PlanRecord *plans;   /* the last ones, plan-record.c */
         struct Provision *provisions;    /* uthash by device id of the provider, provision.c */
         sd_event_source *memory; /* gives back what is free, memory.c */
-        sd_event_source *provision_deadline; /* until it, activations wait for the layouts of the start */
+        bool provisions_started;         /* what this boot has is compared with what is stored */
 } Manager;
 
 /* Opens everything and loads the stored records; blocks; no device is touched. */

@@ -100,6 +100,17 @@ static void append(char *text, size_t size, const char *separator, const char *m
         (void) snprintf(text + n, size - n, "%s%s", n > 0 ? separator : "", more);
 }
 
+/* It has none that could be taken from anybody: who shares the card, by a claim on a device that is gone or not made yet, stays
+ * its holder, and is given the device again that is made at its place. */
+static bool has_none(const Device *provider) {
+        return !provider->provider || provider->provider->n_children == 0;
+}
+
+static int check_keys(Manager *m, const Device *provider, const KeyList *keys, const char *holder, const char **ret) {
+        return has_none(provider) ? key_table_check_beside(m->keys, keys, holder, ret, NULL)
+                                  : key_table_check(m->keys, keys, holder, ret, NULL);
+}
+
 /* All who claim a device of it, by name. */
 static int refuse_claims(Manager *m, const Device *provider, const KeyList *keys, const char *holder, Fault *fault) {
         const Provider *p = provider->provider;
@@ -114,7 +125,7 @@ static int refuse_claims(Manager *m, const Device *provider, const KeyList *keys
                 (void) snprintf(one, sizeof(one), "%s by consumer '%s'", p->children[i]->host->sysname, a->consumer);
                 append(claims, sizeof(claims), ", ", one);
         }
-        if (key_table_check(m->keys, keys, holder, &first, NULL) >= 0 && claims[0] == '\0')
+        if (check_keys(m, provider, keys, holder, &first) >= 0 && claims[0] == '\0')
                 return 0;
         if (claims[0] == '\0') {
                 a = first ? manager_find_allocation(m, first) : NULL;
@@ -178,7 +189,10 @@ static int take_keys(Operation *op, Provision *p, const Device *provider, Fault 
         (void) snprintf(holder, sizeof(holder), "job:%.40s", op->holder);
         provision_unhold(op->m, p);
         r = refuse_claims(op->m, provider, &keys, holder, fault);
-        return r < 0 ? r : key_table_take(op->m->keys, &keys, holder, fault);
+        if (r < 0)
+                return r;
+        return has_none(provider) ? key_table_take_beside(op->m->keys, &keys, holder, fault)
+                                  : key_table_take(op->m->keys, &keys, holder, fault);
 }
 
 static int lock_target(Operation *op, Target *target, Fault *fault) {
@@ -385,10 +399,11 @@ int operation_provision_due(Manager *m, Provision *p, Fault *fault) {
         r = operation_begin(m, "provision", 0, object, &op, fault);
         if (r < 0)
                 return r;
+        if (provision_has_lost_all(m, p))
+                op->remark = strdup("its devices had vanished and are made again");
         r = p->groups ? strv_copy((const char *const *) p->groups, &groups) : 0;
         if (r >= 0)
                 r = add_target(op, p->id, p->wanted, groups, fault);
-        p->starting = r >= 0;
         return operation_go(op, r, &job, fault);
 }
 

@@ -58,13 +58,14 @@ void provisioning_finish(Operation *op) {
                 Provision *p = all->targets[i].p;
 
                 p->job = NULL;
-                p->starting = false;
                 fault_done(&p->failure);
                 p->failure = (Fault){ 0 };
                 if (op->fault.code != FAULT_NONE)
                         fault_copy(&p->failure, &op->fault);
                 else if (p->made)
                         note_devices(m, p);
+                if (!all->recovering)
+                        provision_ended(m, p, &op->fault);
                 provision_hold(m, p);
                 provision_changed(m, p);
                 provision_release(m, p);
@@ -77,8 +78,21 @@ void provisioning_finish(Operation *op) {
                         return;
         }
         operation_finish(op);
-        provision_retry(m);
         manager_settle(m);
+}
+
+/* The kernel has them: nothing is tried again before somebody asks. */
+static void end_stuck(Operation *op) {
+        for (size_t i = 0; i < op->provisioning->n_targets; i++) {
+                Provision *p = op->provisioning->targets[i].p;
+
+                p->job = NULL;
+                p->again = p->starting = false;
+                fault_done(&p->failure);
+                p->failure = (Fault){ 0 };
+                fault_copy(&p->failure, &op->fault);
+        }
+        operation_finish_stuck(op);
 }
 
 /* The devices are in the inventory when the job is over, whether their events came already or not. */
@@ -224,9 +238,7 @@ static void on_undo_done(void *userdata, int result, const Fault *fault) {
                 fault_set_object(&op->fault, result, fault->code, fault->object, "The give-back failed: %s",
                                  strempty(fault->message));
         if (fault->code == FAULT_DRIVER_STUCK) {
-                for (size_t i = 0; i < op->provisioning->n_targets; i++)
-                        op->provisioning->targets[i].p->job = NULL;
-                operation_finish_stuck(op);
+                end_stuck(op);
                 return;
         }
         provisioning_finish(op);
@@ -368,9 +380,7 @@ static void run_ended(Operation *op) {
                 return;
         }
         if (op->fault.code == FAULT_DRIVER_STUCK) {
-                for (size_t i = 0; i < op->provisioning->n_targets; i++)
-                        op->provisioning->targets[i].p->job = NULL;
-                operation_finish_stuck(op);
+                end_stuck(op);
                 return;
         }
         set_first(op, true);

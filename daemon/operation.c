@@ -177,6 +177,7 @@ void operation_finish(Operation *op) {
                 manager_holder_vanished(m, allocation);
         if (recovered)
                 manager_recovered(m);
+        provision_retry(m);
         manager_kick(m);
 }
 

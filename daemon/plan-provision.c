@@ -118,7 +118,8 @@ static int add_layout(Planning *p, Device *provider, const PolicyChange *change,
                                "no group demands anything of %s, and nothing was made of it", provider->host->sysname);
                 return 0;
         }
-        if (!json_is_null(layout) && made && made->made && json_equal(layout, made->made)) {
+        if (!json_is_null(layout) && made && made->made && json_equal(layout, made->made) &&
+            !provision_lacks_devices(p->m, made)) {
                 explanation_add(&p->findings, PT_SEVERITY_NOTE, "as-demanded", provider->id, NULL, NULL,
                                 "%s is as its groups demand", provider->host->sysname);
                 return 0;

@@ -21,6 +21,7 @@ int provision_obtain(Manager *m, const char *id, Provision **ret) {
                 p = calloc(1, sizeof(*p));
                 if (!p)
                         return -ENOMEM;
+                p->m = m;
                 (void) snprintf(p->id, sizeof(p->id), "%s", id);
                 p->observed = calloc(1, sizeof(char *));
                 if (!p->observed) {
@@ -42,6 +43,8 @@ static void provision_free(Provision *p) {
         json_decref(p->record);
         strv_free(p->groups);
         fault_done(&p->failure);
+        sd_event_source_disable_unref(p->timer);
+        sd_event_source_disable_unref(p->deadline);
         free(p->model);
         free(p);
 }
@@ -60,7 +63,6 @@ void provisions_free(Manager *m) {
                 HASH_DEL(m->provisions, p);
                 provision_free(p);
         }
-        sd_event_source_disable_unref(m->provision_deadline);
 }
 
 bool provision_has_group(const Provision *p, const char *group) {
@@ -78,6 +80,12 @@ bool provision_lacks_devices(Manager *m, const Provision *p) {
         const Device *provider = inventory_find(m->inventory, p->id);
 
         return p->made && !p->job && (!provider || !provider->provider || provider->provider->n_children < p->n_devices);
+}
+
+bool provision_has_lost_all(Manager *m, const Provision *p) {
+        const Device *provider = inventory_find(m->inventory, p->id);
+
+        return p->made && !p->job && p->n_devices > 0 && provider && provider->provider && provider->provider->n_children == 0;
 }
 
 bool provision_is_met(Manager *m, const Group *group) {
@@ -293,107 +301,4 @@ void provision_hold(Manager *m, Provision *p) {
         if (key_table_take(m->keys, &keys, holder, &fault) < 0)
                 log_message(LOG_WARNING, LOG_EVENT_NONE, log_fields("DEVICE", p->id), "%s: %s", p->id,
                             strempty(fault.message));
-}
-
-/* ---- the start ---- */
-
-static bool is_made(const Provision *p) {
-        return p->wanted && p->made && p->applied.n_steps > 0 && json_equal(p->wanted, p->made);
-}
-
-/* -EAGAIN while the provider is not there or not ready. */
-static int try_due(Manager *m, Provision *p) {
-        Device *provider = inventory_find(m->inventory, p->id);
-        _cleanup_findings_ FindingList findings = { 0 };
-        _cleanup_fault_ Fault fault = { 0 };
-        int r;
-
-        if (!provider || provider->role != PT_ROLE_PROVIDER)
-                return -EAGAIN;
-        if (inventory_check(m->inventory, provider, NULL, &findings, &fault) < 0 || finding_first_blocker(&findings))
-                return -EAGAIN;
-        p->due = false;
-        r = operation_provision_due(m, p, &fault);
-        if (r < 0) { /* its end was told by then, unless it never began */
-                log_message(LOG_ERR, LOG_EVENT_JOB_FAILED, log_fields("DEVICE", p->id), "the layout of %s is not made: %s",
-                            p->id, strempty(fault.message));
-                fault_done(&p->failure);
-                p->failure = (Fault){ 0 };
-                fault_move(&p->failure, &fault);
-                provision_changed(m, p);
-        }
-        return 0;
-}
-
-/* Whoever waited long enough is told what is missing. */
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
-        Manager *m = userdata;
-
-        for (Provision *p = m->provisions; p; p = p->hh.next) {
-                if (!p->due)
-                        continue;
-                p->due = false;
-                fault_set_object(&p->failure, -ETIMEDOUT, FAULT_TIMED_OUT, p->id,
-                                 "%s was not ready within %u s of the start", p->id, PROVISION_START_SEC);
-                log_message(LOG_WARNING, LOG_EVENT_JOB_FAILED, log_fields("DEVICE", p->id), "%s", p->failure.message);
-                provision_changed(m, p);
-        }
-        manager_settle(m);
-        manager_kick(m);
-        return 0;
-}
-
-void provision_start(Manager *m) {
-        bool due = false;
-
-        for (Provision *p = m->provisions, *next; p; p = next) {
-                _cleanup_fault_ Fault fault = { 0 };
-
-                next = p->hh.next;
-                provision_hold(m, p);
-                p->due = p->wanted && !is_made(p);
-                due |= p->due;
-                if (!p->changing && (p->wanted || p->applied.n_steps == 0))
-                        continue;
-                m->reconciling++;
-                if (operation_provision_recover(m, p, &fault) < 0) {
-                        m->reconciling--;
-                        log_message(LOG_ERR, LOG_EVENT_UNDO_FAILED, log_fields("DEVICE", p->id), "%s",
-                                    strempty(fault.message));
-                }
-        }
-        provision_retry(m);
-        if (due && sd_event_add_time_relative(m->event, &m->provision_deadline, CLOCK_MONOTONIC,
-                                              PROVISION_START_SEC * UINT64_C(1000000), 100000, on_deadline, m) < 0)
-                (void) on_deadline(NULL, 0, m);
-}
-
-void provision_retry(Manager *m) {
-        for (Provision *p = m->provisions, *next; p; p = next) {
-                next = p->hh.next;
-                if (p->due && !p->job)
-                        (void) try_due(m, p);
-        }
-}
-
-bool provision_is_starting(const Manager *m) {
-        for (const Provision *p = m->provisions; p; p = p->hh.next)
-                if (p->due || p->starting)
-                        return true;
-        return false;
-}
-
-void provision_provider_changed(Manager *m, Device *device) {
-        Provision *p = device->role == PT_ROLE_PROVIDER ? provision_find(m, device->id) : NULL;
-
-        if (p && p->due && !p->job && m->readiness != READINESS_DEGRADED && m->readiness != READINESS_LIMITED)
-                (void) try_due(m, p);
-}
-
-bool provision_concerns(Manager *m, const Allocation *allocation) {
-        for (Provision *p = m->provisions; p; p = p->hh.next)
-                for (size_t i = 0; (p->due || p->job) && i < allocation->n_requests; i++)
-                        if (provision_has_group(p, allocation->requests[i].group))
-                                return true;
-        return false;
 }

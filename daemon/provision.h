@@ -9,6 +9,7 @@
 #include "operation.h"
 
 typedef struct Provision {
+        Manager *m;
         char id[ID_SIZE];  /* device id of the provider */
         json_t *wanted;    /* layout to have at every start; NULL: none */
         char **groups;     /* that it is for; NULL-terminated or NULL */
@@ -22,8 +23,14 @@ typedef struct Provision {
         Job *job;          /* changes it now; NULL for none */
         Fault failure;     /* of the last job; empty when it succeeded */
         bool changing;     /* steps beyond `base` may have been begun */
-        bool starting;     /* the job under way is the start's */
-        bool due;          /* to be made at the start, once the provider is ready */
+        bool due;          /* the service makes it by itself, once the provider is ready: provision-due.c */
+        bool awaited;      /* and activations of its groups wait for that */
+        bool starting;     /* and so does the service's readiness */
+        bool again;        /* the job under way is such a one */
+        bool given_up;     /* too many of them in too short a time */
+        unsigned attempts; /* in a row */
+        uint64_t last_usec; /* when the last one began, CLOCK_MONOTONIC */
+        sd_event_source *timer, *deadline; /* of the next one; of those who wait */
         UT_hash_handle hh; /* in the manager */
 } Provision;
 
@@ -47,6 +54,8 @@ bool provision_is_met(Manager *m, const Group *group);
 
 /* Whether the provider has fewer devices than were made. */
 bool provision_lacks_devices(Manager *m, const Provision *p);
+/* It has none at all: its driver was loaded anew, or reset the card. */
+bool provision_has_lost_all(Manager *m, const Provision *p);
 
 /* Rows of the databases, put into a transaction. */
 int provision_store_layout(StoreTxn *txn, const Provision *p); /* state.db */
@@ -59,14 +68,23 @@ void provision_unhold(Manager *m, const Provision *p);
 /* Name of the allocation-like holder of its keys: "provision:ID". */
 void provision_holder(const Provision *p, char ret[static 2 * ID_SIZE]);
 
-/* Start: records are loaded before the inventory is; then what was interrupted is undone, and what is wanted is made. */
+/* Records are loaded before the inventory is. */
 int provision_load(Manager *m, Fault *fault);
+
+/* provision-due.c: what the service makes by itself. */
+/* In a word: "none", "made", "making", "due" (it will be, once the provider is ready), "given-up", "lost". */
+const char *provision_state(Manager *m, const Provision *p);
+/* What was interrupted is undone, and what is wanted is made. */
 void provision_start(Manager *m);
-/* Something about a provider is different: what was due may be possible now. */
+/* Something about a provider is different: what is due may be possible now, or what was made is no longer there. */
 void provision_provider_changed(Manager *m, Device *device);
-/* The jobs of the start are not over: readiness waits. */
+/* A device is about to be forgotten: it may be the last one that its provider made. */
+void provision_device_removed(Manager *m, const Device *device);
+/* A job for it has ended, with `fault` (FAULT_NONE: well). */
+void provision_ended(Manager *m, Provision *p, const Fault *fault);
+/* The first attempts of the start are not over: readiness waits. */
 bool provision_is_starting(const Manager *m);
-/* What became due while a job was under way. */
+/* Tries what is due: a job has ended, which may have stood against it. */
 void provision_retry(Manager *m);
 /* Whether what the allocation's groups are to have is being made; activations wait for it. */
 bool provision_concerns(Manager *m, const Allocation *allocation);

@@ -7,6 +7,7 @@ typedef struct Holder Holder;
 
 typedef struct Key {
         bool exclusive;
+        const Holder *closed_by; /* one of those who share it: nobody else may come; NULL for none */
         Holder **holders; /* one when exclusive, never none */
         size_t n_holders;
         UT_hash_handle hh;
@@ -78,9 +79,18 @@ static Holder *find_holder(KeyTable *table, const char *id) {
         return holder;
 }
 
-/* The first holder that keeps `self` (NULL: nobody known yet) from having the key that way. */
-static Holder *holder_in_the_way(const Key *key, const Holder *self, bool exclusive) {
-        if (!exclusive && !key->exclusive)
+static bool key_has_holder(const Key *key, const Holder *holder) {
+        for (size_t i = 0; i < key->n_holders; i++)
+                if (key->holders[i] == holder)
+                        return true;
+        return false;
+}
+
+/* The first holder that keeps `self` (NULL: nobody known yet) from having the key that way. `beside`: those who share it do not. */
+static const Holder *holder_in_the_way(const Key *key, const Holder *self, bool exclusive, bool beside) {
+        if (key->closed_by && key->closed_by != self && (exclusive || !key_has_holder(key, self)))
+                return key->closed_by;
+        if ((!exclusive || beside) && !key->exclusive)
                 return NULL;
         for (size_t i = 0; i < key->n_holders; i++)
                 if (key->holders[i] != self)
@@ -88,14 +98,14 @@ static Holder *holder_in_the_way(const Key *key, const Holder *self, bool exclus
         return NULL;
 }
 
-int key_table_check(KeyTable *table, const KeyList *keys, const char *holder, const char **ret_holder,
-                    Fault *fault) {
+static int check(KeyTable *table, const KeyList *keys, const char *holder, bool beside, const char **ret_holder,
+                 Fault *fault) {
         Holder *self = find_holder(table, holder);
 
         for (size_t i = 0; i < keys->n_items; i++) {
                 const KeySpec *spec = keys->items + i;
                 Key *key = find_key(table, spec->key);
-                Holder *other = key ? holder_in_the_way(key, self, spec->exclusive) : NULL;
+                const Holder *other = key ? holder_in_the_way(key, self, spec->exclusive, beside) : NULL;
 
                 if (!other)
                         continue;
@@ -108,6 +118,14 @@ int key_table_check(KeyTable *table, const KeyList *keys, const char *holder, co
         }
 
         return 0;
+}
+
+int key_table_check(KeyTable *table, const KeyList *keys, const char *holder, const char **ret_holder, Fault *fault) {
+        return check(table, keys, holder, false, ret_holder, fault);
+}
+
+int key_table_check_beside(KeyTable *table, const KeyList *keys, const char *holder, const char **ret_holder, Fault *fault) {
+        return check(table, keys, holder, true, ret_holder, fault);
 }
 
 static Holder *obtain_holder(KeyTable *table, const char *id) {
@@ -140,19 +158,14 @@ static Key *obtain_key(KeyTable *table, const char *name) {
         return key;
 }
 
-static bool key_has_holder(const Key *key, const Holder *holder) {
-        for (size_t i = 0; i < key->n_holders; i++)
-                if (key->holders[i] == holder)
-                        return true;
-        return false;
-}
-
 static void key_drop_holder(KeyTable *table, Key *key, const Holder *holder) {
         for (size_t i = 0; i < key->n_holders; i++)
                 if (key->holders[i] == holder) {
                         key->holders[i] = key->holders[--key->n_holders];
                         break;
                 }
+        if (key->closed_by == holder)
+                key->closed_by = NULL;
         if (key->n_holders == 0)
                 key_free(table, key);
 }
@@ -180,13 +193,21 @@ static int link_key(KeyTable *table, Holder *holder, const char *name) {
         return 0;
 }
 
-int key_table_take(KeyTable *table, const KeyList *keys, const char *holder, Fault *fault) {
+/* Exclusive stays exclusive when its holder asks for less. */
+static void close_key(Key *key, const Holder *self) {
+        if (key->n_holders == 1)
+                key->exclusive = true;
+        else
+                key->closed_by = self;
+}
+
+static int take(KeyTable *table, const KeyList *keys, const char *holder, bool beside, Fault *fault) {
         size_t before;
         Holder *self;
         Key **owned;
         int r;
 
-        r = key_table_check(table, keys, holder, NULL, fault);
+        r = check(table, keys, holder, beside, NULL, fault);
         if (r < 0)
                 return r;
         if (keys->n_items == 0)
@@ -211,11 +232,19 @@ int key_table_take(KeyTable *table, const KeyList *keys, const char *holder, Fau
                 return fault_oom(fault);
         }
 
-        /* Nobody else is there, as was checked. Exclusive stays exclusive when its holder asks for less. */
+        /* Nobody else is there, as was checked, but those whom it is taken beside. */
         for (size_t i = 0; i < keys->n_items; i++)
                 if (keys->items[i].exclusive)
-                        find_key(table, keys->items[i].key)->exclusive = true;
+                        close_key(find_key(table, keys->items[i].key), self);
         return 0;
+}
+
+int key_table_take(KeyTable *table, const KeyList *keys, const char *holder, Fault *fault) {
+        return take(table, keys, holder, false, fault);
+}
+
+int key_table_take_beside(KeyTable *table, const KeyList *keys, const char *holder, Fault *fault) {
+        return take(table, keys, holder, true, fault);
 }
 
 void key_table_release(KeyTable *table, const char *holder) {

@@ -17,6 +17,10 @@ DEFINE_CLEANUP(KeyTable *, key_table_free)
 int key_table_check(KeyTable *table, const KeyList *keys, const char *holder, const char **ret_holder, Fault *fault);
 /* All or none. Taking what one has already is fine; shared becomes exclusive when nobody else is there. */
 int key_table_take(KeyTable *table, const KeyList *keys, const char *holder, Fault *fault);
+/* The same, but who shares an exclusive one does not stand against it, and keeps it: nobody else gets it, in whatever way, until
+ * `holder` gives it up. For what takes nothing from those who have it. */
+int key_table_check_beside(KeyTable *table, const KeyList *keys, const char *holder, const char **ret_holder, Fault *fault);
+int key_table_take_beside(KeyTable *table, const KeyList *keys, const char *holder, Fault *fault);
 void key_table_release(KeyTable *table, const char *holder);
 /* First holder of a key, NULL for none. */
 const char *key_table_holder(KeyTable *table, const char *key);

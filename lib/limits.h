@@ -75,7 +75,10 @@
 #define METER_MINUTES_MAX 1440u             /* long history of a provider: a day */
 #define METER_DEVICE_SAMPLES_MAX 120u
 #define METER_DEVICE_MINUTES_MAX 240u
-#define PROVISION_START_SEC 120u            /* after the start, for providers to become ready; activations wait so long */
+#define PROVISION_WAIT_SEC 120u             /* that activations wait for providers to have what was made of them again */
+#define PROVISION_SETTLE_MSEC 1000u         /* after its last sign of change, a provider that lost its devices is left alone */
+#define PROVISION_ATTEMPTS_MAX 5u           /* to make them again, after 1, 2, 4 … s; then somebody has to look at it */
+#define PROVISION_STEADY_SEC 600u           /* without an attempt: those before no longer count */
 #define MODULE_LOAD_TIMEOUT_SEC 60u         /* of one kernel module */
 #define IDENTITY_READS_MAX 1024u            /* devices whose slow fields are read for the rules of MakeResource */
 #define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */

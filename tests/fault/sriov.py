@@ -277,9 +277,97 @@ def no_driver(service):
     wait_until(lambda: pool.children() == 0, 10, "the functions to go")
     check(not pool.met(), "the group says that they are gone")
     bind("igb")
-    wait_until(lambda: str(pool.client.get(pool.client.device(PF), "Device", "Driver")) == "igb", 10, "the driver")
+    wait_until(pool.met, 30, "they are made again")
+    pool.sound(3)
+    pool.end()
+
+
+def state_of(pool):
+    return str(pool.client.call(pool.client.device(PF), "Provider", "Query", "sa{sv}", "demands", {})["state"])
+
+
+def codes(pool):
+    return {str(f["code"]): str(f["text"]) for f in pool.client.explain(pool.group, "Group")}
+
+
+def reloaded_unseen(service):
+    """The driver was loaded anew while the service was down, on the same boot."""
+    pool = Pool(service, 3)
+    pool.must()
+    service.stop()
+    unbind("igb")
+    bind("igb")
+    equal(number(NIC), 0, "they are gone")
+    pool.restart()
+    equal(pool.client.readiness(), "ready", "ready when they are there")
+    pool.sound(3)
+    pool.end()
+
+
+def killed_while_made_again(service):
+    """What a crash interrupts is begun anew by the next start."""
+    pool = Pool(service, 3)
+    pool.must()
+    for early in (False, True):
+        hang("sriov_numvfs", NIC)
+        unbind("igb")
+        bind("igb")
+        wait_until(lambda: hanging("sriov_numvfs", NIC), 30, "the service to make them by itself")
+        service.kill(wait=False) if early else service.process.kill()
+        if early:
+            pool.client = service.start(ready=False)
+            release("sriov_numvfs", NIC)
+        else:
+            release("sriov_numvfs", NIC)
+            service.kill()
+            pool.restart()
+        wait_until(lambda: state_of(pool) == "made" and pool.children() == 3, 60, "they are there again")
+        pool.sound(3)
+    pool.end()
+
+
+def gives_up(service):
+    """A card that makes none any more is tried a few times, and then left to people; who waited is told."""
+    pool = Pool(service, 3)
+    pool.must()
+    allocation, _ = pool.client.allocate("vm", "nics")
+    ctl("fail", "sriov_numvfs", NIC, "ENOMEM", "100")
+    unbind("igb")
+    bind("igb")
+    wait_until(lambda: pool.children() == 0, 10, "the functions to go")
+    job = pool.client.start(allocation, "Activate")
+    wait_until(lambda: state_of(pool) == "given-up", 120, "the service to give up")
+    equal(pool.client.wait_job(job)[:2], ("failed", "NoDeviceAvailable"), "who waited")
+    found_codes = codes(pool)
+    check("provision-given-up" in found_codes, f"{found_codes}")
+    text = found_codes["provision-given-up"]
+    check("5 attempts" in text and "Above-4G" in text and NIC in text, text)
+    failed = [r for r in pool.client.manager("History", "a{sv}", {}) if str(r["operation"]) == "provision" and str(r["result"]) != "done"]
+    equal(len(failed), 5, "attempts")
+    check(not pool.met(), "the group says so too")
+    release("sriov_numvfs", NIC)
     pool.must()
     pool.sound(3)
+    equal(codes(pool).get("provision-given-up"), None, "forgotten")
+    pool.client.must(allocation, "Release")
+    pool.end()
+
+
+def drops_them_again(service):
+    """A driver that drops them each time does not keep the service busy for ever."""
+    pool = Pool(service, 2)
+    pool.must()
+    for attempt in range(5):
+        unbind("igb")
+        bind("igb")
+        wait_until(lambda: state_of(pool) == "made" and pool.children() == 2, 60, f"made again, {attempt}")
+    unbind("igb")
+    bind("igb")
+    wait_until(lambda: state_of(pool) == "given-up", 60, "the service to give up")
+    check("vanished again" in codes(pool)["provision-given-up"], f"{codes(pool)}")
+    equal(number(NIC), 0, "none")
+    pool.must()
+    pool.sound(2)
     pool.end()
 
 
@@ -305,4 +393,4 @@ def late_driver(service):
     pool.end()
 
 
-main([no_driver, late_driver, first_points, change_points, any_time, removal_any_time, refusals, one_of_several, undo_fails])
+main([no_driver, late_driver, reloaded_unseen, killed_while_made_again, gives_up, drops_them_again, first_points, change_points, any_time, removal_any_time, refusals, one_of_several, undo_fails])

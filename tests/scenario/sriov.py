@@ -303,6 +303,71 @@ def restarts(service):
     equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found on this boot")
 
 
+def claims_over_a_restart(service):
+    """A function that is reserved, or was in use, when the host went down does not keep it from being made again."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 3)
+    must_provision(client, group)
+    thick, job = client.allocate("reserved", "nics", activate=True, thick=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    client.must(thick, "Deactivate")
+    used, job = client.allocate("used", "nics", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    had = str(client.get(thick, "Allocation", "Devices")[0])
+    stop_as_a_reboot(service)
+    client = service.start()
+    equal((numvfs(NIC), autoprobe(NIC)), (3, "0"), "made again")
+    client.must(thick, "Activate")
+    equal([str(d) for d in client.get(thick, "Allocation", "Devices")], [had], "the one that is reserved")
+    client.must(used, "Activate")
+    for allocation in (thick, used):
+        client.must(allocation, "Release")
+    remove(client, client.group("nics"))
+
+
+def demands(client, slot):
+    """What the provider's groups want of it, and what came of that."""
+    return client.call(client.device(pf_id(slot)), "Provider", "Query", "sa{sv}", "demands", {})
+
+
+def reload_driver(slot, meanwhile=lambda: None):
+    name = driver(slot)
+    (SYS.parent / "drivers" / name / "unbind").write_text(slot)
+    meanwhile()
+    (SYS.parent / "drivers" / name / "bind").write_text(slot)
+
+
+def driver_reloads(service):
+    """A driver that goes takes its functions along; when it is back they are made again, and who wants one waits for that."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 3)
+    must_provision(client, group)
+    allocation, _ = client.allocate("vm", "nics")
+    jobs = []
+
+    def meanwhile():
+        wait_until(lambda: members(client, group) == [], 30, "the functions to go")
+        wait_until(lambda: "provision-due" in [str(f["code"]) for f in client.explain(group, "Group")], 10, "it is said")
+        equal(str(demands(client, NIC)["state"]), "due", "the provider's state")
+        equal(dict(client.get(client.device(pf_id(NIC)), "Provider", "Layout")), {}, "the layout while they are gone")
+        jobs.append(client.start(allocation, "Activate"))
+
+    reload_driver(NIC, meanwhile)
+    equal(client.wait_job(jobs[0]), ("done", "", ""), "who waited gets one")
+    equal((numvfs(NIC), autoprobe(NIC), len(members(client, group))), (3, "0", 3), "made again")
+    equal(str(demands(client, NIC)["state"]), "made", "the provider's state")
+    equal(notes(client, group), [], "notes")
+    rows = [r for r in client.manager("History", "a{sv}", {}) if str(r["operation"]) == "provision"]
+    check(any("made again" in str(r["message"]) for r in rows), f"{rows}")
+    client.must(allocation, "Release")
+
+    # As a driver does that resets the card.
+    (SYS / NIC / "sriov_numvfs").write_text("0")
+    wait_until(lambda: str(demands(client, NIC)["state"]) == "made" and len(members(client, group)) == 3, 60, "made again")
+    remove(client, group)
+    equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found in the beginning")
+
+
 def made_resource(service):
     """A card that is named becomes a rule for what it makes; another one at its place is nobody's until it is accepted."""
     client = service.start()
@@ -345,4 +410,5 @@ def made_resource(service):
 
 
 main([clean(test)
-      for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts, made_resource)])
+      for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts, claims_over_a_restart,
+                   driver_reloads, made_resource)])

@@ -160,11 +160,50 @@ static void test_against_model(void **state) {
         assert_true(taken > 1000);
 }
 
+/* Who shares a key keeps it when somebody takes it beside; nobody else comes, until that one lets go. */
+static void test_beside(void **state) {
+        _cleanup_(key_table_freep) KeyTable *table = NULL;
+        _cleanup_keys_ KeyList card = { 0 }, shared = { 0 };
+        const char *holder = NULL;
+
+        assert_int_equal(key_table_new(&table), 0);
+        make_list("x:card", &card);
+        make_list("s:card", &shared);
+        assert_int_equal(take(table, "s:card x:one", "reserved", NULL), 0);
+        assert_int_equal(key_table_check(table, &card, "job", NULL, NULL), -EBUSY);
+        assert_int_equal(key_table_check_beside(table, &card, "job", NULL, NULL), 0);
+        assert_int_equal(key_table_take_beside(table, &card, "job", NULL), 0);
+
+        assert_int_equal(take(table, "s:card", "other", NULL), -EBUSY);
+        assert_int_equal(key_table_check(table, &shared, "other", &holder, NULL), -EBUSY);
+        assert_string_equal(holder, "job");
+        assert_int_equal(key_table_take_beside(table, &card, "another-job", NULL), -EBUSY);
+        assert_int_equal(take(table, "s:card", "reserved", NULL), 0); /* it has it */
+        assert_int_equal(take(table, "x:card", "reserved", NULL), -EBUSY);
+
+        key_table_release(table, "job");
+        assert_int_equal(take(table, "s:card", "other", NULL), 0);
+        key_table_release(table, "other");
+        assert_int_equal(key_table_take_beside(table, &card, "job", NULL), 0);
+        key_table_release(table, "reserved");
+        assert_int_equal(take(table, "s:card", "other", NULL), -EBUSY);
+        key_table_release(table, "job");
+
+        /* An exclusive holder is never beside anybody. */
+        assert_int_equal(take(table, "x:card", "whole", NULL), 0);
+        assert_int_equal(key_table_take_beside(table, &card, "job", NULL), -EBUSY);
+        key_table_release(table, "whole");
+        assert_int_equal(key_table_take_beside(table, &card, "job", NULL), 0);
+        assert_int_equal(take(table, "s:card", "other", NULL), -EBUSY);
+        key_table_release(table, "job");
+        assert_int_equal(key_table_count(table), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_lists_merge),   cmocka_unit_test(test_exclusive),
                 cmocka_unit_test(test_shared),        cmocka_unit_test(test_nothing_to_take),
-                cmocka_unit_test(test_against_model),
+                cmocka_unit_test(test_against_model), cmocka_unit_test(test_beside),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
