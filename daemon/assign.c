@@ -84,12 +84,14 @@ static void check_offer(Manager *m, const Device *device, Device *offer, const P
  * the whole bundle back. */
 static void check_companion(Manager *m, const Device *device, Device *offer, const PlanRequest *request,
                             FindingList *findings) {
-        if (offer->role == PT_ROLE_PLATFORM)
+        bool said = guard_verdict(m->guard, offer->host) == VERDICT_FORBIDDEN; /* by check_companion_need() */
+
+        if (offer->role == PT_ROLE_PLATFORM && !said)
                 finding_add(findings, PT_SEVERITY_BLOCKER, "companion-forbidden", offer->id,
                             "move the card to a slot with an IOMMU group of its own",
                             "%s (%s) is in the same IOMMU group %d and belongs to the host", offer->name,
                             offer->host->sysname, (int) offer->host->iommu_group);
-        else
+        else if (offer->role != PT_ROLE_PLATFORM)
                 check_offer(m, device, offer, request, findings);
         if (offer->quarantine)
                 finding_add(findings, PT_SEVERITY_BLOCKER, "companion-quarantined", offer->id,

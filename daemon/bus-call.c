@@ -69,7 +69,7 @@ void bus_call_done_paths(void *userdata, int result, const Fault *fault, const c
         char *save = NULL;
         int r;
 
-        if (refused(call, result, fault, ids))
+        if (refused(call, result, fault, NULL))
                 return;
         copy = strdup(strempty(ids));
         r = copy ? sd_bus_message_new_method_return(call->message, &reply) : -ENOMEM;

@@ -56,7 +56,7 @@ static void fill(Bus *b, sd_bus_message *m, uid_t uid, char operation[static OPE
 }
 
 /* Whose rows are a part of the change itself. */
-static const char *const note_themselves[] = { "ClearQuarantine", "Quarantine", NULL };
+static const char *const note_themselves[] = { "ClearQuarantine", "Quarantine", "MakeResource", NULL };
 
 void bus_note_done(Bus *b, sd_bus_message *m, const char *id, const char *message, uint64_t started_usec) {
         char operation[OPERATION_SIZE], object[ID_SIZE];

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "demand.h"
+#include "history.h"
 #include "identity.h"
 #include "json-util.h"
 #include "lib/limits.h"
@@ -18,6 +19,21 @@
 #include "pending.h"
 
 #define PCI_CLASS_NETWORK 0x02u
+#define HISTORY_TEXT_SIZE 256u
+
+typedef struct Making {
+        Manager *m;
+        uid_t uid;
+        uint64_t started_usec;
+        char (*ids)[ID_SIZE]; /* the devices may go while others are read */
+        size_t n_ids;
+        char *name;
+        json_t *settings;     /* of a group that is made; NULL for none */
+        OpDone done;          /* NULL once it was told */
+        void *userdata;
+        size_t waiting;       /* readings that have not come back, and one for whoever still asks for more */
+        sd_event_source *timer;
+} Making;
 
 /* `number`: the first that may be in its id; moved behind the one that is. */
 static int rule_for(Manager *m, Group *group, Device *device, size_t *number, Rule **ret, Fault *fault) {
@@ -156,8 +172,31 @@ static int check_settings(const Group *group, json_t *settings, Fault *fault) {
         return 0;
 }
 
-static int make_rules(Manager *m, Device *const *devices, const char *name, json_t *settings, OpDone done, void *userdata,
-                      Fault *fault) {
+/* A row that names the group, of the same transaction. */
+static void put_history(Manager *m, StoreTxn *txn, const Pending *p, Device *const *devices, uid_t uid, uint64_t started_usec) {
+        _cleanup_(json_decrefp) json_t *ids = json_array();
+        char text[HISTORY_TEXT_SIZE] = "";
+
+        for (size_t i = 0, used = 0; i < p->n_rules; i++) {
+                json_array_append_new(ids, json_string(devices[i]->id));
+                if (used < sizeof(text))
+                        used += (size_t) snprintf(text + used, sizeof(text) - used, "%s%s",
+                                                  i > 0 ? ", " : p->group ? "group made, with " : "", p->rules[i]->id);
+        }
+        history_put(m, txn, &(HistoryEntry) {
+                .uid = uid,
+                .owner = HISTORY_NO_OWNER,
+                .operation = "make-resource",
+                .object = p->owner,
+                .message = text,
+                .started_usec = started_usec,
+                .devices = ids,
+        });
+}
+
+static int make_rules(Manager *m, const Making *making, Device *const *devices, OpDone done, void *userdata, Fault *fault) {
+        const char *name = making->name;
+        json_t *settings = making->settings;
         _cleanup_(store_abandonp) StoreTxn *txn = NULL;
         Group *group = policy_find_group_by_name(m->policy, name), *made = NULL;
         int r = check_devices(devices, group, fault);
@@ -192,22 +231,11 @@ static int make_rules(Manager *m, Device *const *devices, const char *name, json
                 pending_free(p);
                 return r;
         }
+        put_history(m, txn, p, devices, making->uid, making->started_usec);
         return pending_commit(p, TAKE_PTR(txn), on_stored, fault);
 }
 
 /* ---- reading what tells devices apart ---- */
-
-typedef struct Making {
-        Manager *m;
-        char (*ids)[ID_SIZE]; /* the devices may go while others are read */
-        size_t n_ids;
-        char *name;
-        json_t *settings;     /* of a group that is made; NULL for none */
-        OpDone done;          /* NULL once it was told */
-        void *userdata;
-        size_t waiting;       /* readings that have not come back, and one for whoever still asks for more */
-        sd_event_source *timer;
-} Making;
 
 static void making_free(Making *making) {
         sd_event_source_disable_unref(making->timer);
@@ -241,7 +269,7 @@ static void go_on(Making *making) {
                 return;
         r = devices ? find_devices(making, devices, &fault) : fault_oom(&fault);
         if (r >= 0)
-                r = make_rules(making->m, devices, making->name, making->settings, done, making->userdata, &fault);
+                r = make_rules(making->m, making, devices, done, making->userdata, &fault);
         if (r < 0)
                 done(making->userdata, r, &fault, NULL);
 }
@@ -410,6 +438,8 @@ int manager_make_resource(Manager *m, const Caller *caller, Device *const *devic
         if (r < 0)
                 return fault_oom(fault);
         making->settings = json_incref(settings);
+        making->uid = caller->uid;
+        making->started_usec = now_monotonic_usec();
         read_identities(making, devices);
         return 0;
 }

@@ -62,7 +62,7 @@ void provisioning_finish(Operation *op) {
                 p->failure = (Fault){ 0 };
                 if (op->fault.code != FAULT_NONE)
                         fault_copy(&p->failure, &op->fault);
-                else if (p->made)
+                else if (p->made && !all->recovering)
                         note_devices(m, p);
                 if (!all->recovering)
                         provision_ended(m, p, &op->fault);

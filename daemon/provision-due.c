@@ -115,10 +115,11 @@ static bool may_try(const Manager *m, const Provision *p) {
 static void try(Manager *m, Provision *p) {
         if (!may_try(m, p))
                 return;
-        if (is_made(m, p)) { /* the driver brought them back itself */
+        if (is_made(m, p)) { /* the driver brought them back itself, or nothing was missing */
                 p->due = false;
                 stop_waiting(p);
                 provision_changed(m, p);
+                manager_settle(m);
                 manager_kick(m);
         } else if (p->attempts >= PROVISION_ATTEMPTS_MAX)
                 give_up(m, p, &p->failure);
@@ -218,7 +219,8 @@ void provision_start(Manager *m) {
 
                 next = p->hh.next;
                 provision_hold(m, p);
-                p->due = p->starting = p->wanted && !is_made(m, p);
+                /* What undoing leaves is seen afterwards. */
+                p->due = p->starting = p->wanted && (p->changing || !is_made(m, p));
                 if (p->due)
                         wait_for(m, p);
                 if (!p->changing && (p->wanted || p->applied.n_steps == 0))

@@ -308,6 +308,10 @@ def an_allocation_lives():
         equal([r['operation'] for r in root.Manager.History({'result': 'GroupInUse'})], ['remove-group'], 'by result')
         equal(len(root.Manager.History({'operation': 'activate', 'object': rows[0]['object']})), 1, 'by operation and object')
         equal(root.Manager.History({'until': rows[-1]['time']}), [], 'before all')
+        made = [r for r in rows if r['operation'] == 'make-resource']
+        equal([(r['object'], r['message'], r['devices']) for r in made],
+              [('nics', 'group made, with nics-r1', [device_id(NIC)])], 'what was made, of which group')
+        equal(len(root.Manager.History({'object': 'nics', 'operation': 'make-resource'})), 1, 'by the group')
         check(all(len(r['boot']) == 32 and len(r['run']) == 32 for r in rows), 'boot and run')
         equal({r['job'] != '' for r in rows if r['operation'] == 'release'}, {True}, 'the job of a release')
         equal(root.Manager.History({'consumer': 'somebody'}), [], 'filtered history')

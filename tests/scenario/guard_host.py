@@ -43,6 +43,9 @@ def needed(service):
         found = [f["text"] for f in findings(client, slot) if f["severity"] == "blocker" and f["code"] == code]
         check(any(words in text for text in found), f"{slot}: no {code} with {words!r}: {findings(client, slot)}")
         check(client.device_state(slot) in ("critical", "forbidden"), f"{slot}: {client.device_state(slot)}")
+    for slot, others in {"0000:00:1f.0": 1, "0000:00:1f.4": 1, "0000:00:1f.6": 2}.items():
+        culprits = [str(f["culprit"]) for f in findings(client, slot) if f["code"] == "companion-forbidden"]
+        equal((len(culprits), len(set(culprits))), (others, others), f"{slot}: each is named once: {culprits}")
     texts = [f["text"] for f in findings(client, "0000:04:00.0") if f["code"] in ("address", "route")]
     for words in ("2001:db8::10/64", "default route via 192.0.2.1"):
         check(any(words in text for text in texts), f"{words}: {texts}")
