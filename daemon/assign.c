@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "choice.h"
+#include "demand.h"
 #include "guard.h"
 #include "identity.h"
 #include "json-util.h"
@@ -210,15 +211,31 @@ typedef struct Chooser {
         const char *holder;
         const PlanRequest *request;
         const Allocation *allocation;
+        const Group *group;
+        const AssignmentList *list;
         const char *const *overrides;
         bool explain; /* somebody reads why a device is not */
         size_t n_asked;
 } Chooser;
 
+/* Its keys are the allocation's by then, and would not stand against another request of it. */
+static bool is_assigned(const AssignmentList *list, const Device *device) {
+        for (size_t i = 0; i < list->n_items; i++)
+                for (HostDevice **host = list->items[i].bundle; *host; host++)
+                        if (*host == device->host)
+                                return true;
+        return false;
+}
+
 static bool chooser_eligible(void *userdata, Device *device, FindingList *why_not) {
         Chooser *chooser = userdata;
         _cleanup_findings_ FindingList taken = { 0 };
 
+        if (is_assigned(chooser->list, device)) {
+                (void) finding_add(why_not, PT_SEVERITY_BLOCKER, "chosen-already", device->id, NULL,
+                                   "another request of the same allocation gets it");
+                return false;
+        }
         /* In a group most of which is taken, nearly all candidates end here, before anything is read from the host. Nobody reads
          * about thousands of them. */
         if ((!chooser->explain || ++chooser->n_asked > CANDIDATES_MAX) && device->role == PT_ROLE_OFFER) {
@@ -229,6 +246,46 @@ static bool chooser_eligible(void *userdata, Device *device, FindingList *why_no
         (void) device_eligible(chooser->m, device, chooser->holder, chooser->request, why_not);
         identity_check_use(chooser->allocation, device, why_not);
         return device_accept_overridden(device, chooser->overrides, why_not);
+}
+
+/* What earlier requests of the same allocation got of this provider. */
+static int claims_of(const Chooser *chooser, const Provider *provider, RoomClaim **ret, size_t *ret_n) {
+        const AssignmentList *list = chooser->list;
+        RoomClaim *claims = calloc(list->n_items + 1, sizeof(RoomClaim));
+        size_t n = 0;
+
+        if (!claims)
+                return -ENOMEM;
+        for (size_t i = 0; i < list->n_items; i++) {
+                const Assignment *item = &list->items[i];
+
+                /* One that it has had, as a thick allocation does, counts as claimed anyway. */
+                if (item->device->provider == provider && !item->device->allocation)
+                        claims[n++] = (RoomClaim){ chooser->allocation->requests[item->request].group, 1 };
+        }
+        *ret = claims;
+        *ret_n = n;
+        return 0;
+}
+
+static bool chooser_fits(void *userdata, Device *const *chosen, size_t n_chosen, Device *device, FindingList *why_not) {
+        const Chooser *chooser = userdata;
+        _cleanup_free_ RoomClaim *claims = NULL;
+        uint32_t available = 0, taken = 0;
+        size_t n = 0;
+
+        /* Nearly all have a provider that says nothing of room, or none. */
+        if (!room_find(chooser->m, device->provider, chooser->group) ||
+            claims_of(chooser, device->provider, &claims, &n) < 0 ||
+            room_available(chooser->m, device->provider, chooser->group, claims, n, &available) == 0)
+                return true;
+        for (size_t i = 0; i < n_chosen; i++)
+                taken += chosen[i]->provider == device->provider;
+        if (taken < available)
+                return true;
+        if (why_not)
+                room_blocker(chooser->m, device->provider, chooser->group, why_not);
+        return false;
 }
 
 static int add_assignment(Manager *m, size_t request, Device *device, const char *holder, AssignmentList *list,
@@ -298,13 +355,14 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 return fault_set_object(fault, -ENOENT, FAULT_MODULE_MISSING, group->id,
                                         "the module of type '%s' is not loaded", group->type);
 
-        Chooser chooser = { m, holder, &plan, a, list->overrides, list->explain, 0 };
+        Chooser chooser = { m, holder, &plan, a, group, list, list->overrides, list->explain, 0 };
         const ChoiceRequest wanted = {
                 .group = group,
                 .count = request->count,
                 .numa_node = request->numa_node,
                 .last = (const char *const *) request->last,
                 .eligible = chooser_eligible,
+                .fits = chooser_fits,
                 .userdata = &chooser,
         };
         /* Every candidate is looked at only where somebody reads about it: in a plan, or to say why none was found. */

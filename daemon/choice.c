@@ -109,6 +109,12 @@ static int choice_add_bundle(Choice *choice, const Device *device, Candidate *ca
         return 0;
 }
 
+static bool choice_fits(const Choice *choice, Device *device, size_t n_chosen, FindingList *why_not) {
+        const ChoiceRequest *request = choice->request;
+
+        return !request->fits || request->fits(request->userdata, choice->chosen, n_chosen, device, why_not);
+}
+
 /* Without candidates: takes the device when its bundle was not met yet and it can be had. */
 static int choice_consider(Choice *choice, Device *device) {
         _cleanup_findings_ FindingList why_not = { 0 };
@@ -117,7 +123,8 @@ static int choice_consider(Choice *choice, Device *device) {
                 return 0;
         if (choice_add_bundle(choice, device, NULL) < 0)
                 return -ENOMEM;
-        if (choice->request->eligible(choice->request->userdata, device, &why_not))
+        if (choice->request->eligible(choice->request->userdata, device, &why_not) &&
+            choice_fits(choice, device, choice->n_chosen, NULL))
                 choice->chosen[choice->n_chosen++] = device;
         return 0;
 }
@@ -289,7 +296,7 @@ static int choice_choose(Choice *choice) {
                 Candidate *c = choice->preference[i++];
                 int r;
 
-                if (c->turn > 0 || !choice_ask(choice, c))
+                if (c->turn > 0 || !choice_ask(choice, c) || !choice_fits(choice, c->device, choice->n_chosen, NULL))
                         continue;
                 r = choice_take(choice, c);
                 if (r < 0)
@@ -401,9 +408,13 @@ static int choice_explain(Choice *choice, json_t **ret) {
 
         if (!array)
                 return -ENOMEM;
-        /* Best first; of a group of thousands the others are counted only. */
-        for (size_t i = 0; i < choice->n_candidates && i < CANDIDATES_MAX; i++)
-                (void) choice_ask(choice, choice->preference[i]);
+        /* Best first; of a group of thousands the others are counted only. One that would do in place of a chosen one does. */
+        for (size_t i = 0; i < choice->n_candidates && i < CANDIDATES_MAX; i++) {
+                Candidate *c = choice->preference[i];
+
+                if (choice_ask(choice, c) && c->turn == 0)
+                        c->eligible = choice_fits(choice, c->device, is_complete(choice) ? 0 : choice->n_chosen, &c->why_not);
+        }
         if (choice->n_candidates > 1)
                 qsort(choice->preference, choice->n_candidates, sizeof(Candidate *), compare_result);
         for (size_t i = 0; i < choice->n_candidates && json_array_size(array) < CANDIDATES_MAX; i++) {

@@ -14,6 +14,8 @@ typedef struct ChoiceRequest {
         const char *const *last; /* device ids used last, NULL-terminated or NULL */
         /* Whether the device can be had now; adds why not. Called once a candidate. */
         bool (*eligible)(void *userdata, Device *device, FindingList *why_not);
+        /* Whether it can be had beside those, which are chosen already; adds why not (NULL: nobody wants to know). NULL: always. */
+        bool (*fits)(void *userdata, Device *const *chosen, size_t n_chosen, Device *device, FindingList *why_not);
         void *userdata;
 } ChoiceRequest;
 

@@ -114,13 +114,24 @@ static bool accepts(const Demand *demand, unsigned field, const PtValue *value) 
         return taken;
 }
 
+/* By requests for this group: others may have devices that are members of it, too. */
 static uint32_t count_claimed(const Group *group, const Device *provider) {
         const Provider *p = provider->provider;
         uint32_t n = 0;
 
         for (size_t i = 0; p && i < p->n_children; i++)
-                n += p->children[i]->allocation && group_has_member(group, p->children[i]);
+                n += device_is_claimed_for(p->children[i], group);
         return n;
+}
+
+bool device_is_claimed_for(const Device *device, const Group *group) {
+        const Allocation *a = device->allocation;
+
+        for (size_t i = 0; a && i < a->n_requests; i++)
+                for (size_t k = 0; streq(a->requests[i].group, group->id) && k < a->requests[i].n_devices; k++)
+                        if (streq(a->requests[i].devices[k].device, device->id))
+                                return true;
+        return false;
 }
 
 /* One more demand where the group makes one: 1 or 0. */
@@ -170,7 +181,8 @@ static int op_failed(const Device *provider, ModuleOp op, int error, Fault *faul
                                 strerror(-error));
 }
 
-static int call_layout(Manager *m, Device *provider, const Demand *demands, size_t n, json_t **ret, Fault *fault) {
+static int call_layout(Manager *m, Device *provider, const Demand *demands, size_t n, DemandRoom *rooms, json_t **ret,
+                       Fault *fault) {
         HostDevice *hosts[] = { provider->host, NULL };
         _cleanup_call_ ModuleCall call = { 0 };
         int r;
@@ -180,9 +192,12 @@ static int call_layout(Manager *m, Device *provider, const Demand *demands, size
                 return fault_oom(fault);
         call.demands = demands;
         call.n_demands = n;
+        call.rooms = rooms;
         r = module_call_run(&call, MODULE_OP_LAYOUT, NULL);
         if (r < 0)
                 return op_failed(provider, MODULE_OP_LAYOUT, r, fault);
+        if (!ret)
+                return 0;
         r = conflict(&call.findings, fault);
         if (r < 0)
                 return r;
@@ -202,7 +217,40 @@ int demand_layout(Manager *m, Device *provider, const PolicyChange *change, json
                 *ret = json_null();
                 return 0;
         }
-        return call_layout(m, provider, demands, n, ret, fault);
+        return call_layout(m, provider, demands, n, NULL, ret, fault);
+}
+
+static void add_claims(Demand *demand, const RoomClaim *claims, size_t n_claims) {
+        for (size_t i = 0; i < n_claims; i++)
+                if (streq(claims[i].group, demand->view.group))
+                        demand->view.claimed += claims[i].count;
+}
+
+int demand_rooms(Manager *m, Device *provider, const RoomClaim *claims, size_t n_claims, Room *ret) {
+        size_t max = policy_count_groups(m->policy), n;
+        _cleanup_free_ DemandSource *sources = calloc(max + 1, sizeof(DemandSource));
+        _cleanup_free_ DemandRoom *rooms = calloc(max + 1, sizeof(DemandRoom));
+        _cleanup_free_ Demand *demands = calloc(max + 1, sizeof(Demand));
+        int r = 0;
+
+        if (!sources || !rooms || !demands)
+                return -ENOMEM;
+        n = collect(m, provider, NULL, sources, demands);
+        for (size_t i = 0; i < n; i++)
+                add_claims(&demands[i], claims, n_claims);
+        if (n > 0)
+                r = call_layout(m, provider, demands, n, rooms, NULL, NULL);
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                RoomItem *item = &ret->items[ret->n_items];
+
+                if (!rooms[i].put)
+                        continue;
+                (void) snprintf(item->group, sizeof(item->group), "%s", demands[i].view.group);
+                item->total = rooms[i].total;
+                item->available = rooms[i].available;
+                ret->n_items++;
+        }
+        return r;
 }
 
 void layout_text(json_t *layout, char *buffer, size_t size) {

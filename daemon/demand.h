@@ -7,6 +7,7 @@
 
 #include "manager.h"
 #include "provider.h"
+#include "room.h"
 
 /* A change of groups and rules that is not made yet, for asking what would be. All may be NULL. */
 typedef struct PolicyChange {
@@ -19,8 +20,12 @@ typedef struct PolicyChange {
 
 /* Whether the group's rules select the provider. */
 bool demand_exists(Manager *m, const Group *group, const Device *provider, const PolicyChange *change);
+/* Whether a request for this group has it. */
+bool device_is_claimed_for(const Device *device, const Group *group);
 /* Ids of the groups that make demands, in order of creation: NULL-terminated, new memory. */
 int demand_groups(Manager *m, const Device *provider, const PolicyChange *change, char ***ret);
+/* What the module says of the room of each group while it decides on the layout, as far as it says any. */
+int demand_rooms(Manager *m, Device *provider, const RoomClaim *claims, size_t n_claims, Room *ret);
 /* The layout for all demands: {name: [type, value]}; JSON null when there is none. LayoutConflict when there is no layout that
  * serves all; the fault's object is the group at fault. */
 int demand_layout(Manager *m, Device *provider, const PolicyChange *change, json_t **ret, Fault *fault);

@@ -213,6 +213,34 @@ static void say_providers(Manager *m, const Group *group, Explanation *e) {
         }
 }
 
+/* Where fewer of its free devices can be had than there are. */
+static void say_room(Manager *m, const Group *group, Explanation *e) {
+        size_t said = 0;
+
+        for (Provider *p = inventory_first_provider(m->inventory); p && said < NAMED_MAX; p = p->hh.next) {
+                const RoomItem *room = room_find(m, p, group);
+                unsigned members = 0, free_ones = 0;
+
+                for (size_t i = 0; room && i < p->n_children; i++)
+                        if (group_has_member(group, p->children[i])) {
+                                members++;
+                                free_ones += !p->children[i]->allocation;
+                        }
+                if (!room || (room->available >= free_ones && room->total >= members))
+                        continue;
+                explanation_add(e, room->available == 0 ? PT_SEVERITY_WARNING : PT_SEVERITY_NOTE,
+                                room->available == 0 ? "no-room" : "room", p->device->id,
+                                "give back devices that were made by it, or change what the groups demand of it",
+                                json_pack("{s:I, s:I, s:I}", "total", (json_int_t) room->total, "available",
+                                          (json_int_t) room->available, "free", (json_int_t) free_ones),
+                                "%s (%s) has room for %u of this group's devices at most, and for %u more now; %u of its devices "
+                                "are free",
+                                p->device->host->sysname, p->device->name, (unsigned) room->total,
+                                (unsigned) room->available, free_ones);
+                said++;
+        }
+}
+
 static void say_state(Manager *m, Group *group, Explanation *e) {
         unsigned total, available, allocated;
 
@@ -238,6 +266,7 @@ static void say_state(Manager *m, Group *group, Explanation *e) {
                                           (json_int_t) available, "allocated", (json_int_t) allocated),
                                 "%u of its %u devices can be had; %u in use", available, total, allocated);
         say_providers(m, group, e);
+        say_room(m, group, e);
         say_identities(m, group, e);
         say_rules(group, e);
         for (size_t i = 1; i < group->n_members; i++)

@@ -3,6 +3,7 @@
 /* What is known of devices and groups without asking anybody: states, codes of blockers, counts. The full answers are those
  * of the explain-*.c files. */
 
+#include "demand.h"
 #include "guard.h"
 #include "operation.h"
 #include "quarantine.h"
@@ -122,21 +123,40 @@ static bool counts(Manager *m, const Group *group, const Device *device) {
         return true;
 }
 
+/* Of what one provider made no more than it has room for. */
+static void count_rooms(Manager *m, const Group *group, unsigned *total, unsigned *available) {
+        for (size_t i = 0; i < group->n_members; i++) {
+                RoomItem *room = room_find(m, group->members[i]->provider, group);
+
+                if (!room || room->n_members == 0)
+                        continue;
+                *total += MIN_OF(room->n_members, room->total);
+                *available += MIN_OF(room->n_free, room->available);
+                room->n_members = room->n_free = 0;
+        }
+}
+
 void manager_group_counts(Manager *m, const Group *group, unsigned *ret_total, unsigned *ret_available,
                           unsigned *ret_allocated) {
         unsigned total = 0, available = 0, allocated = 0;
-        const char *codes[8];
+        bool rooms = false;
 
         for (size_t i = 0; i < group->n_members; i++) {
                 const Device *device = group->members[i];
+                RoomItem *room = room_find(m, device->provider, group);
+                const char *codes[8];
+
                 if (!counts(m, group, device))
                         continue;
-                total++;
+                *(room ? &room->n_members : &total) += 1;
+                rooms |= room != NULL;
                 if (device->allocation)
-                        allocated++;
+                        allocated += !room || device_is_claimed_for(device, group);
                 else if (group->enabled && manager_device_blockers(m, device, codes, ELEMENTSOF(codes)) == 0)
-                        available++;
+                        *(room ? &room->n_free : &available) += 1;
         }
+        if (rooms)
+                count_rooms(m, group, &total, &available);
         *ret_total = total;
         *ret_available = available;
         *ret_allocated = allocated;

@@ -7,6 +7,8 @@
 #include "log.h"
 #include "observe.h"
 #include "operation.h"
+#include "room.h"
+
 
 json_t *allocation_records(const Allocation *allocation) {
         json_t *array = json_array();
@@ -30,6 +32,7 @@ void manager_devices_changed(Manager *m, const Allocation *allocation) {
                         device->allocation = allocation_state_holds(allocation->state) || allocation->thick
                                                      ? (Allocation *) allocation
                                                      : NULL;
+                        room_changed(m, device->provider);
                         manager_changed(m, OBJECT_DEVICE, device->id, "State");
                         manager_changed(m, OBJECT_DEVICE, device->id, "Allocation");
                         manager_changed(m, OBJECT_DEVICE, device->id, "Allocatable");

@@ -11,6 +11,7 @@
 #include "operation.h"
 #include "pending.h"
 #include "provision.h"
+#include "room.h"
 
 static int check_writable(Manager *m, Fault *fault) {
         if (m->readiness == READINESS_LIMITED)
@@ -20,11 +21,13 @@ static int check_writable(Manager *m, Fault *fault) {
 }
 
 static void announce(Manager *m, ObjectKind kind, const char *id) {
+        room_all_changed(m);
         if (m->events.added)
                 m->events.added(m->events.userdata, kind, id);
 }
 
 static void announce_removal(Manager *m, ObjectKind kind, const char *id) {
+        room_all_changed(m);
         if (m->events.removed)
                 m->events.removed(m->events.userdata, kind, id);
 }
@@ -42,11 +45,13 @@ static const char *const rule_properties[] = { "Name", "Enabled", "Action", "Nod
 
 void manager_group_edited(Manager *m, const char *id) {
         all_changed(m, OBJECT_GROUP, id, group_properties);
+        room_all_changed(m);
         manager_restart_required(m, id);
 }
 
 void manager_rule_edited(Manager *m, const char *id) {
         all_changed(m, OBJECT_RULE, id, rule_properties);
+        room_all_changed(m);
 }
 
 /* ---- create ---- */

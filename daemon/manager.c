@@ -22,6 +22,7 @@
 #include "quarantine.h"
 #include "provision.h"
 #include "reconcile.h"
+#include "room.h"
 #include "usage.h"
 #include "support-report.h"
 #include "topology-boot.h"
@@ -89,6 +90,7 @@ static void look_at_protected(Manager *m, Device *device) {
 static void tell_provider(Manager *m, const Device *device, bool comes_or_goes) {
         const Device *provider = device->role == PT_ROLE_PROVIDER ? device : device_get_provider(device);
 
+        room_changed(m, device->provider);
         if (provider && m->events.provider_changed)
                 m->events.provider_changed(m->events.userdata, provider->id);
         if (device->role != PT_ROLE_PROVIDER || !comes_or_goes)

@@ -60,6 +60,19 @@ int service_put_layout(PtContext *ctx, const char *name, const PtValue *value) {
                        : 0;
 }
 
+int service_put_room(PtContext *ctx, const PtDemand *view, uint32_t total, uint32_t available) {
+        ModuleCall *call = call_of(ctx);
+        const Demand *demand = demand_of(call, view);
+
+        if (call->op != MODULE_OP_LAYOUT)
+                return -EPERM;
+        if (!demand || available > total)
+                return -EINVAL;
+        if (call->rooms)
+                call->rooms[demand - call->demands] = (DemandRoom){ .put = true, .total = total, .available = available };
+        return 0;
+}
+
 int service_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining) {
         ModuleCall *call = call_of(ctx);
 

@@ -425,6 +425,7 @@ static const PtServices services = {
         .demand_accepts = service_demand_accepts,
         .put_slots = service_put_slots,
         .setting_is_given = service_setting_is_given,
+        .put_room = service_put_room,
 };
 
 /* ---- the call ---- */

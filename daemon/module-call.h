@@ -30,6 +30,12 @@ typedef struct Demand {
         void *userdata; /* of accepts() */
 } Demand;
 
+/* What layout() put of one demand's room. */
+typedef struct DemandRoom {
+        bool put;
+        uint32_t total, available;
+} DemandRoom;
+
 /* What describe() put. */
 typedef struct Description {
         uint64_t known; /* bit per field */
@@ -53,6 +59,7 @@ typedef struct ModuleCall {
         const SettingValues *settings;
         const Demand *demands;         /* layout */
         size_t n_demands;
+        DemandRoom *rooms;             /* layout: one a demand; NULL where nobody wants to know */
         json_t *layout_given;          /* plan of a provider: borrowed, NULL for none; see layout.h */
         const PtFormer *former; /* of follow */
         struct Scrap *scraps; /* texts handed to the op, valid until it returns */
@@ -78,6 +85,7 @@ int module_call_run(ModuleCall *call, ModuleOp op, const PlanRequest *request);
 int service_get_demand_setting(PtContext *ctx, const PtDemand *view, const char *setting, PtValue *ret);
 int service_demand_accepts(PtContext *ctx, const PtDemand *view, const char *field, const PtValue *value);
 int service_put_layout(PtContext *ctx, const char *name, const PtValue *value);
+int service_put_room(PtContext *ctx, const PtDemand *view, uint32_t total, uint32_t available);
 int service_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining);
 int service_put_provider(PtContext *ctx, const char *provider);
 int module_call_run_layout(ModuleCall *call);

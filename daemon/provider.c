@@ -35,6 +35,7 @@ static void drop_unused(Inventory *inventory, Provider *provider) {
                 return;
         HASH_DEL(inventory->providers, provider);
         free(provider->children);
+        free(provider->room);
         free(provider);
 }
 

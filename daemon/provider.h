@@ -11,6 +11,7 @@ struct Provider {
         Device *device;    /* NULL while only its children are known */
         Device **children; /* unordered */
         size_t n_children, n_allocated;
+        struct Room *room; /* room.h: what its module said that its groups can have; one piece of memory, NULL: not asked yet */
         UT_hash_handle hh; /* in the inventory */
         char key[];        /* "MODULE/HOST-ID" */
 };
