@@ -10,7 +10,6 @@
 #define CAPABILITIES_MAX 13u
 #define NO_INSTANCE_PROFILE UINT32_MAX
 #define MIB (1024u * 1024u)
-#define TEMPERATURE_OF_GPU 0u
 
 typedef struct Reader {
         const Nvml *nvml;
@@ -235,19 +234,9 @@ static void read_scheduler(Reader *r) {
                           (json_int_t) c.min_timeslice, (json_int_t) c.max_timeslice));
 }
 
-static int find_gpu(const Nvml *nvml, const char *address, NvmlDeviceHandle *ret, char **ret_why) {
-        NvmlReturn result = nvml->nvmlDeviceGetHandleByPciBusId_v2(address, ret);
-
-        if (result == NVML_SUCCESS)
-                return 0;
-        if (asprintf(ret_why, "NVIDIA's management library does not know the GPU %s: %s", address, nvml_error(result)) < 0)
-                *ret_why = NULL;
-        return nvml_to_errno(result);
-}
-
 int nvml_read_gpu(const Nvml *nvml, const char *address, json_t **ret, char **ret_why) {
         Reader reader = { .nvml = nvml };
-        int r = find_gpu(nvml, address, &reader.device, ret_why);
+        int r = nvml_find_gpu(nvml, address, &reader.device, ret_why);
 
         if (r < 0)
                 return r;
@@ -261,36 +250,5 @@ int nvml_read_gpu(const Nvml *nvml, const char *address, json_t **ret, char **re
         read_types(&reader);
         read_scheduler(&reader);
         *ret = reader.object;
-        return 0;
-}
-
-int nvml_read_use(const Nvml *nvml, const char *address, json_t **ret, char **ret_why) {
-        NvmlMemory memory = { .version = NVML_VERSION(NvmlMemory, 2) };
-        NvmlUtilization use;
-        NvmlDeviceHandle device;
-        uint32_t value, period;
-        json_t *object;
-        int r = find_gpu(nvml, address, &device, ret_why);
-
-        if (r < 0)
-                return r;
-        object = json_object();
-        if (!object)
-                return -ENOMEM;
-        if (nvml_call(nvml, nvmlDeviceGetUtilizationRates, device, &use) == NVML_SUCCESS) {
-                set_new(object, "gpu", json_integer(use.gpu));
-                set_new(object, "memory", json_integer(use.memory));
-        }
-        if (nvml_call(nvml, nvmlDeviceGetEncoderUtilization, device, &value, &period) == NVML_SUCCESS)
-                set_new(object, "encoder", json_integer(value));
-        if (nvml_call(nvml, nvmlDeviceGetMemoryInfo_v2, device, &memory) == NVML_SUCCESS) {
-                set_new(object, "framebuffer-used", json_integer((json_int_t) (memory.used / MIB)));
-                set_new(object, "framebuffer-total", json_integer((json_int_t) (memory.total / MIB)));
-        }
-        if (nvml_call(nvml, nvmlDeviceGetTemperature, device, TEMPERATURE_OF_GPU, &value) == NVML_SUCCESS)
-                set_new(object, "temperature", json_integer(value));
-        if (nvml_call(nvml, nvmlDeviceGetPowerUsage, device, &value) == NVML_SUCCESS)
-                set_new(object, "power", json_integer(value));
-        *ret = object;
         return 0;
 }

@@ -22,6 +22,3 @@
 
 /* `address`: "0000:3b:00.0". -ENODEV and the like when the driver does not know the GPU; new reference. */
 int nvml_read_gpu(const Nvml *nvml, const char *address, json_t **ret, char **ret_why);
-/* Use now: {gpu, memory (percent), encoder (percent), framebuffer-used, framebuffer-total (MiB), temperature (°C), power (mW)};
- * what can't be read is left out. */
-int nvml_read_use(const Nvml *nvml, const char *address, json_t **ret, char **ret_why);

@@ -104,3 +104,12 @@ void nvml_close(Nvml *nvml) {
         (void) dlclose(nvml->handle);
         *nvml = (Nvml){ 0 };
 }
+
+int nvml_find_gpu(const Nvml *nvml, const char *address, NvmlDeviceHandle *ret, char **ret_why) {
+        NvmlReturn result = nvml->nvmlDeviceGetHandleByPciBusId_v2(address, ret);
+
+        if (result == NVML_SUCCESS)
+                return 0;
+        return explain(ret_why, nvml_to_errno(result), "NVIDIA's management library does not know the GPU %s: %s", address,
+                       nvml_error(result));
+}

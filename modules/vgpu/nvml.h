@@ -124,6 +124,65 @@ typedef struct NvmlUtilization {
         uint32_t gpu, memory; /* percent */
 } NvmlUtilization;
 
+typedef enum NvmlValueType { /* nvmlValueType_t */
+        NVML_VALUE_DOUBLE = 0,
+        NVML_VALUE_UINT = 1,
+        NVML_VALUE_ULONG = 2,
+        NVML_VALUE_ULONG_LONG = 3,
+        NVML_VALUE_LONG_LONG = 4,
+        NVML_VALUE_INT = 5,
+        NVML_VALUE_USHORT = 6,
+} NvmlValueType;
+
+typedef union NvmlValue { /* nvmlValue_t */
+        double d;
+        int32_t i;
+        uint32_t u;
+        uint64_t t;
+        int64_t x;
+        uint16_t q;
+} NvmlValue;
+
+typedef struct NvmlVgpuSample { /* nvmlVgpuInstanceUtilizationSample_t: percent */
+        uint32_t instance;
+        uint64_t time; /* microseconds of the CPU's clock */
+        NvmlValue gpu, memory, encoder, decoder;
+} NvmlVgpuSample;
+
+typedef struct NvmlVgpuUse { /* nvmlVgpuInstanceUtilizationInfo_v1_t, since release 550 */
+        uint64_t time;
+        uint32_t instance;
+        NvmlValue gpu, memory, encoder, decoder, jpeg, optical_flow;
+} NvmlVgpuUse;
+
+typedef struct NvmlVgpuUseList { /* nvmlVgpuInstancesUtilizationInfo_v1_t */
+        uint32_t version;
+        uint32_t type;  /* out: NvmlValueType */
+        uint32_t count; /* in: room; out: how many */
+        uint64_t since;
+        NvmlVgpuUse *items;
+} NvmlVgpuUseList;
+
+typedef struct NvmlLicenceExpiry { /* nvmlVgpuLicenseExpiry_t: UTC */
+        uint32_t year;
+        uint16_t month, day, hour, minute, second;
+        uint8_t status; /* NvmlLicenceExpiryStatus */
+} NvmlLicenceExpiry;
+
+typedef enum NvmlLicenceExpiryStatus {
+        NVML_LICENCE_EXPIRY_NOT_AVAILABLE = 0,
+        NVML_LICENCE_EXPIRY_INVALID = 1,
+        NVML_LICENCE_EXPIRY_VALID = 2,
+        NVML_LICENCE_EXPIRY_NOT_APPLICABLE = 3,
+        NVML_LICENCE_EXPIRY_PERMANENT = 4,
+} NvmlLicenceExpiryStatus;
+
+typedef struct NvmlLicence { /* nvmlVgpuLicenseInfo_t */
+        uint8_t licensed;
+        NvmlLicenceExpiry expiry;
+        uint32_t state; /* index into the words of nvml-use.c */
+} NvmlLicence;
+
 typedef struct NvmlMemory { /* nvmlMemory_v2_t */
         uint32_t version;
         uint64_t total, reserved, free, used; /* bytes */
@@ -198,8 +257,14 @@ typedef struct NvmlPci { /* nvmlPciInfo_t */
         X(nvmlVgpuInstanceGetVmID, (uint32_t, char *, uint32_t, uint32_t *))                                           \
         X(nvmlVgpuInstanceGetMdevUUID, (uint32_t, char *, uint32_t))                                                   \
         X(nvmlVgpuInstanceGetGpuPciId, (uint32_t, char *, uint32_t *))                                                 \
+        X(nvmlVgpuInstanceGetFbUsage, (uint32_t, uint64_t *))                                                          \
+        X(nvmlVgpuInstanceGetVmDriverVersion, (uint32_t, char *, uint32_t))                                            \
+        X(nvmlVgpuInstanceGetLicenseInfo_v2, (uint32_t, NvmlLicence *))                                                \
+        X(nvmlDeviceGetVgpuUtilization, (NvmlDeviceHandle, uint64_t, uint32_t *, uint32_t *, NvmlVgpuSample *))        \
+        X(nvmlDeviceGetVgpuInstancesUtilizationInfo, (NvmlDeviceHandle, NvmlVgpuUseList *))                            \
         X(nvmlDeviceGetUtilizationRates, (NvmlDeviceHandle, NvmlUtilization *))                                        \
         X(nvmlDeviceGetEncoderUtilization, (NvmlDeviceHandle, uint32_t *, uint32_t *))                                 \
+        X(nvmlDeviceGetDecoderUtilization, (NvmlDeviceHandle, uint32_t *, uint32_t *))                                 \
         X(nvmlDeviceGetMemoryInfo_v2, (NvmlDeviceHandle, NvmlMemory *))                                                \
         X(nvmlDeviceGetTemperature, (NvmlDeviceHandle, uint32_t, uint32_t *))                                          \
         X(nvmlDeviceGetPowerUsage, (NvmlDeviceHandle, uint32_t *))
@@ -225,6 +290,9 @@ typedef struct Nvml {
 int nvml_open(const char *path, Nvml *ret, char **ret_why);
 void nvml_close(Nvml *nvml);
 #define _cleanup_nvml_ _cleanup_(nvml_close)
+
+/* By its PCI address, "0000:3b:00.0". `ret_why` gets a new string. */
+int nvml_find_gpu(const Nvml *nvml, const char *address, NvmlDeviceHandle *ret, char **ret_why);
 
 /* For people: "in use", "not supported" …; never NULL. */
 const char *nvml_error(NvmlReturn result);

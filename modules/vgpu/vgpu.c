@@ -151,6 +151,7 @@ static const PtModule MODULE = {
         .guest = vgpu_guest,
         .layout = vgpu_layout_op,
         .capacity = vgpu_capacity_op,
+        .use = vgpu_use_op,
 };
 
 PT_MODULE_DEFINE(MODULE)

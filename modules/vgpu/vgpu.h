@@ -96,4 +96,5 @@ int vgpu_check(PtContext *ctx, const PtDevice *device, const PtRequest *request)
 int vgpu_plan(PtContext *ctx, const PtRequest *request);
 int vgpu_guest(PtContext *ctx, const PtRequest *request);
 int vgpu_layout_op(PtContext *ctx, const PtDevice *provider, const PtDemand *const *demands);
+int vgpu_use_op(PtContext *ctx, const PtDevice *provider);
 int vgpu_capacity_op(PtContext *ctx, const PtDevice *provider);

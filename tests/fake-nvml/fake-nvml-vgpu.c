@@ -193,51 +193,6 @@ PUBLIC NvmlReturn nvmlVgpuTypeGetGpuInstanceProfileId(uint32_t type, uint32_t *r
         return NVML_SUCCESS;
 }
 
-PUBLIC NvmlReturn nvmlDeviceGetUtilizationRates(NvmlDeviceHandle device, NvmlUtilization *ret) {
-        FAKE_CALL(device);
-        json_t *use = fake_get(device, "use");
-
-        RETURN_FAULT();
-        if (fake_mig_is_on(device))
-                return NVML_ERROR_NOT_SUPPORTED;
-        (void) fake_number(json_object_get(use, "gpu"), &ret->gpu);
-        return fake_number(json_object_get(use, "memory"), &ret->memory);
-}
-
-PUBLIC NvmlReturn nvmlDeviceGetEncoderUtilization(NvmlDeviceHandle device, uint32_t *ret, uint32_t *period) {
-        FAKE_CALL(device);
-        RETURN_FAULT();
-        *period = 1000000;
-        return fake_number(json_object_get(fake_get(device, "use"), "encoder"), ret);
-}
-
-PUBLIC NvmlReturn nvmlDeviceGetMemoryInfo_v2(NvmlDeviceHandle device, NvmlMemory *ret) {
-        FAKE_CALL(device);
-        uint32_t used = 0, total = 0;
-        NvmlReturn result = fake_number(json_object_get(fake_get(device, "use"), "framebuffer-total"), &total);
-
-        RETURN_FAULT();
-        if (ret->version != NVML_VERSION(NvmlMemory, 2))
-                return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-        (void) fake_number(json_object_get(fake_get(device, "use"), "framebuffer-used"), &used);
-        ret->total = (uint64_t) total * MIB;
-        ret->used = (uint64_t) used * MIB;
-        return result;
-}
-
-PUBLIC NvmlReturn nvmlDeviceGetTemperature(NvmlDeviceHandle device, uint32_t sensor, uint32_t *ret) {
-        FAKE_CALL(device);
-        RETURN_FAULT();
-        return sensor == 0 ? fake_number(json_object_get(fake_get(device, "use"), "temperature"), ret)
-                           : NVML_ERROR_INVALID_ARGUMENT;
-}
-
-PUBLIC NvmlReturn nvmlDeviceGetPowerUsage(NvmlDeviceHandle device, uint32_t *ret) {
-        FAKE_CALL(device);
-        RETURN_FAULT();
-        return fake_number(json_object_get(fake_get(device, "use"), "power"), ret);
-}
-
 /* What came with release 550. */
 #ifndef OLD_RELEASE
 PUBLIC NvmlReturn nvmlDeviceGetVgpuHeterogeneousMode(NvmlDeviceHandle device, NvmlMode *mode) {

@@ -61,3 +61,6 @@ json_t *fake_instance(NvmlGpuInstanceHandle handle, size_t *ret_index);
 
 /* `instance`: on this GPU instance; UINT32_MAX: on the whole GPU. Running or not. */
 size_t fake_count_vgpus(NvmlDeviceHandle device, uint32_t instance);
+uint32_t fake_vgpu_id(NvmlDeviceHandle device, const json_t *vgpu);
+NvmlDeviceHandle fake_gpu_of_vgpu(uint32_t id);
+json_t *fake_vgpu(uint32_t id); /* NULL: there is none */

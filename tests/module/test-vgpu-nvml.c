@@ -265,17 +265,6 @@ static void test_instances(void **state) {
         assert_int_equal(activation, NVML_ERROR_IN_USE);
 }
 
-static void test_use(void **state) {
-        _cleanup_json_ json_t *model = load_model("l40s"), *use = NULL;
-        _cleanup_nvml_ Nvml nvml = { 0 };
-        _cleanup_free_ char *why = NULL;
-
-        install(model);
-        open_library(FAKE_NVML_LIBRARY, &nvml);
-        assert_int_equal(nvml_read_use(&nvml, ADDRESS, &use, &why), 0);
-        assert_true(json_equal(use, json_object_get(json_array_get(json_object_get(model, "gpus"), 0), "use")));
-}
-
 static int set_up(void **state) {
         int fd = mkstemp(state_file);
 
@@ -300,7 +289,6 @@ int main(void) {
                 cmocka_unit_test(test_libraries_that_do_not_do),
                 cmocka_unit_test(test_reports_that_make_no_sense),
                 cmocka_unit_test(test_instances),
-                cmocka_unit_test(test_use),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -7,6 +7,7 @@
 
 #include "lib/protocol.h"
 #include "modules/vgpu/nvml-gpu.h"
+#include "modules/vgpu/nvml-use.h"
 
 static int record(const Nvml *nvml, const char *address, json_t *gpus) {
         _cleanup_free_ char *why = NULL;
@@ -22,6 +23,10 @@ static int record(const Nvml *nvml, const char *address, json_t *gpus) {
         free(TAKE_PTR(why));
         if (nvml_read_use(nvml, address, &use, &why) >= 0)
                 (void) json_object_set_new(report, "use", use);
+        /* Of vGPUs it would name guests. */
+        (void) json_object_del(use, NVML_USE_INSTANCES);
+        (void) json_object_del(use, "unavailable");
+        (void) json_object_del(use, "host-driver");
         return json_array_append_new(gpus, report);
 }
 
