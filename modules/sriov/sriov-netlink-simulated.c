@@ -3,26 +3,32 @@
 /* The same records from a simulated host (simhost/README.md, "vf-records"): for each PF a file that reads as a line for each
  * function, and whose writes are answered as the played driver answers a message of rtnetlink. */
 
+#include <dirent.h>
 #include <stdio.h>
 
 #include "lib/parse.h"
 #include "sriov-netlink.h"
 
-static int open_records(const SriovPath *path, int flags) {
+#define PCI_DEVICES "/sys/bus/pci/devices"
+
+static const char *folder(void) {
+        return strempty(secure_getenv("PASSTHROUGHD_SIMULATED_RTNETLINK"));
+}
+
+static int open_records(const char *pf, int flags) {
         char name[512];
         int fd;
 
-        (void) snprintf(name, sizeof(name), "%s/%s/vf-records", strempty(secure_getenv("PASSTHROUGHD_SIMULATED_RTNETLINK")),
-                        path->pf);
+        (void) snprintf(name, sizeof(name), "%s/%s/vf-records", folder(), pf);
         fd = open(name, flags | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
 }
 
 /* Every line: "pf" or the number of a function, then its values. */
-static int each_line(const SriovPath *path, bool (*take)(void *userdata, const char *who, const SriovVf *vf), void *userdata) {
+static int each_line(const char *pf, bool (*take)(void *userdata, const char *who, const SriovVf *vf), void *userdata) {
         _cleanup_free_ char *line = NULL;
         size_t size = 0;
-        int fd = open_records(path, O_RDONLY);
+        int fd = open_records(pf, O_RDONLY);
         FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 
         if (!file)
@@ -43,14 +49,14 @@ static int each_line(const SriovPath *path, bool (*take)(void *userdata, const c
 }
 
 typedef struct Wanted {
-        uint32_t number;
+        int64_t number; /* -1: none */
         uint64_t mac;
         SriovVf vf;
         char who[32];
         bool found;
 } Wanted;
 
-static bool is_number(const char *who, uint32_t number) {
+static bool is_number(const char *who, int64_t number) {
         uint32_t n;
 
         return parse_uint32(who, &n) >= 0 && n == number;
@@ -79,7 +85,7 @@ static bool take_mac(void *userdata, const char *who, const SriovVf *vf) {
 
 static int simulated_read(const SriovPath *path, SriovVf *ret) {
         Wanted wanted = { .number = path->number };
-        int r = each_line(path, take_number, &wanted);
+        int r = each_line(path->pf, take_number, &wanted);
 
         if (r < 0 || !wanted.found)
                 return r < 0 ? r : -ENOENT;
@@ -87,21 +93,40 @@ static int simulated_read(const SriovPath *path, SriovVf *ret) {
         return 0;
 }
 
-static int simulated_find_mac(const SriovPath *path, uint64_t mac, char *ret_owner, size_t size) {
-        Wanted wanted = { .number = path->number, .mac = mac };
-        int r = each_line(path, take_mac, &wanted);
+/* The records' own folder lists nothing. */
+static bool makes_others(const char *function) {
+        char name[512];
 
-        if (r < 0 || !wanted.found)
-                return r;
-        if (streq(wanted.who, "pf"))
-                (void) snprintf(ret_owner, size, "%s itself", path->interface);
+        (void) snprintf(name, sizeof(name), PCI_DEVICES "/%s/sriov_totalvfs", function);
+        return access(name, F_OK) == 0;
+}
+
+static void name_owner(const SriovPath *path, const char *pf, const char *who, char *ret, size_t size) {
+        bool same = streq(pf, path->pf);
+
+        if (streq(who, "pf"))
+                (void) snprintf(ret, size, "%s itself", same ? path->interface : pf);
         else
-                (void) snprintf(ret_owner, size, "virtual function %s of %s", wanted.who, path->interface);
-        return 1;
+                (void) snprintf(ret, size, "virtual function %s of %s", who, same ? path->interface : pf);
+}
+
+static int simulated_find_mac(const SriovPath *path, uint64_t mac, char *ret_owner, size_t size) {
+        DIR *all = opendir(PCI_DEVICES);
+        Wanted wanted = { 0 };
+
+        if (!all)
+                return -errno;
+        for (struct dirent *entry = readdir(all); entry && !wanted.found; entry = readdir(all)) {
+                wanted = (Wanted) { .number = streq(entry->d_name, path->pf) ? (int64_t) path->number : -1, .mac = mac };
+                if (makes_others(entry->d_name) && each_line(entry->d_name, take_mac, &wanted) >= 0 && wanted.found)
+                        name_owner(path, entry->d_name, wanted.who, ret_owner, size);
+        }
+        (void) closedir(all);
+        return wanted.found;
 }
 
 static int simulated_write(const SriovPath *path, SriovAttribute attribute, const SriovVf *values) {
-        _cleanup_close_ int fd = open_records(path, O_WRONLY);
+        _cleanup_close_ int fd = open_records(path->pf, O_WRONLY);
         char text[SRIOV_TEXT_SIZE], order[SRIOV_TEXT_SIZE + 64];
 
         if (fd < 0)

@@ -48,6 +48,7 @@ static int socket_open(struct nl_sock **ret) {
 }
 
 static int talk(struct nl_msg *message, nl_recvmsg_msg_cb_t each, void *userdata) {
+        bool dump = nlmsg_hdr(message)->nlmsg_flags & NLM_F_DUMP;
         _cleanup_socket_ struct nl_sock *socket = NULL;
         int result = 0, r;
 
@@ -59,15 +60,18 @@ static int talk(struct nl_msg *message, nl_recvmsg_msg_cb_t each, void *userdata
                 nl_socket_modify_cb(socket, NL_CB_VALID, NL_CB_CUSTOM, each, userdata);
         if (nl_send_auto(socket, message) < 0)
                 return -EIO;
-        /* Every request asks for an acknowledgement: the answer comes before it. */
-        r = nl_wait_for_ack(socket);
+        /* A request asks for an acknowledgement, before which the answer comes; a list has an end of its own. Interfaces that come or
+         * go while it is made are told or not, as if they had come or gone a moment earlier. */
+        r = dump ? nl_recvmsgs_default(socket) : nl_wait_for_ack(socket);
         if (result < 0)
                 return result;
-        return r < 0 ? -EIO : 0;
+        return r < 0 && r != -NLE_DUMP_INTR ? -EIO : 0;
 }
 
+/* `ifindex` 0: all of them. */
 static struct nl_msg *message_new(int type, uint32_t ifindex) {
-        _cleanup_message_ struct nl_msg *message = nlmsg_alloc_simple(type, NLM_F_REQUEST | NLM_F_ACK);
+        _cleanup_message_ struct nl_msg *message =
+                nlmsg_alloc_simple(type, NLM_F_REQUEST | (ifindex > 0 ? NLM_F_ACK : NLM_F_DUMP));
         struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = (int) ifindex };
 
         if (!message || nlmsg_append(message, &header, sizeof(header), NLMSG_ALIGNTO) < 0)
@@ -145,13 +149,19 @@ static void take_rate(struct nlattr **attributes, SriovVf *vf) {
         }
 }
 
+typedef struct Link {
+        uint32_t ifindex;
+        const char *name;   /* of the interface */
+        const char *device; /* that it belongs to, "0000:08:00.0"; "" for none, and before Linux 5.14 */
+} Link;
+
 /* `each` is told of every function, and of the interface itself with number -1, whose address alone is known. */
 typedef struct Reader {
-        void (*each)(void *userdata, int64_t number, const SriovVf *vf);
+        void (*each)(void *userdata, const Link *link, int64_t number, const SriovVf *vf);
         void *userdata;
 } Reader;
 
-static void read_function(struct nlattr *info, const Reader *reader) {
+static void read_function(struct nlattr *info, const Link *link, const Reader *reader) {
         struct nlattr *attributes[IFLA_VF_MAX + 1] = { NULL };
         const struct ifla_vf_mac *mac;
         SriovVf vf = { 0 };
@@ -165,34 +175,47 @@ static void read_function(struct nlattr *info, const Reader *reader) {
         take_vlan(attributes, &vf);
         take_rate(attributes, &vf);
         take_switches(attributes, &vf);
-        reader->each(reader->userdata, mac->vf, &vf);
+        reader->each(reader->userdata, link, mac->vf, &vf);
+}
+
+static const char *text_of(struct nlattr **attributes, int type) {
+        struct nlattr *a = attributes[type];
+
+        return a && nla_len(a) > 0 && ((const char *) nla_data(a))[nla_len(a) - 1] == '\0' ? nla_data(a) : "";
 }
 
 static int on_link(struct nl_msg *message, void *userdata) {
         struct nlattr *attributes[IFLA_MAX + 1] = { NULL }, *info;
+        const struct nlmsghdr *header = nlmsg_hdr(message);
         const Reader *reader = userdata;
         const uint8_t *own;
+        Link link;
         int left;
 
-        if (nlmsg_hdr(message)->nlmsg_type != RTM_NEWLINK ||
+        if (header->nlmsg_type != RTM_NEWLINK ||
             nlmsg_parse(nlmsg_hdr(message), sizeof(struct ifinfomsg), attributes, IFLA_MAX, NULL) < 0)
                 return NL_OK;
+        link = (Link) {
+                .ifindex = (uint32_t) ((const struct ifinfomsg *) nlmsg_data(header))->ifi_index,
+                .name = text_of(attributes, IFLA_IFNAME),
+                .device = text_of(attributes, IFLA_PARENT_DEV_NAME),
+        };
         own = payload(attributes, IFLA_ADDRESS, ETH_ALEN);
         if (own && nla_len(attributes[IFLA_ADDRESS]) == ETH_ALEN) {
                 SriovVf pf = { 0 };
 
                 take_mac(own, &pf);
-                reader->each(reader->userdata, -1, &pf);
+                reader->each(reader->userdata, &link, -1, &pf);
         }
         if (attributes[IFLA_VFINFO_LIST])
                 nla_for_each_nested(info, attributes[IFLA_VFINFO_LIST], left)
                         if (nla_type(info) == IFLA_VF_INFO)
-                                read_function(info, reader);
+                                read_function(info, &link, reader);
         return NL_OK;
 }
 
-static int read_all(const SriovPath *path, const Reader *reader) {
-        _cleanup_message_ struct nl_msg *message = message_new(RTM_GETLINK, path->ifindex);
+static int read_links(uint32_t ifindex, const Reader *reader) {
+        _cleanup_message_ struct nl_msg *message = message_new(RTM_GETLINK, ifindex);
 
         if (!message || nla_put_u32(message, IFLA_EXT_MASK, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS) < 0)
                 return -ENOMEM;
@@ -205,7 +228,7 @@ typedef struct Wanted {
         bool found;
 } Wanted;
 
-static void take_wanted(void *userdata, int64_t number, const SriovVf *vf) {
+static void take_wanted(void *userdata, const Link *link, int64_t number, const SriovVf *vf) {
         Wanted *wanted = userdata;
 
         if (number != wanted->number)
@@ -216,7 +239,7 @@ static void take_wanted(void *userdata, int64_t number, const SriovVf *vf) {
 
 static int kernel_read(const SriovPath *path, SriovVf *ret) {
         Wanted wanted = { .number = path->number };
-        int r = read_all(path, &(Reader) { take_wanted, &wanted });
+        int r = read_links(path->ifindex, &(Reader) { take_wanted, &wanted });
 
         if (r < 0)
                 return r;
@@ -227,30 +250,32 @@ static int kernel_read(const SriovPath *path, SriovVf *ret) {
 }
 
 typedef struct Owner {
-        int64_t self;
+        const SriovPath *self;
         uint64_t mac;
-        const char *interface;
         char *text;
         size_t size;
 } Owner;
 
-static void match_mac(void *userdata, int64_t number, const SriovVf *vf) {
+/* Neither the function itself, nor the interface that it has while a driver of the host has it. */
+static void match_mac(void *userdata, const Link *link, int64_t number, const SriovVf *vf) {
         Owner *owner = userdata;
+        bool self = number < 0 ? streq(link->device, owner->self->vf)
+                               : link->ifindex == owner->self->ifindex && number == owner->self->number;
 
-        if (owner->text[0] || number == owner->self || vf->value[SRIOV_KEY_MAC] != owner->mac)
+        if (owner->text[0] || self || vf->value[SRIOV_KEY_MAC] != owner->mac)
                 return;
         if (number < 0)
-                (void) snprintf(owner->text, owner->size, "%s itself", owner->interface);
+                (void) snprintf(owner->text, owner->size, "%s itself", link->name);
         else
-                (void) snprintf(owner->text, owner->size, "virtual function %u of %s", (unsigned) number, owner->interface);
+                (void) snprintf(owner->text, owner->size, "virtual function %u of %s", (unsigned) number, link->name);
 }
 
 static int kernel_find_mac(const SriovPath *path, uint64_t mac, char *ret_owner, size_t size) {
-        Owner owner = { path->number, mac, path->interface, ret_owner, size };
+        Owner owner = { path, mac, ret_owner, size };
         int r;
 
         ret_owner[0] = '\0';
-        r = read_all(path, &(Reader) { match_mac, &owner });
+        r = read_links(0, &(Reader) { match_mac, &owner });
         return r < 0 ? r : ret_owner[0] != '\0';
 }
 

@@ -9,7 +9,7 @@
 
 /* How a VF is reached now. Names of interfaces and numbers of functions are looked up each time: they change. */
 typedef struct SriovPath {
-        char pf[PCI_ADDRESS_SIZE];
+        char vf[PCI_ADDRESS_SIZE], pf[PCI_ADDRESS_SIZE];
         char driver[64];             /* of the PF; "" for none */
         char interface[64];          /* of the PF; "" for none in this network namespace */
         uint32_t ifindex;
@@ -29,7 +29,8 @@ typedef struct SriovNetlink {
         int (*read)(const SriovPath *path, SriovVf *ret);
         /* Sets one attribute from all its keys, which must be known. The driver's errno where it refuses. */
         int (*write)(const SriovPath *path, SriovAttribute attribute, const SriovVf *values);
-        /* Whether somebody else on the same PF has this address: the PF itself or one of its other VFs (`ret_owner`). */
+        /* Whether somebody else on this host has the address: an interface, or a VF of any PF (`ret_owner`: "enp8s0 itself",
+         * "virtual function 3 of enp8s0"). What is in another network namespace is not seen. */
         int (*find_mac)(const SriovPath *path, uint64_t mac, char *ret_owner, size_t size);
 } SriovNetlink;
 

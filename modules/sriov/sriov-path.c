@@ -94,6 +94,7 @@ int sriov_path_find(PtContext *ctx, const PtDevice *vf, SriovPath *ret) {
             search.number < 0)
                 return -ENODEV;
         path.number = (uint32_t) search.number;
+        (void) snprintf(path.vf, sizeof(path.vf), "%s", vf->sysname);
         if (ctx->services->read_link(ctx, vf, "physfn/driver", path.driver, sizeof(path.driver)) < 0)
                 path.driver[0] = '\0';
         int r = find_interface(ctx, vf, &path);

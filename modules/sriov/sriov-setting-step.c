@@ -86,18 +86,12 @@ static int begin(Call *c, PtContext *ctx, const PtDevice *device, const PtStep *
         return 0;
 }
 
-/* What the driver will refuse, with a reason that it does not give. Nothing has been changed yet. */
-static int foresee(Call *c) {
+/* Packets to an address that two have reach one of them. */
+static int foresee_address(Call *c) {
         const SriovVf *w = &c->wanted;
         char text[TEXT_SIZE], owner[128];
         int r;
 
-        if (c->attribute == SRIOV_ATTRIBUTE_RATE && c->path.speed > 0 && sriov_vf_knows(w, SRIOV_KEY_MAX_RATE) &&
-            w->value[SRIOV_KEY_MAX_RATE] > c->path.speed) {
-                (void) snprintf(text, sizeof(text), "The rate of %u Mbit/s is above the speed of the link of %s (%s), %u Mbit/s",
-                                (unsigned) w->value[SRIOV_KEY_MAX_RATE], c->path.interface, c->path.pf, c->path.speed);
-                return fail(c, -ERANGE, text);
-        }
         if (c->attribute != SRIOV_ATTRIBUTE_MAC || !sriov_vf_knows(w, SRIOV_KEY_MAC) || w->value[SRIOV_KEY_MAC] == 0)
                 return 0;
         r = sriov_netlink()->find_mac(&c->path, w->value[SRIOV_KEY_MAC], owner, sizeof(owner));
@@ -107,6 +101,20 @@ static int foresee(Call *c) {
         (void) snprintf(text + strlen(text), sizeof(text) - strlen(text),
                         " is the MAC address of %s already: what is sent to it would reach one of the two", owner);
         return fail(c, -EADDRINUSE, text);
+}
+
+/* What the driver will refuse, with a reason that it does not give. Nothing has been changed yet. */
+static int foresee(Call *c) {
+        const SriovVf *w = &c->wanted;
+        char text[TEXT_SIZE];
+
+        if (c->attribute == SRIOV_ATTRIBUTE_RATE && c->path.speed > 0 && sriov_vf_knows(w, SRIOV_KEY_MAX_RATE) &&
+            w->value[SRIOV_KEY_MAX_RATE] > c->path.speed) {
+                (void) snprintf(text, sizeof(text), "The rate of %u Mbit/s is above the speed of the link of %s (%s), %u Mbit/s",
+                                (unsigned) w->value[SRIOV_KEY_MAX_RATE], c->path.interface, c->path.pf, c->path.speed);
+                return fail(c, -ERANGE, text);
+        }
+        return foresee_address(c);
 }
 
 int sriov_setting_observe(PtContext *ctx, const PtDevice *device, const PtStep *step) {
@@ -213,7 +221,8 @@ int sriov_setting_run(PtContext *ctx, const PtDevice *device, const PtStep *step
                 ctx->services->set_error(ctx, "");
                 return 0;
         }
-        return r;
+        /* Somebody else may have taken the address at the same time: then neither keeps it. */
+        return r < 0 ? r : foresee_address(&c);
 }
 
 /* Several drivers take no zero address back. One that nobody has, and that says so, is as good. */

@@ -97,4 +97,27 @@ def silent(service):
     equal((set(had), left), ({"mac"}, found), "addresses alone")
 
 
-main([not_ready, plain, known_beforehand, told_by_the_driver, address_not_taken_back, silent])
+def same_address_elsewhere(service):
+    """Two functions of one address, on two cards: whoever comes second is told who has it."""
+    client = service.start()
+    for name in ("i40e", "ice"):
+        group = client.create_group(name.replace("_", "-"), "sriov", dbus.Dictionary({"vfs": 2, "mac": "52:54:00:00:88:01"}, signature="sv"))
+        client.add_rule(group, [("provider.slot", "eq", SLOTS[name])])
+        equal(client.wait_job(str(client.call(group, "Group", "Provision", "a{sv}", {})))[0], "done", f"{name}: provisioned")
+    first, job = client.allocate("one", "ice", activate=True)
+    equal(client.wait_job(job), ("done", "", ""), "the first")
+    found = records("i40e")
+    second, job = client.allocate("two", "i40e", activate=True)
+    result = client.wait_job(job)
+    check(result[0] == "failed" and f"virtual function 0 of {SLOTS['ice']}" in result[2] and "52:54:00:00:88:01" in result[2], f"{result}")
+    equal(records("i40e"), found, "nothing changed")
+    client.must(first, "Release")
+    client.must(second, "Activate")
+    client.must(second, "Release")
+    for taken_by in ("i40e", "ice"):
+        pf = records(taken_by)["pf"]["mac"]
+        result, _, _, _ = attempt(client, "mlx5_core", {"mac": pf})
+        check(result[0] == "failed" and f"{SLOTS[taken_by]} itself" in result[2], f"{taken_by}: {result}")
+
+
+main([not_ready, plain, known_beforehand, told_by_the_driver, address_not_taken_back, silent, same_address_elsewhere])

@@ -75,6 +75,11 @@ def records():
             for vf in json.loads(answer.stdout)[0]["vfinfo_list"]}
 
 
+def links_of_host():
+    answer = subprocess.run(["ip", "-j", "-d", "link", "show"], check=True, capture_output=True, text=True)
+    return [link for link in json.loads(answer.stdout) if link]
+
+
 class Worker:
     """The program that carries out steps, told what to do as the service tells it (lib/protocol.h)."""
 
@@ -214,6 +219,29 @@ def renamed(_service):
     equal(records(), before, "as found")
 
 
+def same_address(_service):
+    """An address that somebody has already: another function of the card or of another card, an interface of the host."""
+    before = records()
+    (SIM / "new_device").write_text("2 1")
+    try:
+        links = wait_until(lambda: [link for link in links_of_host() if link.get("parentdev") == "netdevsim2"], 60, "another card")
+        other = links[0]["ifname"]
+        (SIM / "devices/netdevsim2/sriov_numvfs").write_text("2")
+        run("ip", "link", "set", other, "vf", "1", "mac", "52:54:00:00:5a:21")
+        run("ip", "link", "set", interface(), "vf", "2", "mac", "52:54:00:00:5a:22")
+        for mac, owner in (("52:54:00:00:5a:21", f"virtual function 1 of {other}"),
+                           ("52:54:00:00:5a:22", f"virtual function 2 of {interface()}"), (links[0]["address"], f"{other} itself")):
+            steps, found, result, error = apply(0, {"vf-mac": f"mac={mac}"})
+            check(result == -98 and mac in error and owner in error, f"{mac}: {result} {error}")
+            equal(records()[0], before[0], mac)
+        steps, found, result, error = apply(2, {"vf-mac": "mac=52:54:00:00:5a:22"})
+        equal((result, error), (0, None), "what it has itself")
+        run("ip", "link", "set", interface(), "vf", "2", "mac", before[2]["mac"])
+    finally:
+        (SIM / "del_device").write_text("2")
+    equal(records(), before, "as found")
+
+
 def out_of_range(_service):
     """What the kernel refuses of values is told with what was tried."""
     before = records()
@@ -229,4 +257,4 @@ def forget_host():
 
 atexit.register(forget_host)
 make_host()
-main([everything, over_something, refused_in_the_middle, killed, renamed, out_of_range])
+main([everything, over_something, refused_in_the_middle, killed, renamed, same_address, out_of_range])
