@@ -49,7 +49,7 @@ typedef enum PtFieldFlags {
         PT_FIELD_SCRUB = 1 << 2,     /* left out of support reports (serials, MAC addresses) */
         PT_FIELD_SLOW = 1 << 3,      /* filled by observe() in the worker, once somebody asks */
         PT_FIELD_VOLATILE = 1 << 4,  /* may differ after a reboot: never stored as an identity */
-        /* Since minor 2. A slow field that what is done to the device changes: read once, it is read again after each activation,
+        /* Since minor 3. A slow field that what is done to the device changes: read once, it is read again after each activation,
          * give-back and reset, and when the network interface of the device or its provider changes. */
         PT_FIELD_FOLLOWED = 1 << 5,
 } PtFieldFlags;

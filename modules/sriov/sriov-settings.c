@@ -83,6 +83,8 @@ int sriov_wish_load(PtContext *ctx, const PtRequest *request, SriovWish *ret) {
                 if (r < 0)
                         return r;
         }
+        /* To be left as it is asks for nothing. */
+        wish.given &= wish.vf.known;
         *ret = wish;
         return 0;
 }

@@ -15,6 +15,7 @@ import subprocess
 
 from passthrough import check, equal, main, wait_until
 
+IFINDEX = []
 SIM = pathlib.Path("/sys/bus/netdevsim")
 TREE = pathlib.Path("/run/passthroughd-netdevsim")
 PF, VFS = "0000:f0:00.0", [f"0000:f0:10.{n}" for n in range(4)]
@@ -33,15 +34,18 @@ def make_host():
     """PCI functions of files; what lies in their folder `net` is the kernel's."""
     run("modprobe", "netdevsim")
     (SIM / "new_device").write_text("1 1")
+    run("udevadm", "settle", "--timeout=120")
     device = wait_until(lambda: next(iter((SIM / "devices/netdevsim1/net").glob("*")), None), 60, "netdevsim's interface").parent.parent
     (SIM / "devices/netdevsim1/sriov_numvfs").write_text(str(len(VFS)))
+    IFINDEX.append(int((next((device / "net").glob("*")) / "ifindex").read_text()))
     libc = ctypes.CDLL(None, use_errno=True)
     check(libc.unshare(CLONE_NEWNS) == 0, "a mount namespace")
     run("mount", "--make-rprivate", "/")
     TREE.mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "tmpfs", TREE)
-    for part in ("net", "devices", "links"):
+    for part in ("net", "devices", "links", "kernel"):
         (TREE / part).mkdir()
+    run("mount", "--bind", "/sys/devices", TREE / "kernel")
     run("mount", "--bind", device.resolve() / "net", TREE / "net")
     for number, vf in enumerate(VFS):
         folder = TREE / "devices/pci0000:f0" / vf
@@ -62,9 +66,9 @@ def make_host():
 
 
 def interface():
-    """That of the physical function; in switchdev mode the representors of the others stand beside it."""
-    ports = {name: (TREE / "net" / name / "phys_port_name").read_text() for name in os.listdir(TREE / "net")}
-    return next(name for name, port in ports.items() if "pf" not in port)
+    """That of the physical function, by its number: in switchdev mode the representors of the others stand beside it, and udev gives all
+    of them other names."""
+    return next(link["ifname"] for link in links_of_host() if link["ifindex"] == IFINDEX[0])
 
 
 def records():
@@ -226,7 +230,7 @@ def same_address(_service):
     try:
         links = wait_until(lambda: [link for link in links_of_host() if link.get("parentdev") == "netdevsim2"], 60, "another card")
         other = links[0]["ifname"]
-        (SIM / "devices/netdevsim2/sriov_numvfs").write_text("2")
+        (TREE / "kernel/netdevsim2/sriov_numvfs").write_text("2")
         run("ip", "link", "set", other, "vf", "1", "mac", "52:54:00:00:5a:21")
         run("ip", "link", "set", interface(), "vf", "2", "mac", "52:54:00:00:5a:22")
         for mac, owner in (("52:54:00:00:5a:21", f"virtual function 1 of {other}"),
