@@ -299,6 +299,31 @@ int provider_capacity(Manager *m, Device *provider, json_t **ret, Fault *fault) 
         return *ret ? 0 : fault_oom(fault);
 }
 
+int provider_change(Manager *m, Device *provider, json_t *made, json_t *layout, Transition *ret, Fault *fault) {
+        HostDevice *hosts[] = { provider->host, NULL };
+        _cleanup_call_ ModuleCall call = { 0 };
+        int r;
+
+        if (!provider->module->descriptor->change) {
+                *ret = TRANSITION_REPLACE;
+                return 0;
+        }
+        r = module_call_init(&call, m->inventory, provider->module, hosts, NULL);
+        if (r >= 0) {
+                call.layout_given = layout;
+                call.layout_made = made;
+                r = module_call_run(&call, MODULE_OP_CHANGE, NULL);
+        }
+        if (r < 0)
+                return op_failed(provider, MODULE_OP_CHANGE, r, fault);
+        *ret = call.answer > 0 ? TRANSITION_BESIDE : TRANSITION_ANEW;
+        return 0;
+}
+
+bool provider_merges_custom_steps(const Device *provider) {
+        return provider->module->descriptor->change || provider->module->descriptor->verify;
+}
+
 int provider_uses(Manager *m, Device *provider, KeyList *ret, Fault *fault) {
         HostDevice *hosts[] = { provider->host, NULL };
         _cleanup_call_ ModuleCall call = { 0 };

@@ -9,6 +9,13 @@
 #include "provider.h"
 #include "room.h"
 
+/* How one layout of a provider becomes another. */
+typedef enum Transition {
+        TRANSITION_REPLACE, /* the new steps take the place of those before, where they concern the same */
+        TRANSITION_BESIDE,  /* the same, and what is in use is left alone: nothing has to be free for it */
+        TRANSITION_ANEW,    /* everything is undone first */
+} Transition;
+
 /* A change of groups and rules that is not made yet, for asking what would be. All may be NULL. */
 typedef struct PolicyChange {
         const Group *group;        /* stands for the one with the same id: its settings count */
@@ -35,6 +42,10 @@ void layout_text(json_t *layout, char *buffer, size_t size);
 int demand_preview(Manager *m, Group *group, json_t *where, json_t *result, Fault *fault);
 /* Whether every provider of the type still has a layout after the change: LayoutConflict. */
 int demand_check(Manager *m, const Module *module, const PolicyChange *change, Fault *fault);
+/* What the module says of the way from the layout that was made to another; both are there. */
+int provider_change(Manager *m, Device *provider, json_t *made, json_t *layout, Transition *ret, Fault *fault);
+/* Steps on the same thing by the module's own name count as one: those of modules that know of changes. */
+bool provider_merges_custom_steps(const Device *provider);
 /* The keys that a change of its layout needs. */
 int provider_uses(Manager *m, Device *provider, KeyList *ret, Fault *fault);
 /* Appends the steps that make the layout. */

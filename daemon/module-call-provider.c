@@ -60,6 +60,16 @@ int service_put_layout(PtContext *ctx, const char *name, const PtValue *value) {
                        : 0;
 }
 
+int service_get_made(PtContext *ctx, const char *name, PtValue *ret) {
+        const ModuleCall *call = call_of(ctx);
+        int r;
+
+        if (call->op != MODULE_OP_CHANGE && call->op != MODULE_OP_VERIFY)
+                return -EPERM;
+        r = layout_get(call->layout_made, strempty(name), ret);
+        return r == -ENOENT ? -ENODATA : r;
+}
+
 int service_put_room(PtContext *ctx, const PtDemand *view, uint32_t total, uint32_t available) {
         ModuleCall *call = call_of(ctx);
         const Demand *demand = demand_of(call, view);

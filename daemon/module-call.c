@@ -7,7 +7,8 @@ static const char *const ops[] = {
         [MODULE_OP_DESCRIBE] = "describe", [MODULE_OP_USES] = "uses", [MODULE_OP_IDENTITY] = "identity",
         [MODULE_OP_CHECK] = "check",       [MODULE_OP_PLAN] = "plan", [MODULE_OP_GUEST] = "guest",
         [MODULE_OP_LAYOUT] = "layout",     [MODULE_OP_CAPACITY] = "capacity",
-        [MODULE_OP_FOLLOW] = "follow",
+        [MODULE_OP_FOLLOW] = "follow",     [MODULE_OP_CHANGE] = "change",
+        [MODULE_OP_VERIFY] = "verify",
 };
 DEFINE_STRING_TABLE(module_op, ModuleOp, ops)
 
@@ -337,7 +338,8 @@ static int service_put_finding(PtContext *ctx, const PtFinding *finding) {
         PtFinding clean = *finding;
         int r;
 
-        if (call->op != MODULE_OP_CHECK && call->op != MODULE_OP_LAYOUT && call->op != MODULE_OP_FOLLOW)
+        if (call->op != MODULE_OP_CHECK && call->op != MODULE_OP_LAYOUT && call->op != MODULE_OP_FOLLOW &&
+            call->op != MODULE_OP_VERIFY)
                 return -EPERM;
         if ((r = clean_text(call, finding->code, &clean.code)) < 0 ||
             (r = clean_text(call, finding->text, &clean.text)) < 0 ||
@@ -426,6 +428,7 @@ static const PtServices services = {
         .put_slots = service_put_slots,
         .setting_is_given = service_setting_is_given,
         .put_room = service_put_room,
+        .get_made = service_get_made,
 };
 
 /* ---- the call ---- */
@@ -503,6 +506,10 @@ static int run_op(ModuleCall *call, const PtRequest *request) {
                 if (d->follow)
                         return d->follow(&call->context, call->views, call->former);
                 return call->former->same_place ? 0 : -ENODEV;
+        case MODULE_OP_CHANGE:
+                return d->change ? d->change(&call->context, call->views) : -EOPNOTSUPP;
+        case MODULE_OP_VERIFY:
+                return d->verify ? d->verify(&call->context, call->views) : 0;
         case _MODULE_OP_MAX:
                 break;
         }
@@ -540,5 +547,6 @@ int module_call_run(ModuleCall *call, ModuleOp op, const PlanRequest *request) {
 
         if (r < 0)
                 discard(call);
+        call->answer = r;
         return r < 0 ? r : 0;
 }

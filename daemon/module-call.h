@@ -18,6 +18,8 @@ typedef enum ModuleOp {
         MODULE_OP_LAYOUT,
         MODULE_OP_CAPACITY,
         MODULE_OP_FOLLOW,
+        MODULE_OP_CHANGE,
+        MODULE_OP_VERIFY,
         _MODULE_OP_MAX,
 } ModuleOp;
 DECLARE_STRING_TABLE(module_op, ModuleOp);
@@ -61,6 +63,8 @@ typedef struct ModuleCall {
         size_t n_demands;
         DemandRoom *rooms;             /* layout: one a demand; NULL where nobody wants to know */
         json_t *layout_given;          /* plan of a provider: borrowed, NULL for none; see layout.h */
+        json_t *layout_made;           /* change, verify: borrowed */
+        int answer;                    /* of change */
         const PtFormer *former; /* of follow */
         struct Scrap *scraps; /* texts handed to the op, valid until it returns */
 
@@ -85,6 +89,7 @@ int module_call_run(ModuleCall *call, ModuleOp op, const PlanRequest *request);
 int service_get_demand_setting(PtContext *ctx, const PtDemand *view, const char *setting, PtValue *ret);
 int service_demand_accepts(PtContext *ctx, const PtDemand *view, const char *field, const PtValue *value);
 int service_put_layout(PtContext *ctx, const char *name, const PtValue *value);
+int service_get_made(PtContext *ctx, const char *name, PtValue *ret);
 int service_put_room(PtContext *ctx, const PtDemand *view, uint32_t total, uint32_t available);
 int service_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining);
 int service_put_provider(PtContext *ctx, const char *provider);

@@ -52,7 +52,8 @@ static int collect_nodes(Operation *op) {
         size_t n = 0;
 
         for (size_t i = 0; i < op->provisioning->n_targets; i++) {
-                const Provider *provider = provider_of(op->m, op->provisioning->targets[i].p);
+                const Target *target = &op->provisioning->targets[i];
+                const Provider *provider = target->transition == TRANSITION_BESIDE ? NULL : provider_of(op->m, target->p);
 
                 for (size_t k = 0; provider && k < provider->n_children; k++) {
                         const HostDevice *host = provider->children[k]->host;
@@ -204,6 +205,9 @@ static int lock_target(Operation *op, Target *target, Fault *fault) {
                                                          target->p->id)
                                       : 0;
         r = target->layout ? check_provider(op->m, provider, fault) : 0;
+        /* What it concerns is in nobody's hands, and the keys of those who have the rest stay theirs. */
+        if (r >= 0 && target->transition == TRANSITION_BESIDE)
+                return 0;
         if (r >= 0)
                 r = refuse_host_use(op->m, provider, fault);
         return r < 0 ? r : take_keys(op, target->p, provider, fault);
@@ -214,7 +218,10 @@ static int lock_target(Operation *op, Target *target, Fault *fault) {
 static int add_target(Operation *op, const char *id, json_t *layout, char **groups, Fault *fault) {
         Provisioning *all = op->provisioning;
         Target *targets = reallocarray(all->targets, all->n_targets + 1, sizeof(Target));
+        Device *provider = inventory_find(op->m->inventory, id);
+        Transition transition = TRANSITION_REPLACE;
         Provision *p;
+        int r;
 
         if (targets)
                 all->targets = targets;
@@ -227,8 +234,13 @@ static int add_target(Operation *op, const char *id, json_t *layout, char **grou
                 return fault_set_object(fault, -EBUSY, FAULT_WRONG_STATE, id, "job %s (%s) is under way for %s", p->job->id,
                                         p->job->operation, id);
         }
+        r = provider ? provision_transition(op->m, p, provider, layout, &transition, fault) : 0;
+        if (r < 0) {
+                strv_free(groups);
+                return r;
+        }
         targets[all->n_targets++] = (Target){ .p = p, .layout = json_is_null(layout) ? NULL : json_incref(layout),
-                                              .groups = groups };
+                                              .groups = groups, .transition = transition };
         p->job = op->job;
         p->due = false;
         return 0;

@@ -2,11 +2,14 @@
 
 /* Changes of layouts.
  *
- *   targets chosen, keys taken → nobody has a device open → layouts that go: forgotten in state.db → undone → forgotten in
- *   runtime.db → new layouts: recorded in runtime.db → worker: before → recorded → go … → state.db → runtime.db → the host is
+ *   targets chosen, keys taken → nobody has a device open → layouts that have to be made anew: recorded as being changed in
+ *   runtime.db → undone → layouts that go: forgotten in state.db → undone → forgotten in runtime.db → new layouts: recorded in
+ *   runtime.db → worker: before → recorded → go … → state.db → runtime.db → the host is
  *   scanned, so that the devices are known → done; or: undo of what was begun → recorded as before.
  *
- * A layout is in state.db only once it was made: a job that a crash interrupts is undone, and was never said to be done. */
+ * A layout is in state.db only once it was made: a job that a crash interrupts is undone, and was never said to be done. One that
+ * is made anew stays there until the next one is; where that fails, or a crash comes between, the old one is made again. A change
+ * beside what is in use takes no keys. */
 
 #include <stdio.h>
 
@@ -355,7 +358,7 @@ static void keep_made(Operation *op) {
 
                 if (!target->layout)
                         continue;
-                (void) provision_merge_steps(p);
+                (void) provision_merge_steps(p, provider && provider_merges_custom_steps(provider));
                 p->changing = false;
                 json_decref(p->made);
                 p->made = json_incref(target->layout);
@@ -544,9 +547,55 @@ static void make_layouts(Operation *op) {
                 scan_and_finish(op);
 }
 
+static bool is_anew(const Target *target) {
+        return target->transition == TRANSITION_ANEW && target->layout && target->p->applied.n_steps > 0;
+}
+
+static void on_undone_for_anew(Operation *op) {
+        if (op->fault.code != FAULT_NONE) {
+                scan_and_finish(op);
+                return;
+        }
+        job_set_state(op->m, op->job, JOB_RUNNING);
+        remove_layouts(op);
+}
+
+/* From here on a crash leads to a start that undoes the rest, and makes what state.db says. */
+static void on_anew_recorded(Operation *op) {
+        Provisioning *all = op->provisioning;
+
+        for (size_t i = 0; i < all->n_targets; i++)
+                all->targets[i].first = is_anew(&all->targets[i]) ? 0 : all->targets[i].p->applied.n_steps;
+        if (op->job->cancel)
+                fault_set(&op->fault, -ECANCELED, FAULT_CANCELLED, "cancelled before the first step");
+        if (op->fault.code != FAULT_NONE) {
+                for (size_t i = 0; i < all->n_targets; i++)
+                        if (is_anew(&all->targets[i])) {
+                                all->targets[i].p->changing = false;
+                                all->targets[i].p->base = all->targets[i].p->applied.n_steps;
+                        }
+                store_rows(op, STORE_RUNTIME, provision_store_state, provisioning_finish);
+                return;
+        }
+        undo(op, on_undone_for_anew);
+}
+
 static void on_cleaned(Operation *op) {
-        if (op->fault.code != FAULT_NONE)
+        Provisioning *all = op->provisioning;
+        bool any = false;
+
+        if (op->fault.code != FAULT_NONE) {
                 provisioning_finish(op);
+                return;
+        }
+        for (size_t i = 0; i < all->n_targets; i++)
+                if (is_anew(&all->targets[i])) {
+                        any = true;
+                        all->targets[i].p->changing = true;
+                        all->targets[i].p->base = 0;
+                }
+        if (any)
+                store_rows(op, STORE_RUNTIME, provision_store_state, on_anew_recorded);
         else
                 remove_layouts(op);
 }

@@ -13,7 +13,7 @@
 
 #define DEVICES_SAID_MAX 16u
 
-static int check(Planning *p, Device *provider, bool makes, Fault *fault) {
+static int check(Planning *p, Device *provider, bool makes, Transition transition, Fault *fault) {
         _cleanup_findings_ FindingList findings = { 0 };
         _cleanup_fault_ Fault use = { 0 };
         int r;
@@ -29,7 +29,9 @@ static int check(Planning *p, Device *provider, bool makes, Fault *fault) {
                         explanation_add(&p->findings, (PtSeverity) f->severity, f->code, f->culprit, f->remedy, NULL, "%s",
                                         f->text);
         }
-        if (r >= 0 && provisioning_check_use(p->m, provider, &use) < 0)
+        if (r < 0 || transition == TRANSITION_BESIDE)
+                return r;
+        if (provisioning_check_use(p->m, provider, &use) < 0)
                 planning_block(p, "devices-in-use", use.object, "end their use first", "%s", strempty(use.message));
         for (size_t i = 0; r >= 0 && i < provider->provider->n_children; i++)
                 if (usage_of_device(p->m, provider->provider->children[i], &p->nodes, &p->below) < 0)
@@ -97,9 +99,23 @@ static void say_devices_go(Planning *p, const Device *provider) {
         p->findings.topic = p->findings.subject = NULL;
 }
 
+static void say_transition(Planning *p, const Device *provider, Transition transition) {
+        p->findings.topic = "layout";
+        p->findings.subject = provider->id;
+        if (transition == TRANSITION_BESIDE)
+                explanation_add(&p->findings, PT_SEVERITY_NOTE, "changed-beside", provider->id, NULL, NULL,
+                                "it is changed beside the devices of %s that are in use, which stay as they are",
+                                provider->host->sysname);
+        else if (transition == TRANSITION_ANEW)
+                explanation_add(&p->findings, PT_SEVERITY_WARNING, "made-anew", provider->id, NULL, NULL,
+                                "everything that was made of %s is undone first, and made anew", provider->host->sysname);
+        p->findings.topic = p->findings.subject = NULL;
+}
+
 static int add_layout(Planning *p, Device *provider, const PolicyChange *change, Fault *fault) {
         const Provision *made = provision_find(p->m, provider->id);
         _cleanup_(json_decrefp) json_t *layout = NULL;
+        Transition transition = TRANSITION_REPLACE;
         _cleanup_fault_ Fault conflict = { 0 };
         _cleanup_plan_ Plan plan = { 0 };
         int r;
@@ -124,15 +140,21 @@ static int add_layout(Planning *p, Device *provider, const PolicyChange *change,
                                 "%s is as its groups demand", provider->host->sysname);
                 return 0;
         }
-        r = check(p, provider, !json_is_null(layout), fault);
+        r = provision_transition(p->m, made, provider, layout, &transition, fault);
+        if (r >= 0)
+                r = check(p, provider, !json_is_null(layout), transition, fault);
         if (r < 0)
                 return r;
-        say_devices_go(p, provider);
+        if (transition != TRANSITION_BESIDE)
+                say_devices_go(p, provider);
         if (json_is_null(layout)) {
                 add_undo_steps(p, made);
                 return 0;
         }
         say_layout(p, provider, change, made, layout);
+        say_transition(p, provider, transition);
+        if (transition == TRANSITION_ANEW)
+                add_undo_steps(p, made);
         r = provider_plan(p->m, provider, layout, &plan, fault);
         if (r >= 0)
                 planning_add_steps(p, &plan);
@@ -168,7 +190,7 @@ int plan_unprovision(Planning *p, const char *object, Fault *fault) {
                 planning_block(p, "nothing-to-do", provider->id, NULL, "nothing was made of %s", provider->host->sysname);
                 return 0;
         }
-        r = check(p, provider, false, fault);
+        r = check(p, provider, false, TRANSITION_REPLACE, fault);
         if (r >= 0) {
                 say_devices_go(p, provider);
                 add_undo_steps(p, made);

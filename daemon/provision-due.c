@@ -15,7 +15,7 @@
 #include "provisioning.h"
 
 static bool is_made(Manager *m, const Provision *p) {
-        return p->wanted && p->made && p->applied.n_steps > 0 && json_equal(p->wanted, p->made) &&
+        return p->wanted && p->made && !p->changing && p->applied.n_steps > 0 && json_equal(p->wanted, p->made) &&
                !provision_has_lost_all(m, p);
 }
 
@@ -155,7 +155,9 @@ void provision_ended(Manager *m, Provision *p, const Fault *fault) {
                 try_after(m, p, PROVISION_SETTLE_MSEC << (p->attempts - 1));
         } else if (again && p->wanted)
                 give_up(m, p, fault);
-        else if (!p->given_up && p->wanted && provision_has_lost_all(m, p)) {
+        /* What was to be made anew is undone, or in parts, and the new one is not there: back to the one before. */
+        else if (!p->given_up && p->wanted &&
+                 (provision_has_lost_all(m, p) || !p->made || (p->changing && p->base == 0))) {
                 p->due = true;
                 try_after(m, p, PROVISION_SETTLE_MSEC);
         }

@@ -134,12 +134,12 @@ int provision_append_step(Provision *p, const PtStep *step) {
         return r;
 }
 
-static bool same_subject(const PtStep *a, const PtStep *b) {
-        return a->kind == b->kind && a->kind != PT_STEP_CUSTOM && streq_null(a->device, b->device) &&
+static bool same_subject(const PtStep *a, const PtStep *b, bool custom) {
+        return a->kind == b->kind && (custom || a->kind != PT_STEP_CUSTOM) && streq_null(a->device, b->device) &&
                streq_null(a->name, b->name);
 }
 
-int provision_merge_steps(Provision *p) {
+int provision_merge_steps(Provision *p, bool custom) {
         size_t kept = 0;
 
         for (size_t i = 0; i < p->applied.n_steps; i++) {
@@ -147,7 +147,7 @@ int provision_merge_steps(Provision *p) {
                 char *observed = p->observed[i];
                 size_t earlier = 0;
 
-                while (earlier < kept && !same_subject(&p->applied.steps[earlier], &step))
+                while (earlier < kept && !same_subject(&p->applied.steps[earlier], &step, custom))
                         earlier++;
                 p->applied.steps[i] = (PtStep){ 0 };
                 p->observed[i] = NULL;
@@ -163,6 +163,14 @@ int provision_merge_steps(Provision *p) {
         p->applied.n_steps = kept;
         p->base = kept;
         return 0;
+}
+
+int provision_transition(Manager *m, const Provision *p, Device *provider, json_t *layout, Transition *ret, Fault *fault) {
+        *ret = TRANSITION_REPLACE;
+        /* Of what is there only in parts nobody can say what another layout would leave alone. */
+        if (!p || !p->made || p->applied.n_steps == 0 || p->changing || !layout || json_is_null(layout))
+                return 0;
+        return provider_change(m, provider, p->made, layout, ret, fault);
 }
 
 /* ---- records ---- */

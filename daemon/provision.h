@@ -45,7 +45,9 @@ void provision_drop_steps(Provision *p, size_t first);
 int provision_append_step(Provision *p, const PtStep *step);
 /* A step on something that an earlier step was about takes its place, with what was found before the earlier one: giving back
  * leads to what was there in the beginning. All steps count as complete afterwards. */
-int provision_merge_steps(Provision *p);
+int provision_merge_steps(Provision *p, bool custom); /* `custom`: also those of the module's own */
+/* How the provider gets to the layout from what was made of it. */
+int provision_transition(Manager *m, const Provision *p, Device *provider, json_t *layout, Transition *ret, Fault *fault);
 bool provision_has_group(const Provision *p, const char *group);
 void provision_changed(Manager *m, const Provision *p); /* Provider.Layout, Groups … differ */
 

@@ -11,6 +11,7 @@ typedef struct Target {
         json_t *layout; /* NULL: none any more */
         char **groups;
         size_t first;   /* of the undo run: the first step that is undone */
+        Transition transition;
 } Target;
 
 typedef struct Provisioning {

@@ -27,16 +27,16 @@ def provider(slot=FIRST, type_="maker"):
     return f"{type_}-" + slot.replace(":", "-").replace(".", "-")
 
 
-def start(service):
-    """With all modules, on providers of which nothing is made."""
+def start(service, name="maker"):
+    """With one of these modules beside the others, on providers of which nothing is made."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="modules-", dir=os.environ["PT_DIR"]))
     os.chmod(folder, 0o755)
-    for file in [*pathlib.Path(os.environ["PT_DIR"], "modules").glob("*.so"), BUILT / "maker.so", BUILT / "plainmaker.so"]:
+    for file in [*pathlib.Path(os.environ["PT_DIR"], "modules").glob("*.so"), BUILT / f"{name}.so"]:
         shutil.copy(file, folder / file.name)
         os.chmod(folder / file.name, 0o644)
     service.config = configured(f"[Service]\nModuleDirectory={folder}\n")
     for slot in (FIRST, SECOND):
-        for name in ("mode", "parts", "trouble"):
+        for name in ("mode", "parts", "trouble", "hangs"):
             write(name, "none", slot)
         (SYS / slot / "maker_journal").write_text("begin\n")
     return service.start()
@@ -79,7 +79,12 @@ def blockers(answer):
 
 
 def trouble(what, slot=FIRST):
+    write("hangs", "no", slot)
     write("trouble", what, slot)
+
+
+def wait_hanging(slot=FIRST):
+    wait_until(lambda: read("hangs", slot).startswith("yes"), 30, "the step to hang")
 
 
 def wait_made(mode, parts, slot=FIRST):

@@ -5,7 +5,7 @@
  *
  *   maker_mode, maker_parts   what is made of it now, one line each; "none" for nothing
  *   maker_journal             "mode=fast", "parts=a b" … for every change
- *   maker_trouble             "fail parts" or "hang parts" for the step that sets this; "none"
+ *   maker_trouble             "fail parts" or "hang parts=a b" for the step that sets this, or sets it to that; "none"
  *
  * Groups ask for a mode, which all must agree on, and for a part each; a layout has the mode and all parts. Parts can come and go
  * while devices are in use, another mode can't. PLAIN: built without change() and verify(), as modules before minor 3. */
@@ -258,22 +258,32 @@ static int guest(PtContext *ctx, const PtRequest *request) {
 
 /* ---- steps ---- */
 
-static int get_in_trouble(PtContext *ctx, const PtDevice *device, const char *name) {
-        char trouble[LINE], hang[LINE], fail[LINE];
+static int is_about(const char *trouble, const char *what, const char *name, const char *value) {
+        char text[2 * LINE + 8];
 
-        (void) snprintf(hang, sizeof(hang), "hang %s", name);
-        (void) snprintf(fail, sizeof(fail), "fail %s", name);
+        (void) snprintf(text, sizeof(text), "%s %s", what, name);
+        if (strcmp(trouble, text) == 0)
+                return 1;
+        (void) snprintf(text, sizeof(text), "%s %s=%s", what, name, value);
+        return strcmp(trouble, text) == 0;
+}
+
+static int get_in_trouble(PtContext *ctx, const PtDevice *device, const char *name, const char *value) {
+        char trouble[LINE];
+
         for (;;) {
                 int r = read_line(ctx, device, "maker_trouble", trouble);
 
                 if (r < 0)
                         return r;
-                if (strcmp(trouble, fail) == 0) {
+                if (is_about(trouble, "fail", name, value)) {
                         ctx->services->set_error(ctx, "There is trouble.");
                         return -EIO;
                 }
-                if (strcmp(trouble, hang) != 0)
+                if (!is_about(trouble, "hang", name, value))
                         return 0;
+                /* For who waits for us to be here. */
+                (void) ctx->services->write_attribute(ctx, device, "maker_hangs", "yes\n");
                 (void) usleep(20000);
         }
 }
@@ -284,7 +294,7 @@ static const char *attribute_of(const PtStep *step) {
 
 static int set(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *value) {
         char now[LINE], line[LINE + 1];
-        int r = get_in_trouble(ctx, device, step->name);
+        int r = get_in_trouble(ctx, device, step->name, value);
 
         if (r >= 0)
                 r = read_line(ctx, device, attribute_of(step), now);
