@@ -8,6 +8,7 @@
 #include "explain-internal.h"
 #include "identity.h"
 #include "lib/limits.h"
+#include "meter.h"
 
 #define LOOKED_AT_MAX 16u /* members of a group of which is said why they cannot be had */
 #define STEPS_SAID_MAX 16u
@@ -74,6 +75,23 @@ static void say_identity(const Allocation *a, const Device *device, Explanation 
                                 findings.items[i].remedy, NULL, "%s", findings.items[i].text);
 }
 
+/* What its provider's driver says of whoever has it in use. */
+static void say_use(Manager *m, const Device *device, Explanation *e) {
+        json_t *findings = meter_findings(m, device), *finding;
+        size_t i;
+
+        json_array_foreach(findings, i, finding) {
+                const char *code = json_string_value(json_object_get(finding, "code"));
+                const char *text = json_string_value(json_object_get(finding, "text"));
+                const char *severity = json_string_value(json_object_get(finding, "severity"));
+
+                if (code && text)
+                        explanation_add(e, streq_null(severity, "warning") ? PT_SEVERITY_WARNING : PT_SEVERITY_NOTE, code,
+                                        device->id, json_string_value(json_object_get(finding, "remedy")), NULL, "%s: %s",
+                                        device->host->sysname, text);
+        }
+}
+
 static void say_devices(Manager *m, const Allocation *a, const Request *request, const Group *group, Explanation *e) {
         for (size_t i = 0; i < request->n_devices; i++) {
                 const char *id = request->devices[i].device;
@@ -92,6 +110,8 @@ static void say_devices(Manager *m, const Allocation *a, const Request *request,
                                         device->host->sysname, device->quarantine);
                 if (device && !allocation_state_holds(a->state))
                         say_identity(a, device, e);
+                if (device && a->state == ALLOCATION_ACTIVE)
+                        say_use(m, device, e);
                 e->subject = NULL;
         }
 }

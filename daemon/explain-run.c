@@ -6,7 +6,9 @@
 #include "explain-internal.h"
 #include "given-nodes.h"
 #include "json-util.h"
+#include "meter.h"
 #include "observe.h"
+#include "provider.h"
 #include "usage.h"
 
 typedef struct Explain {
@@ -15,6 +17,7 @@ typedef struct Explain {
         char id[ID_SIZE];
         bool processes; /* ask who has it open */
         bool all_rules; /* Explanation */
+        size_t asked;   /* providers whose use is being measured */
         ExplainDone done;
         void *userdata;
 } Explain;
@@ -85,6 +88,29 @@ static void on_observed(void *userdata) {
         ask_usage(userdata);
 }
 
+static void on_measured(void *userdata) {
+        Explain *x = userdata;
+
+        if (--x->asked == 0)
+                ask_usage(x);
+}
+
+/* What is wrong with those who use its devices, their providers' drivers know. */
+static void ask_meter(Explain *x, const Allocation *a) {
+        x->asked = 1;
+        for (size_t i = 0; i < a->n_requests; i++)
+                for (size_t k = 0; k < a->requests[i].n_devices; k++) {
+                        Device *device = inventory_find(x->m->inventory, a->requests[i].devices[k].device);
+                        Device *provider = device ? device_get_provider(device) : NULL;
+
+                        if (!provider || !meter_can(provider))
+                                continue;
+                        x->asked++;
+                        meter_ask(x->m, provider, on_measured, x);
+                }
+        on_measured(x);
+}
+
 int manager_explain(Manager *m, ObjectKind kind, const char *id, json_t *options, ExplainDone done, void *userdata,
                     Fault *fault) {
         bool processes = true, all_rules = false;
@@ -95,6 +121,7 @@ int manager_explain(Manager *m, ObjectKind kind, const char *id, json_t *options
         };
         int r = json_parse_object(options, keys, "the options of Explain", FAULT_UNKNOWN_OPTION, fault);
         Device *device = kind == OBJECT_DEVICE ? inventory_find(m->inventory, id) : NULL;
+        Allocation *allocation = kind == OBJECT_ALLOCATION ? manager_find_allocation(m, id) : NULL;
         Explain *x;
 
         if (r < 0)
@@ -106,6 +133,8 @@ int manager_explain(Manager *m, ObjectKind kind, const char *id, json_t *options
         (void) snprintf(x->id, sizeof(x->id), "%s", id);
         if (device)
                 observe_device(m, device, on_observed, x);
+        else if (allocation && processes && allocation->state == ALLOCATION_ACTIVE)
+                ask_meter(x, allocation);
         else
                 ask_usage(x);
         return 0;

@@ -36,6 +36,7 @@ typedef struct Metered {
         uint64_t taken_usec; /* the last sample, or failure; 0: none */
         uint64_t skipped;
         bool running; /* in the run under way */
+        bool answered; /* of that run */
         bool failed;
         json_t *sample; /* {} or what is known now */
         MeterHistory *history;
@@ -242,6 +243,15 @@ static void count_devices(const Device *provider, json_t *sample) {
         (void) json_object_set_new(sample, "idle", json_integer((json_int_t) (total - used)));
 }
 
+/* What was measured before is not so any more: it is gone. */
+static void take_problem(Metered *metered, const Device *provider, const char *problem) {
+        json_decref(metered->sample);
+        metered->failed = true;
+        metered->sample = json_pack("{s:s, s:I}", "problem", problem, "time", (json_int_t) now_msec());
+        if (provider && metered->sample)
+                count_devices(provider, metered->sample);
+}
+
 static void on_used(void *userdata, const char *host, json_t *use, int result, const char *error) {
         Manager *m = userdata;
         Device *provider = NULL;
@@ -258,19 +268,19 @@ static void on_used(void *userdata, const char *host, json_t *use, int result, c
         }
         if (!provider)
                 return;
-        json_decref(metered->sample);
-        metered->sample = use ? json_deep_copy(use) : json_object();
-        if (!metered->sample)
+        metered->answered = true;
+        if (result < 0) {
+                take_problem(metered, provider, isempty(error) ? strerror(-result) : error);
                 return;
-        metered->failed = result < 0;
-        if (result < 0)
-                (void) json_object_set_new(metered->sample, "problem", json_string(isempty(error) ? strerror(-result) : error));
+        }
+        json_decref(metered->sample);
+        metered->sample = json_deep_copy(use);
+        metered->failed = false;
         (void) json_object_set_new(metered->sample, "time", json_integer(time));
         count_devices(provider, metered->sample);
         json_array_foreach(json_object_get(metered->sample, "devices"), i, entry)
                 take_device(metered, provider, entry, time);
-        if (result >= 0)
-                (void) meter_history_add(metered->history, time, metered->sample);
+        (void) meter_history_add(metered->history, time, metered->sample);
 }
 
 /* ---- runs ---- */
@@ -302,11 +312,11 @@ static void settle(Manager *m, int result, const Fault *fault) {
                 if (!metered->running)
                         continue;
                 metered->running = false;
-                if (result < 0) {
-                        json_decref(metered->sample);
-                        metered->sample = json_pack("{s:s}", "problem", isempty(fault->message) ? strerror(-result) : fault->message);
-                        metered->failed = true;
-                }
+                if (result < 0 && !metered->answered)
+                        take_problem(metered, inventory_find(m->inventory, metered->device),
+                                     fault->code == FAULT_TIMED_OUT  ? "the driver did not answer in time"
+                                     : isempty(fault->message) ? strerror(-result)
+                                                               : fault->message);
                 metered->taken_usec = now;
                 set_due(metered, now);
                 tell(m, metered);
@@ -321,7 +331,10 @@ static void on_done(void *userdata, int result, const Fault *fault) {
         m->meter->stuck = fault->code == FAULT_DRIVER_STUCK;
         /* Nobody is measured before that has ended. */
         for (Metered *metered = m->meter->stuck ? m->meter->providers : NULL; metered; metered = metered->hh.next)
-                metered->running = metered->watches || metered->askers;
+                if (!metered->running) {
+                        metered->running = metered->watches || metered->askers;
+                        metered->answered = false;
+                }
         if (result < 0 && fault->code != FAULT_CANCELLED)
                 log_plain(LOG_NOTICE, "the use of providers could not be measured: %s", strempty(fault->message));
         settle(m, result, fault);
@@ -399,6 +412,7 @@ static int collect(Manager *m, Batch *batch) {
                 if (batch_add(batch, provider) < 0)
                         return -ENOMEM;
                 metered->running = true;
+                metered->answered = false;
         }
         return 0;
 }

@@ -64,7 +64,7 @@
 #define METER_INTERVAL_MIN_MSEC 500u        /* between two samples of a provider's use */
 #define METER_INTERVAL_MAX_MSEC 3600000u
 #define METER_INTERVAL_MSEC 2000u           /* unless a watcher says otherwise */
-#define METER_RETRY_MSEC 10000u             /* after a sample that failed, if the interval is shorter */
+#define METER_RETRY_MSEC 5000u              /* after a sample that failed, if the interval is shorter */
 #define METER_TIMEOUT_MSEC 8000u            /* of one sample; then its worker is killed */
 #define METER_FRESH_MSEC 15000u             /* an Explain takes no sample of its own while the last is younger */
 #define METER_WATCHES_MAX 256u
