@@ -193,7 +193,7 @@ static void print_key(json_t *objects, const char *key) {
 
 static int complete_devices(Cli *cli) {
         json_auto_t *fields = json_pack("[s, s]", "id", "slot"), *devices = NULL;
-        int r = list_devices(cli, "", NULL, NULL, fields, &devices);
+        int r = list_devices(cli, "", NULL, NULL, fields, false, &devices);
 
         print_key(devices, "id");
         print_key(devices, "slot");

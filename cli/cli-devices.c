@@ -97,7 +97,10 @@ static int read_fields(Listing *l) {
 /* ---- what the service is asked for ---- */
 
 static int fetch(Listing *l, const char *type, json_t *where, json_t **ret) {
-        return list_devices(l->cli, type, where, option_text(l->cli, "group"), l->fields, ret);
+        /* What somebody names is waited for. */
+        bool slow = l->fields && (option_given(l->cli, "columns") || json_array_size(where) > 0);
+
+        return list_devices(l->cli, type, where, option_text(l->cli, "group"), l->fields, slow, ret);
 }
 
 /* Conditions are about the fields of one type. Without --type every type is asked that has these fields. */

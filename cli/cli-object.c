@@ -312,14 +312,14 @@ int list_objects(Cli *cli, Kind kind, json_t **ret) {
 /* ---- devices ---- */
 
 static int list_pages(Cli *cli, const char *type, json_t *where, const char *group, json_t *fields,
-                      json_t **ret, bool *ret_changed) {
+                      bool slow, json_t **ret, bool *ret_changed) {
         json_auto_t *array = json_array();
         _cleanup_free_ char *cursor = strdup("");
         json_int_t generation = -1;
 
         for (;;) {
-                json_auto_t *options = json_pack("{s:i, s:s, s:s*, s:O*}", "limit", PAGE_SIZE, "cursor",
-                                                 strempty(cursor), "group", group, "fields", fields);
+                json_auto_t *options = json_pack("{s:i, s:s, s:s*, s:O*, s:b}", "limit", PAGE_SIZE, "cursor",
+                                                 strempty(cursor), "group", group, "fields", fields, "slow", slow);
                 json_auto_t *reply = NULL;
                 json_int_t now;
                 json_t *entry;
@@ -346,7 +346,7 @@ static int list_pages(Cli *cli, const char *type, json_t *where, const char *gro
 }
 
 /* When devices come or go between two pages, the listing begins anew. */
-int list_devices(Cli *cli, const char *type, json_t *where, const char *group, json_t *fields,
+int list_devices(Cli *cli, const char *type, json_t *where, const char *group, json_t *fields, bool slow,
                  json_t **ret) {
         json_auto_t *nothing = json_array();
         bool changed = true;
@@ -355,7 +355,7 @@ int list_devices(Cli *cli, const char *type, json_t *where, const char *group, j
         for (unsigned i = 0; i < LISTING_TRIES && changed && r >= 0; i++) {
                 json_t *array = NULL;
 
-                r = list_pages(cli, type, where ?: nothing, group, fields, &array, &changed);
+                r = list_pages(cli, type, where ?: nothing, group, fields, slow, &array, &changed);
                 if (r < 0)
                         return r;
                 if (changed && i + 1 < LISTING_TRIES)

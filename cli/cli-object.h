@@ -32,5 +32,6 @@ int get_object(Cli *cli, Kind kind, const char *path, json_t **ret);
 int list_ids(Cli *cli, Kind kind, json_t **ret);
 /* Of all objects of the kind, in the order of their ids. Not for devices, of which there can be too many. */
 int list_objects(Cli *cli, Kind kind, json_t **ret);
-/* ListDevices, all pages: an array of objects. `fields` NULL: all that there are. */
-int list_devices(Cli *cli, const char *type, json_t *where, const char *group, json_t *fields, json_t **ret);
+/* ListDevices, all pages: an array of objects. `fields` NULL: all that there are. `slow`: those that take long too. */
+int list_devices(Cli *cli, const char *type, json_t *where, const char *group, json_t *fields, bool slow,
+                 json_t **ret);

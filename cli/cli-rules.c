@@ -194,7 +194,7 @@ static int rows_of_devices(Cli *cli, const char *group, json_t *paths, json_t **
         int r = get_object(cli, KIND_GROUP, group, &object);
 
         if (r >= 0)
-                r = list_devices(cli, json_text(object, "type"), NULL, NULL, fields, &devices);
+                r = list_devices(cli, json_text(object, "type"), NULL, NULL, fields, false, &devices);
         if (r < 0)
                 return r;
         json_array_foreach(devices, i, device)(void) json_object_set(by_id, json_text(device, "id"), device);

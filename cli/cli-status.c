@@ -70,7 +70,7 @@ static int add_counts(Cli *cli, json_t *status) {
                 { KIND_JOB, "jobs" },
         };
         json_auto_t *fields = json_pack("[s]", "state"), *devices = NULL, *groups = NULL;
-        int r = list_devices(cli, "", NULL, NULL, fields, &devices);
+        int r = list_devices(cli, "", NULL, NULL, fields, false, &devices);
 
         if (r >= 0)
                 r = list_objects(cli, KIND_GROUP, &groups);

@@ -124,6 +124,8 @@ void bus_call_done_no_job(void *userdata, int result, const Fault *fault, const 
 void bus_call_done_allocated(void *userdata, int result, const Fault *fault, const char *id); /* oo */
 void bus_call_done_string(void *userdata, int result, const Fault *fault, const char *text);
 int bus_reply_job(sd_bus_message *m, const Job *job);
+/* bus-list.c: Manager.ListDevices. */
+int bus_method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error);
 /* bus-plan.c: Manager.Plan. */
 int bus_method_plan(sd_bus_message *m, void *userdata, sd_bus_error *error);
 /* bus-explain.c: reads the options and answers, now or later. */

@@ -93,122 +93,6 @@ static int method_get_group(sd_bus_message *m, void *userdata, sd_bus_error *err
         return sd_bus_reply_method_return(m, "o", path);
 }
 
-/* ---- ListDevices ---- */
-
-typedef struct ListQuery {
-        const char *type;
-        ConditionList *where;
-        unsigned limit;
-        char *cursor;
-        char *group;
-        char **fields;
-} ListQuery;
-
-static void list_query_done(ListQuery *q) {
-        conditions_free(q->where);
-        free(q->cursor);
-        free(q->group);
-        strv_free(q->fields);
-}
-
-static int read_list_query(Bus *b, sd_bus_message *m, ListQuery *q, Fault *fault) {
-        _cleanup_(json_decrefp) json_t *where = NULL, *options = NULL;
-        const JsonKey keys[] = {
-                { "limit", JSON_KEY_UINT, &q->limit, PAGE_MAX, false },
-                { "cursor", JSON_KEY_STRING, &q->cursor, ID_MAX, false },
-                { "group", JSON_KEY_STRING, &q->group, NAME_MAX_BYTES, false },
-                { "fields", JSON_KEY_STRV, &q->fields, 2 * FIELDS_MAX, false },
-                { 0 },
-        };
-        Module *module;
-        int r;
-
-        q->limit = PAGE_DEFAULT;
-        r = sd_bus_message_read(m, "s", &q->type);
-        if (r >= 0)
-                r = bus_read_conditions(m, &where);
-        if (r >= 0)
-                r = bus_read_dict(m, &options);
-        if (r >= 0)
-                r = json_parse_object(options, keys, "the options of ListDevices", FAULT_UNKNOWN_OPTION, fault);
-        if (r < 0)
-                return r;
-        if (q->limit == 0)
-                q->limit = PAGE_DEFAULT;
-        module = isempty(q->type) ? NULL : loader_find(b->manager->loader, q->type);
-        if (!isempty(q->type) && (!module || module->state != MODULE_LOADED))
-                return fault_set(fault, -ENOENT, FAULT_UNKNOWN_TYPE, "there is no type '%.32s'", q->type);
-        if (json_array_size(where) > 0) {
-                if (!module)
-                        return fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT,
-                                         "conditions name fields of a type: give the type too");
-                r = conditions_from_json(where, module, &q->where, fault);
-        }
-        return r;
-}
-
-static bool passes(Bus *b, const ListQuery *q, Device *device) {
-        if (!isempty(q->type) && !streq(device->module->name, q->type))
-                return false;
-        if (q->where && conditions_match(q->where, device, NULL) != MATCH_YES)
-                return false;
-        if (q->group) {
-                const Group *group = policy_find_group_by_name(b->manager->policy, q->group);
-                return group && group_has_member(group, device);
-        }
-        return true;
-}
-
-/* The cursor is the id that comes first in the next page; a device that went meanwhile ends the listing early, which the
- * generation tells. */
-static int append_page(sd_bus_message *reply, Bus *b, const ListQuery *q, const char **ret_cursor) {
-        Device *device = isempty(q->cursor) ? inventory_first(b->manager->inventory)
-                                            : inventory_find(b->manager->inventory, q->cursor);
-        unsigned n = 0;
-        int r = sd_bus_message_open_container(reply, 'a', "(oa{sv})");
-
-        *ret_cursor = "";
-        for (; device && r >= 0; device = device->hh.next) {
-                char path[BUS_PATH_SIZE];
-
-                if (!passes(b, q, device))
-                        continue;
-                if (n++ >= q->limit) {
-                        *ret_cursor = device->id;
-                        break;
-                }
-                bus_path(OBJECT_DEVICE, device->id, path);
-                r = sd_bus_message_open_container(reply, 'r', "oa{sv}");
-                if (r >= 0)
-                        r = sd_bus_message_append_basic(reply, 'o', path);
-                if (r >= 0)
-                        r = bus_append_device(reply, b, device, (const char *const *) q->fields);
-                if (r >= 0)
-                        r = sd_bus_message_close_container(reply);
-        }
-        return r < 0 ? r : sd_bus_message_close_container(reply);
-}
-
-static int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Bus *b = userdata;
-        _cleanup_(list_query_done) ListQuery query = { 0 };
-        _cleanup_fault_ Fault fault = { 0 };
-        sd_bus_message *reply = NULL;
-        const char *cursor;
-        int r = read_list_query(b, m, &query, &fault);
-
-        if (r >= 0)
-                r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = append_page(reply, b, &query, &cursor);
-        if (r >= 0)
-                r = sd_bus_message_append(reply, "st", cursor, inventory_generation(b->manager->inventory));
-        if (r >= 0)
-                r = sd_bus_send(NULL, reply, NULL);
-        sd_bus_message_unref(reply);
-        return r < 0 ? bus_error_from_fault(error, r, &fault) : 1;
-}
-
 /* ---- groups ---- */
 
 static int finish(int r, BusCall *call, Fault *fault, sd_bus_error *error) {
@@ -452,7 +336,7 @@ static const sd_bus_vtable vtable[] = {
                                 ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("GetGroup", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", group), method_get_group, ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("ListDevices", SD_BUS_ARGS("s", type, "a(sss)", where, "a{sv}", options),
-                                SD_BUS_RESULT("a(oa{sv})", page, "s", cursor, "t", generation), method_list_devices,
+                                SD_BUS_RESULT("a(oa{sv})", page, "s", cursor, "t", generation), bus_method_list_devices,
                                 ANYBODY),
         SD_BUS_METHOD_WITH_ARGS("CreateGroup", SD_BUS_ARGS("s", name, "s", type, "a{sv}", settings, "a{sv}", options),
                                 SD_BUS_RESULT("o", group), method_create_group, ANYBODY),

@@ -8,7 +8,7 @@ import tempfile
 
 import dbus
 
-from passthrough import SYS, check, equal, main, wait_until
+from passthrough import SYS, bus_error, check, equal, main, wait_until
 from vfs import NIC, NVME, SIMULATED, address, clean, group_of, interface, link_up, records, update, variants
 
 KEYS = ("mac", "vlan", "qos", "vlan-protocol", "min-rate", "max-rate", "spoof-check", "trust")
@@ -148,6 +148,32 @@ def signalled(service):
         wait_until(lambda: (changes.seen().get("VfVlan"), changes.seen().get("VfTrust")) == (0, "off"), 60, "the release's signals")
 
 
+def listed(service):
+    """A list that is asked for slow fields waits for them, of its page; so does one that is limited by them."""
+    client = service.start()
+    group_of(client, {"vlan": 17})
+
+    def rows(where, **options):
+        options = dict({"fields": ["slot", "vf-vlan"], "group": "nics"}, **options)
+        page, cursor, _ = client.manager("ListDevices", "sa(sss)a{sv}", "sriov", where, options)
+        return [(str(row["slot"]), int(row["vf-vlan"])) for _, row in page], str(cursor)
+
+    slots = [address(number) for number in range(3)]
+    equal(rows([])[0], [(slot, -1) for slot in slots], "at once")
+    equal(rows([("vf-vlan", "eq", "0")])[0], [], "nobody knows yet")
+    page, cursor = rows([], slow=True, limit=1)
+    equal(page, [(slots[0], 0)], "the first page")
+    equal(rows([])[0], [(slots[0], 0), (slots[1], -1), (slots[2], -1)], "of the others nobody asked")
+    equal(rows([], slow=True, cursor=cursor)[0], [(slots[1], 0), (slots[2], 0)], "the next page")
+    allocation, job = client.allocate("vm", "nics", activate=True)
+    equal(client.wait_job(job), ("done", "", ""), "activate")
+    client = service.restart()
+    equal(rows([("vf-vlan", "eq", "17")], slow=True)[0], [(slots[0], 17)], "by their values")
+    error, message = bus_error(rows, [], slow="perhaps")
+    equal(error, "InvalidValue", message)
+    client.must(allocation, "Release")
+
+
 def without(service):
     """Physical functions, and functions that are no network cards, have no such settings."""
     client = service.start()
@@ -173,4 +199,4 @@ def set_by_others(service):
     current(client, (0, 1), "in the end")
 
 
-main([clean(test) for test in [read_back, in_force, signalled, without] + ([] if SIMULATED else [set_by_others])])
+main([clean(test) for test in [read_back, in_force, signalled, listed, without] + ([] if SIMULATED else [set_by_others])])
