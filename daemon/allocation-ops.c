@@ -6,7 +6,7 @@
 #include <systemd/sd-id128.h>
 
 #include "guard.h"
-#include "identity.h"
+#include "identity-use.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"
@@ -174,6 +174,7 @@ static void on_allocated(void *userdata, int result, const Fault *fault) {
         tell_groups(m, a);
         if (p->activate)
                 start_at_once(m, a, p->text, p->uid);
+        identity_resume_use(m, a);
         pending_finish(p, 0, NULL, a->id);
 }
 
@@ -359,6 +360,8 @@ static void on_updated(void *userdata, int result, const Fault *fault) {
                         manager_changed(m, OBJECT_ALLOCATION, a->id, properties[i]);
         }
         pending_finish(p, result, fault, result >= 0 && a ? a->id : NULL);
+        if (a)
+                identity_resume_use(m, a);
         if (a && a->holder_gone) /* it could not be released while it was written */
                 manager_holder_vanished(m, a);
 }

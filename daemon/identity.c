@@ -6,10 +6,7 @@
 #include "json-util.h"
 #include "lib/driver.h"
 #include "lib/value-util.h"
-#include "log.h"
 #include "observe.h"
-#include "operation.h"
-#include "pending.h"
 #include "provider.h"
 
 /* Below it a field says what model a device is, or nothing but its place; from it on to the own ones it is evidence for a
@@ -283,125 +280,33 @@ void identity_check_use(const Allocation *allocation, const Device *device, Find
                              findings);
 }
 
-/* ---- what an allocation used ---- */
-
-static bool names_device(const Allocation *a, const char *id) {
-        for (size_t i = 0; i < a->n_requests; i++)
-                if (strv_contains((const char *const *) a->requests[i].last, id))
-                        return true;
-        return allocation_has_device(a, id);
-}
-
-/* Those that are not there keep what was recorded of them. */
-static int note_device(Manager *m, Allocation *a, const char *id) {
-        Device *device = inventory_find(m->inventory, id);
-        json_t *record = NULL;
-        int r = device ? identity_record(m, device, NULL, &record, NULL) : 0;
-
-        if (r >= 0 && record)
-                r = json_object_set_new(a->identities, id, record) < 0 ? -ENOMEM : 0;
-        return r == -ENOMEM ? r : 0; /* a module that can't say is no reason not to hand out */
-}
-
-int identity_note_use(Manager *m, Allocation *a) {
-        json_t *record;
-        const char *id;
-        void *next;
-        int r = 0;
-
-        if (!a->identities)
-                a->identities = json_object();
-        if (!a->identities)
-                return -ENOMEM;
-        json_object_foreach_safe(a->identities, next, id, record)
-                if (!names_device(a, id))
-                        json_object_del(a->identities, id);
-        for (size_t i = 0; i < a->n_requests && r >= 0; i++)
-                for (size_t k = 0; k < a->requests[i].n_devices && r >= 0; k++)
-                        r = note_device(m, a, a->requests[i].devices[k].device);
-        return r;
-}
-
-static void store_allocation(Manager *m, const Allocation *a) {
-        _cleanup_(json_decrefp) json_t *body = allocation_to_json(a);
-        StoreTxn *txn = body ? store_begin(m->store, STORE_STATE) : NULL;
-
-        if (!txn)
-                return; /* less is known at the next start; nothing else */
-        store_put(txn, TABLE_ALLOCATIONS, a->id, NULL, body);
-        (void) store_commit(txn, NULL, NULL);
-}
-
-/* The device of a reading; both may have gone by the time it ends. */
-typedef struct Completion {
-        Manager *m;
-        char allocation[UUID_TEXT_SIZE], device[ID_SIZE];
-} Completion;
-
-static void on_read(void *userdata) {
-        Completion *completion = userdata;
-        Manager *m = completion->m;
-        Allocation *a = m->stopping ? NULL : manager_find_allocation(m, completion->allocation);
-        _cleanup_(json_decrefp) json_t *record = json_incref(a ? json_object_get(a->identities, completion->device) : NULL);
-        const Device *device = record ? inventory_find(m->inventory, completion->device) : NULL;
-
-        /* A job or an edit that began meanwhile writes the allocation itself. */
-        if (device && device->slow == SLOW_FRESH && !a->job && !pending_reserves(m, a->id) &&
-            !identity_differs(record, device, NULL, NULL) &&
-            note_device(m, a, completion->device) >= 0 && !json_equal(json_object_get(a->identities, device->id), record))
-                store_allocation(m, a);
-        free(completion);
-}
-
-void identity_complete_use(Manager *m, const Allocation *a) {
-        const char *id;
-        json_t *record;
-
-        json_object_foreach(a->identities, id, record) {
-                Device *device = inventory_find(m->inventory, id);
-                Completion *completion;
-
-                if (!device || device->slow == SLOW_FAILED || !device->module->descriptor->observe)
-                        continue;
-                completion = calloc(1, sizeof(Completion));
-                if (!completion)
-                        return;
-                completion->m = m;
-                memcpy(completion->allocation, a->id, sizeof(completion->allocation));
-                memcpy(completion->device, device->id, sizeof(completion->device));
-                observe_device(m, device, on_read, completion);
-        }
-}
-
-int identity_accept_use(Manager *m, Allocation *a, char **ret_text) {
-        _cleanup_free_ char *text = NULL;
-        size_t size = 0, n = 0;
-        const char *id;
-        json_t *record;
-        void *next;
-        FILE *f = open_memstream(&text, &size);
-
-        if (!f)
-                return -ENOMEM;
-        json_object_foreach_safe(a->identities, next, id, record) {
-                const Device *device = inventory_find(m->inventory, id);
-                _cleanup_free_ char *fields = NULL;
-
-                if (!device || !identity_differs(record, device, NULL, &fields))
-                        continue;
-                (void) fprintf(f, "%s%s is another device than the one used before (%s)", n++ > 0 ? "; " : "accepted: ",
-                               device->host->sysname, strempty(fields));
-                json_object_del(a->identities, id);
-        }
-        if (fclose(f) != 0)
-                return -ENOMEM;
-        if (n > 0)
-                store_allocation(m, a);
-        *ret_text = n > 0 ? TAKE_PTR(text) : NULL;
-        return 0;
-}
-
 /* ---- reading ---- */
+
+/* By what the allocation itself recorded, or a rule that goes by the place. */
+static bool awaits_reading(Manager *m, const Allocation *a, const Device *device) {
+        if (device->slow != SLOW_READING)
+                return false;
+        if (is_being_read(json_object_get(a->identities, device->id), device))
+                return true;
+        for (const Rule *rule = policy_rules_at(m->policy, device->id); rule; rule = rule->next_at_place)
+                if (rule_applies(rule, m->config.node) && is_being_read(rule->identity, device))
+                        return true;
+        return false;
+}
+
+bool identity_is_being_read(Manager *m, const Allocation *a) {
+        for (size_t i = 0; i < a->n_requests && observe_is_busy(m); i++) {
+                Group *group = policy_find_group(m->policy, a->requests[i].group);
+
+                for (size_t k = 0; group && k < group->n_members; k++) {
+                        const Device *provider = device_get_provider(group->members[k]);
+
+                        if (awaits_reading(m, a, group->members[k]) || (provider && awaits_reading(m, a, provider)))
+                                return true;
+                }
+        }
+        return false;
+}
 
 static bool is_recorded(Manager *m, const Device *device) {
         if (policy_rules_at(m->policy, device->id))
@@ -413,9 +318,12 @@ static bool is_recorded(Manager *m, const Device *device) {
 }
 
 void identity_want(Manager *m, Device *device) {
-        /* What a guest has is not touched; it is read when it comes back. */
+        const Allocation *user = device->allocation;
+
+        /* What a guest has, or is on its way to or from one, is not touched; it is read when it comes back. */
         if (device->slow != SLOW_UNKNOWN || !device->module->descriptor->observe ||
-            driver_is_vfio(device->host->driver) || !is_recorded(m, device))
+            driver_is_vfio(device->host->driver) || !is_recorded(m, device) ||
+            (user && (user->state == ALLOCATION_ACTIVATING || user->state == ALLOCATION_DEACTIVATING)))
                 return;
         observe_device(m, device, NULL, NULL);
 }

@@ -34,13 +34,8 @@ void identity_check_use(const Allocation *allocation, const Device *device, Find
 /* The same for who asks about a group: places of its rules where another device is, member or not. */
 void identity_check_group(Manager *m, const Group *group, FindingList *findings);
 
-/* Records the devices of the allocation as they are now, and forgets those that it does not name any more. */
-int identity_note_use(Manager *m, Allocation *allocation);
-/* A device that was read only now: completes what its last consumer recorded of it. `device` was given back a moment ago, so
- * that it is the same one. */
-void identity_complete_use(Manager *m, const Allocation *allocation);
-/* The owner takes the devices that are there now: forgets the records that differ; the sentence for the history is NULL when
- * none does. */
-int identity_accept_use(Manager *m, Allocation *allocation, char **ret_text);
+/* Whether a device that the allocation could get is just being read for such a comparison. That ends by itself, and whoever
+ * wants to hand out waits for it: "try again in a moment" is no answer to a guest that is being started. */
+bool identity_is_being_read(Manager *m, const Allocation *allocation);
 /* Has read what a record needs for the comparison, once the device is there and no guest has it. */
 void identity_want(Manager *m, Device *device);

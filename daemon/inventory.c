@@ -76,6 +76,7 @@ static void device_free(Inventory *inventory, Device *device) {
         free(device->blob);
         free(device->groups);
         free(device->quarantine);
+        json_decref(device->unrecorded);
         json_decref(device->health);
         json_decref(device->last_reset);
         free(device);

@@ -63,6 +63,7 @@ struct Device {
         SlowState slow;
         bool outdated;             /* what is being read differs since */
         bool failed;               /* a give-back failed: held until reconcile succeeds */
+        uint8_t readings_failed;   /* how often in a row its slow fields could not be read, while `unrecorded` */
         uint32_t n_slots;          /* devices that describe() says it could make */
         const char *slow_driver;   /* bound when the slow fields were read; interned, NULL for none */
         uint64_t known;            /* bit per field: filled */
@@ -76,6 +77,7 @@ struct Device {
         char *quarantine;          /* reason; NULL: none */
         json_t *health;            /* what its last probe found, as in lib/protocol.h; NULL: nothing */
         json_t *last_reset;        /* reset-report.h; NULL: none since the service runs and the device is there */
+        json_t *unrecorded;        /* identity-use.h: {allocation: true} whose record of it is incomplete; NULL: none */
         Device *next_offer;        /* of the same host device */
         uint64_t serial;           /* order of appearance, for stable listing */
         UT_hash_handle hh;         /* in the inventory, by id */

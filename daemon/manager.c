@@ -7,6 +7,7 @@
 #include "declarative.h"
 #include "history.h"
 #include "identity.h"
+#include "identity-use.h"
 #include "follow.h"
 #include "json-util.h"
 #include "log.h"
@@ -385,6 +386,7 @@ Manager *manager_free(Manager *m) {
         m->events = (ManagerEvents) { 0 };
         m->workers = worker_pool_free(m->workers);
         presence_free(m);
+        identity_uses_free(m);
         probes_free(m);
         quarantine_free(m);
         usages_free(m);

@@ -93,6 +93,7 @@ typedef struct Manager {
         struct Report *reports;  /* support reports being written */
         struct History *history; /* history.c */
         struct Observation *observation; /* slow fields being read, observe.c */
+        sd_event_source *identity_retry; /* of readings that records of allocations wait for, identity-use.c */
         struct QuarantineTable *quarantines; /* quarantine.c; NULL while there is none */
         struct Presence *presence; /* watch over devices in use, presence.c */
         struct Probe *probes;    /* looks at devices under way, probe.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "observe.h"
 
+#include "identity-use.h"
 #include "lib/driver.h"
 #include "lib/id.h"
 #include "link-watch.h"
@@ -59,20 +60,26 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
                 return;
         device->slow = result < 0 ? SLOW_FAILED : SLOW_FRESH;
         follow_links(o, device);
-        if (result < 0)
+        if (result < 0) {
                 log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
                             "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
-        /* The inventory reports what differs, and rules match again. That the device has no such field differs in nothing, but
-         * is known only now. */
-        else if (device_put_observed(o->m->inventory, device, fields, blob) == 0)
-                policy_device_changed(o->m->policy, device, 0);
-        wake(o, device->id);
+                identity_reading_failed(o->m, device);
+        } else {
+                /* The inventory reports what differs, and rules match again. That the device has no such field differs in
+                 * nothing, but is known only now. */
+                if (device_put_observed(o->m->inventory, device, fields, blob) == 0)
+                        policy_device_changed(o->m->policy, device, 0);
+                identity_device_read(o->m, device);
+        }
         if (device->outdated) {
                 device->outdated = false;
                 device->slow = SLOW_UNKNOWN;
                 observe_device(o->m, device, NULL, NULL);
         }
         observe_again(o->m, device); /* the driver may have changed while it was read */
+        /* Whoever waits is told what holds now. What was just reported may have had it read again: then at the end of that. */
+        if (device->slow != SLOW_READING)
+                wake(o, device->id);
 }
 
 /* What the worker did not answer for (it was killed) has failed: nobody waits for ever. */
@@ -86,6 +93,7 @@ static void settle_unanswered(Observation *o) {
                         queued = streq(o->queue[i], device->id);
                 if (!queued) {
                         device->slow = SLOW_FAILED;
+                        identity_reading_failed(o->m, device);
                         wake(o, device->id);
                 }
         }

@@ -13,6 +13,7 @@
 #include "guard.h"
 #include "history.h"
 #include "identity.h"
+#include "identity-use.h"
 #include "in-force.h"
 #include "json-util.h"
 #include "log.h"
@@ -345,7 +346,8 @@ static void on_evidence(void *userdata, int result) {
         Operation *op = userdata;
 
         op->evidence_asked = false;
-        if (!op->m->stopping && op->job->state == JOB_WAITING)
+        /* The end of a reading, and what it changes, kicks again. */
+        if (!op->m->stopping && op->job->state == JOB_WAITING && !identity_is_being_read(op->m, op->allocation))
                 choose(op);
 }
 
@@ -368,6 +370,8 @@ static void activate_begin(Operation *op) {
                 return;
         /* What is offered is being read of the drivers. */
         if (observe_is_busy(op->m) && needs_reports(op->m, op->allocation))
+                return;
+        if (identity_is_being_read(op->m, op->allocation))
                 return;
         /* Its devices may be made at this moment. */
         if (provision_concerns(op->m, op->allocation))

@@ -10,7 +10,7 @@
 
 #include "confirm.h"
 #include "given-nodes.h"
-#include "identity.h"
+#include "identity-use.h"
 #include "json-util.h"
 #include "log.h"
 #include "operation.h"

@@ -8,6 +8,7 @@
 #include "guard.h"
 #include "follow.h"
 #include "history.h"
+#include "identity-use.h"
 #include "json-util.h"
 #include "log.h"
 #include "pending.h"
@@ -173,8 +174,11 @@ void operation_finish(Operation *op) {
         if (allocation && allocation->state == ALLOCATION_GONE) {
                 HASH_DEL(m->allocations, allocation);
                 allocation_free(allocation);
-        } else if (allocation && allocation->holder_gone && !in_vain)
-                manager_holder_vanished(m, allocation);
+        } else if (allocation) {
+                identity_resume_use(m, allocation);
+                if (allocation->holder_gone && !in_vain)
+                        manager_holder_vanished(m, allocation);
+        }
         if (recovered)
                 manager_recovered(m);
         provision_retry(m);

@@ -82,6 +82,7 @@
 #define MODULE_LOAD_TIMEOUT_SEC 60u         /* of one kernel module */
 #define IDENTITY_READS_MAX 1024u            /* devices whose slow fields are read for the rules of MakeResource */
 #define IDENTITY_TIMEOUT_SEC 15u            /* for that; shorter than a client waits for an answer */
+#define IDENTITY_RETRIES_MAX 6u             /* after 1, 2, 4 … s, of reading what an allocation could not record of its device */
 #define STRINGS_MAX 1024u                   /* in a list that a caller gives */
 #define MODULE_CRASHES_MAX 2u
 #define PRESENCE_INTERVAL_SEC 2u            /* between two looks at the drivers of devices in use */

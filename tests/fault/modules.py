@@ -11,7 +11,7 @@ import dbus
 
 import snapshot
 from passthrough import ROOT, bus_error, check, driver, equal, main, override, wait_until
-from place import configured
+from place import configured, hang, hanging, release
 
 BUILT = pathlib.Path(os.environ["PT_BUILD"], "tests/fault/modules")
 NIC, NVME = "0000:01:00.0", "0000:03:00.0"
@@ -362,5 +362,74 @@ def slow_field_crashes(service):
     works(client)
 
 
+# -- what is read late ---------------------------------------------------------------------------------------------------
+def slow_value(client, device):
+    """Without asking for it by name, which would have it read."""
+    return str(client.get_all(device, "Device.Unstable").get("Slow", ""))
+
+
+def used_disk(client):
+    """An allocation that had the disk; nobody has asked for its slow field."""
+    client.add_rule(client.create_group("disks", "unstable"), [("slot", "eq", NVME)])
+    allocation, _ = client.allocate("vm", "disks")
+    client.must(allocation, "Activate")
+    return allocation, client.device("unstable-0000-03-00-0")
+
+
+def recorded(service, allocation, order, value):
+    """After the next start another disk is in the place: that is told, with the number that the allocation has recorded."""
+    service.stop()
+    value.write_text("two")
+    client = start_with(service, order)
+    device = client.device("unstable-0000-03-00-0")
+    wait_until(lambda: str(client.get(device, "Device.Unstable", "Slow")) == "two", 60, "the other disk to be read")
+    found = [f["text"] for f in client.explain(allocation, "Allocation") if f["code"] == "identity-changed"]
+    check(found and "slow was one and is two" in found[0], f"what is said of another disk: {found}")
+    client.must(allocation, "Release")
+    service.stop()
+
+
+def read_again_after_failure(service):
+    """What an allocation used could not be read when it came back: that is tried again, and recorded when it succeeds."""
+    Folder(service).add("unstable")
+    value = pathlib.Path(os.environ["PT_DIR"], "slow-value")
+    value.unlink(missing_ok=True)
+    order = f"observe:file:{value}"
+    client = start_with(service, order)
+    allocation, device = used_disk(client)
+    client.must(allocation, "Deactivate")
+    wait_until(lambda: f"the slow fields of {NVME} could not be read" in service.log.read_text(), 60, "the first reading to fail")
+    equal(slow_value(client, device), "", "before it can be read")
+    value.write_text("one")
+    wait_until(lambda: slow_value(client, device) == "one", 60, "it to be read again by itself")
+    recorded(service, allocation, order, value)
+
+
+def read_while_driver_changes(service):
+    """The reading began before the host's driver was back, ended after it, and is made once more for that: what it found is
+    recorded nevertheless."""
+    Folder(service).add("unstable")
+    value = pathlib.Path(os.environ["PT_DIR"], "slow-gate")
+    begun = value.with_suffix(".begun")
+    for file in (value, begun):
+        file.unlink(missing_ok=True)
+    order = f"observe:wait:{value}"
+    client = start_with(service, order)
+    allocation, device = used_disk(client)
+    check(not begun.exists(), "nobody has read it yet")
+    hang("bind", NVME)
+    job = client.start(allocation, "Deactivate")
+    wait_until(lambda: hanging("bind", NVME), 60, "the driver to be on its way")
+    wait_until(lambda: str(client.get(device, "Device", "Driver")) == "", 60, "the service to know that there is none now")
+    client.get(device, "Device.Unstable", "Slow")
+    wait_until(begun.exists, 60, "the reading to begin without a driver")
+    release("bind", NVME)
+    equal(client.wait_job(job)[0], "done", "deactivate")
+    wait_until(lambda: str(client.get(device, "Device", "Driver")) == "nvme", 60, "the service to know of the driver")
+    value.write_text("one")
+    wait_until(lambda: slow_value(client, device) == "one", 60, "the end of the reading")
+    recorded(service, allocation, order, value)
+
+
 main([wrong, not_to_be_trusted, cut_off, folder_of_others, at_the_start, once_is_forgiven, killed_is_no_crash, when_asked,
-      in_the_worker, probe_crashes, slow_field_crashes], may_crash=True)
+      in_the_worker, probe_crashes, slow_field_crashes, read_again_after_failure, read_while_driver_changes], may_crash=True)

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A module that is in order until PT_UNSTABLE says otherwise: "OP:HOW" with OP one of its ops and HOW one of segfault, abort,
- * exit, recursion, hang. It offers the NVMe disks of the host, which only its own core step, or its custom step, touches. */
+ * exit, recursion, hang. It offers the NVMe disks of the host, which only its own core step, or its custom step, touches.
+ *
+ * Their slow field reads "slow". With "observe:file:PATH" it is what that file has, and can't be read while there is none; with
+ * "observe:wait:PATH" the reading says that it began by a file PATH.begun, and does not end before there is PATH. */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,7 +43,7 @@ static void misbehave(const char *op) {
         else if (strcmp(how, "hang") == 0)
                 for (;;)
                         (void) pause();
-        else
+        else if (strcmp(how, "recursion") == 0)
                 (void) recurse(&bottom);
 }
 
@@ -50,9 +55,52 @@ static int describe(PtContext *ctx, const PtDevice *device) {
         return r < 0 ? r : ctx->services->put_name(ctx, "Nobody", device->sysname);
 }
 
+/* The path of an order "observe:HOW:PATH", NULL for another. */
+static const char *observe_path(const char *how) {
+        const char *order = getenv("PT_UNSTABLE");
+
+        return order && strncmp(order, how, strlen(how)) == 0 ? order + strlen(how) : NULL;
+}
+
+static void wait_for(const char *path) {
+        char begun[256];
+
+        (void) snprintf(begun, sizeof(begun), "%s.begun", path);
+        (void) close(open(begun, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+        while (access(path, F_OK) < 0)
+                (void) usleep(10000);
+}
+
 static int observe(PtContext *ctx, const PtDevice *device) {
+        const char *path = observe_path("observe:file:"), *gate = observe_path("observe:wait:");
+        char text[64] = "slow";
+        ssize_t n;
+        int fd;
+
         misbehave("observe");
-        return ctx->services->put_field(ctx, 1, &PT_VALUE_STRING("slow"));
+        if (gate)
+                wait_for(gate);
+        if (path || gate) {
+                fd = open(path ? path : gate, O_RDONLY | O_CLOEXEC);
+                if (fd < 0)
+                        return -EIO;
+                n = read(fd, text, sizeof(text) - 1);
+                (void) close(fd);
+                if (n <= 0)
+                        return -EIO;
+                text[n] = '\0';
+        }
+        return ctx->services->put_field(ctx, 1, &PT_VALUE_STRING(text));
+}
+
+static int identity(PtContext *ctx, const PtDevice *device) {
+        char condition[128];
+        PtValue slow;
+
+        if (ctx->services->get_field(ctx, device, "slow", &slow) < 0 || slow.type != PT_STRING || !slow.s)
+                return 0;
+        (void) snprintf(condition, sizeof(condition), "slow = \"%s\"", slow.s);
+        return ctx->services->put_identity(ctx, &(PtIdentity) { .kind = "slow", .strength = 90, .condition = condition });
 }
 
 static int uses(PtContext *ctx, const PtDevice *device) {
@@ -129,7 +177,7 @@ static const PtFilter filters[] = {
 
 static const PtField fields[] = {
         { .name = "slot", .type = PT_STRING, .flags = PT_FIELD_CONSTANT | PT_FIELD_MATCHABLE, .doc = "Address." },
-        { .name = "slow", .type = PT_STRING, .flags = PT_FIELD_SLOW, .doc = "Read by the worker." },
+        { .name = "slow", .type = PT_STRING, .flags = PT_FIELD_SLOW | PT_FIELD_MATCHABLE, .doc = "Read by the worker." },
         { 0 },
 };
 
@@ -152,6 +200,7 @@ static const PtModule module = {
         .custom_steps = steps,
         .describe = describe,
         .observe = observe,
+        .identity = identity,
         .uses = uses,
         .check = check,
         .plan = plan,
