@@ -83,7 +83,7 @@ int request_assign(Request *request, const Device *device, HostDevice *const *bu
         assigned.records = json_array();
         if (!assigned.companions || !assigned.records)
                 goto oom;
-        memcpy(assigned.device, device->id, sizeof(assigned.device));
+        id_copy(assigned.device, device->id);
         for (size_t i = 0, k = 0; i < n; i++) {
                 const char *file = device->module->file;
                 json_t *record = host_device_to_json(bundle[i], file);

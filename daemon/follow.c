@@ -338,7 +338,7 @@ static void consider(Follow *follow, Away *away, Device *device) {
                 return;
         }
         if (!streq(away->candidate, device->id)) {
-                memcpy(away->candidate, device->id, sizeof(away->candidate));
+                id_copy(away->candidate, device->id);
                 away->seen = now;
         }
         away->settled = MIN_OF(now + FOLLOW_SETTLE_USEC, away->seen + FOLLOW_LATEST_USEC);

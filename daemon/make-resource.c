@@ -340,7 +340,7 @@ static int making_new(Manager *m, Device *const *devices, const char *name, OpDo
         if (!making->ids || !making->name)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++)
-                memcpy(making->ids[i], devices[i]->id, ID_SIZE);
+                id_copy(making->ids[i], devices[i]->id);
         int r = sd_event_add_time_relative(m->event, &making->timer, CLOCK_MONOTONIC,
                                            IDENTITY_TIMEOUT_SEC * UINT64_C(1000000), 0, on_time, making);
         if (r < 0)

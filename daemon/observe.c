@@ -193,7 +193,7 @@ static int enqueue(Observation *o, Device *device) {
                 o->queue = queue;
                 o->n_allocated = n;
         }
-        memcpy(o->queue[o->n_queue++], device->id, ID_SIZE);
+        id_copy(o->queue[o->n_queue++], device->id);
         device->slow = SLOW_READING;
         /* At the end of this turn, so that a rule over a thousand devices makes few runs. */
         if (o->start)
@@ -219,7 +219,7 @@ void observe_device(Manager *m, Device *device, void (*done)(void *userdata), vo
                 return;
         }
         *waiter = (Waiter) { .done = done, .userdata = userdata, .next = o->waiters };
-        memcpy(waiter->device, device->id, ID_SIZE);
+        id_copy(waiter->device, device->id);
         o->waiters = waiter;
 }
 

@@ -451,7 +451,7 @@ static int report_new(Manager *m, bool full, Report **ret) {
                                                   collect_secrets(m, report->scrubber) < 0))))
                 r = -ENOMEM;
         for (const Device *device = inventory_first(m->inventory); device && r >= 0; device = device->hh.next)
-                memcpy(report->ids[report->n_ids++], device->id, ID_SIZE);
+                id_copy(report->ids[report->n_ids++], device->id);
         if (r < 0) {
                 report_free(report);
                 return r;

@@ -5,12 +5,21 @@
  * ID_MAX. The element of an object path is the id with '-' as '_'; dashes are the only non-alphanumerics, so
  * both ways are exact. */
 
+#include <string.h>
+
 #include "limits.h"
 #include "macro.h"
 
 #define ID_SIZE (ID_MAX + 1)
 
 bool id_is_valid(const char *id);
+/* Ids are kept in as much memory as they need: never copy ID_SIZE bytes of one. */
+static inline void id_copy(char ret[static ID_SIZE], const char *id) {
+        size_t n = strnlen(id, ID_MAX);
+
+        memcpy(ret, id, n);
+        ret[n] = '\0';
+}
 /* "pci" and "0000:3b:00.0" make "pci-0000-3b-00-0": lower case, everything but letters and digits as '-'.
  * -EINVAL when the result is not an id. */
 int id_from_place(const char *type, const char *place, char ret[static ID_SIZE]);
