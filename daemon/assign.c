@@ -158,6 +158,19 @@ bool device_eligible(Manager *m, Device *device, const char *holder, const PlanR
         return finding_first_blocker(findings) == NULL;
 }
 
+void provider_findings(Manager *m, const Provider *provider, FindingList *findings) {
+        _cleanup_fault_ Fault fault = { 0 };
+        char self[ID_SIZE + 16];
+
+        if (inventory_check(m->inventory, provider->device, NULL, findings, &fault) < 0)
+                finding_add(findings, PT_SEVERITY_BLOCKER, "module-error", provider->device->module->name, NULL, "%s",
+                            strempty(fault.message));
+        /* Those who have what it made are in nobody's way; where there is nothing somebody may have it as a whole. */
+        (void) snprintf(self, sizeof(self), "provision:%s", provider->device->id);
+        if (provider->n_children == 0)
+                check_keys(m, provider->device, self, findings);
+}
+
 int plan_request_for(Manager *m, const Allocation *allocation, const Request *request, PtVerb verb,
                      SettingValues *settings, PlanRequest *ret, Fault *fault) {
         const Group *group = policy_find_group(m->policy, request->group);
@@ -314,8 +327,26 @@ static int add_assignment(Manager *m, size_t request, Device *device, const char
         return 0;
 }
 
+/* A group without members may have providers that could make some, but for this. */
+static void add_providers_reasons(Manager *m, const Group *group, char *reasons, size_t size) {
+        size_t n = 0;
+
+        for (Provider *p = inventory_first_provider(m->inventory); p && n < size - 1; p = p->hh.next) {
+                _cleanup_findings_ FindingList findings = { 0 };
+                const PtFinding *blocker;
+                int w;
+
+                if (!p->device || !demand_exists(m, group, p->device, NULL))
+                        continue;
+                provider_findings(m, p, &findings);
+                blocker = finding_first_blocker(&findings);
+                w = blocker ? snprintf(reasons + n, size - n, "; %s: %s", p->device->id, blocker->text) : 0;
+                n += w > 0 ? (size_t) w : 0;
+        }
+}
+
 /* Why nothing was found, in one text: the reasons of the candidates, counted. */
-static int none_available(const Request *request, const Group *group, size_t found, json_t *candidates, Fault *fault) {
+static int none_available(Manager *m, const Request *request, const Group *group, size_t found, json_t *candidates, Fault *fault) {
         char reasons[512] = "";
         size_t n = 0, index;
         json_t *candidate;
@@ -329,6 +360,8 @@ static int none_available(const Request *request, const Group *group, size_t fou
                                  strempty(json_string_value(json_object_get(candidate, "device"))), text);
                 n += w > 0 ? (size_t) w : 0;
         }
+        if (json_array_size(candidates) == 0)
+                add_providers_reasons(m, group, reasons, sizeof(reasons));
         return fault_set_object(fault, -EBUSY, FAULT_NO_DEVICE_AVAILABLE, group->id,
                                 "group '%s' has %zu of the %u devices that request '%s' needs%s%s", group->name, found,
                                 request->count, request->name,
@@ -379,7 +412,7 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 json_array_append_new(list->choices, json_pack("{s:s, s:s, s:O}", "request", request->id, "group",
                                                                group->id, "candidates", candidates));
         if (n < request->count)
-                return none_available(request, group, n, candidates, fault);
+                return none_available(m, request, group, n, candidates, fault);
         for (size_t i = 0; i < n; i++) {
                 r = add_assignment(m, index, chosen[i], holder, list, fault);
                 if (r < 0)

@@ -62,10 +62,11 @@ static void count(Reasons *reasons, Device *device, const char *code, const PtFi
 }
 
 /* A member's blockers, each once. Those of claimed ones are its holders': there may be as many as members. */
-static void look_closely(Manager *m, Device *device, Reasons *reasons) {
+static void look_closely(Manager *m, Group *group, Device *device, Reasons *reasons) {
+        const PlanRequest plan = { .verb = PT_VERB_ACTIVATE, .settings = &group->settings };
         _cleanup_findings_ FindingList findings = { 0 };
 
-        (void) device_eligible(m, device, "", NULL, &findings);
+        (void) device_eligible(m, device, "", &plan, &findings);
         for (size_t i = 0; i < findings.n_items; i++) {
                 bool again = false;
 
@@ -121,7 +122,7 @@ static void say_members(Manager *m, Group *group, Explanation *e) {
                 if (manager_device_blockers(m, members[i], codes, ELEMENTSOF(codes)) == 0) {
                         n_free++;
                         if (n_looked < LOOKED_AT_MAX) {
-                                look_closely(m, members[i], &reasons);
+                                look_closely(m, group, members[i], &reasons);
                                 n_looked++;
                         }
                 } else if (n_blocked < LOOKED_AT_MAX)
@@ -131,7 +132,7 @@ static void say_members(Manager *m, Group *group, Explanation *e) {
         }
         for (size_t i = 0; i < n_blocked; i++)
                 if (n_looked < LOOKED_AT_MAX) {
-                        look_closely(m, blocked[i], &reasons);
+                        look_closely(m, group, blocked[i], &reasons);
                         n_looked++;
                 } else
                         count_known(m, blocked[i], &reasons);
@@ -213,6 +214,25 @@ static void say_providers(Manager *m, const Group *group, Explanation *e) {
         }
 }
 
+/* What is said of them themselves. */
+static void say_state_of_providers(Manager *m, const Group *group, Explanation *e) {
+        size_t said = 0;
+
+        for (Provider *p = inventory_first_provider(m->inventory); p && said < NAMED_MAX; p = p->hh.next) {
+                _cleanup_findings_ FindingList findings = { 0 };
+
+                if (!p->device || !demand_exists(m, group, p->device, NULL))
+                        continue;
+                provider_findings(m, p, &findings);
+                for (size_t i = 0; i < findings.n_items; i++)
+                        explanation_add(e, (PtSeverity) findings.items[i].severity, findings.items[i].code,
+                                        findings.items[i].culprit ? findings.items[i].culprit : p->device->id,
+                                        findings.items[i].remedy, json_pack("{s:s}", "provider", p->device->id), "%s: %s",
+                                        p->device->host->sysname, findings.items[i].text);
+                said += findings.n_items > 0;
+        }
+}
+
 /* Where fewer of its free devices can be had than there are. */
 static void say_room(Manager *m, const Group *group, Explanation *e) {
         size_t said = 0;
@@ -266,6 +286,7 @@ static void say_state(Manager *m, Group *group, Explanation *e) {
                                           (json_int_t) available, "allocated", (json_int_t) allocated),
                                 "%u of its %u devices can be had; %u in use", available, total, allocated);
         say_providers(m, group, e);
+        say_state_of_providers(m, group, e);
         say_room(m, group, e);
         say_identities(m, group, e);
         say_rules(group, e);

@@ -19,6 +19,7 @@
 #include "pending.h"
 
 #define PCI_CLASS_NETWORK 0x02u
+#define PCI_CLASS_DISPLAY 0x03u
 #define HISTORY_TEXT_SIZE 256u
 
 typedef struct Making {
@@ -385,23 +386,36 @@ static int offers_of_type(Device *const *devices, const char *type, Device ***re
         return 0;
 }
 
-/* A network card that makes virtual functions is mostly there to be shared. */
-static const char *shared_type(const HostDevice *host) {
-        if (host->class_code >> 16 != PCI_CLASS_NETWORK)
-                return NULL;
-        for (const Device *offer = host->offers; offer; offer = offer->next_offer)
-                if (makes_devices(offer))
+/* Its module says that it can make none now: a GPU whose driver is another one. */
+static bool is_able(Manager *m, Device *offer) {
+        _cleanup_findings_ FindingList findings = { 0 };
+        _cleanup_fault_ Fault fault = { 0 };
+
+        return inventory_check(m->inventory, offer, NULL, &findings, &fault) >= 0 && !finding_first_blocker(&findings);
+}
+
+/* A network card that makes virtual functions is mostly there to be shared, and a GPU whose driver makes vGPUs too. */
+static const char *shared_type(Manager *m, const HostDevice *host) {
+        uint32_t base = host->class_code >> 16;
+
+        for (Device *offer = host->offers; offer; offer = offer->next_offer) {
+                if (!makes_devices(offer))
+                        continue;
+                if (base == PCI_CLASS_NETWORK)
                         return offer->module->name;
+                if (base == PCI_CLASS_DISPLAY && streq_null(offer->module->descriptor->default_class, "vgpu"))
+                        return is_able(m, offer) ? offer->module->name : NULL;
+        }
         return NULL;
 }
 
 /* The type that nobody said: of the group where there is one, else preset by the devices. NULL leaves them as they were named. */
-static const char *preset_type(Device *const *devices, const Group *group) {
-        const char *type = group ? group->type : devices[0] ? shared_type(devices[0]->host) : NULL;
+static const char *preset_type(Manager *m, Device *const *devices, const Group *group) {
+        const char *type = group ? group->type : devices[0] ? shared_type(m, devices[0]->host) : NULL;
 
         for (size_t i = 0; type && devices[i]; i++)
                 if (!offer_of_type(devices[i]->host, type) ||
-                    (!group && !streq(strempty(shared_type(devices[i]->host)), type)))
+                    (!group && !streq(strempty(shared_type(m, devices[i]->host)), type)))
                         return NULL;
         return type;
 }
@@ -423,7 +437,7 @@ int manager_make_resource(Manager *m, const Caller *caller, Device *const *devic
         if (r >= 0 && m->readiness == READINESS_LIMITED)
                 r = fault_set(fault, -EROFS, FAULT_READ_ONLY_STATE, "the state can't be written: %s",
                               strempty(store_health_reason(m->store)));
-        const char *type = wanted ? wanted : preset_type(devices, group);
+        const char *type = wanted ? wanted : preset_type(m, devices, group);
         if (r >= 0 && type) {
                 r = offers_of_type(devices, type, &offers, fault);
                 devices = offers;

@@ -117,6 +117,8 @@ int assign_devices(Manager *m, Allocation *allocation, const char *holder, const
 void restore_reserved(Manager *m, const Allocation *allocation);
 /* Why the device can't be had by `holder` now. True when nothing stands against it. */
 bool device_eligible(Manager *m, Device *device, const char *holder, const PlanRequest *request, FindingList *findings);
+/* What keeps a provider from making devices: what its module says, and who has it as a whole. */
+void provider_findings(Manager *m, const Provider *provider, FindingList *findings);
 /* What the host needs of the device and of those that move with it, alone. */
 void device_need(Manager *m, Device *device, FindingList *findings);
 /* The overridable blockers of a device that the caller named become warnings. True when nothing stands against it then. */

@@ -23,24 +23,27 @@ static int put(PtContext *ctx, PtSeverity severity, const char *code, const char
 
 /* ---- no vGPUs at all ---- */
 
-static int put_not_offered(PtContext *ctx, const PtDevice *device, VgpuKind kind) {
-        char text[PCI_TEXT_SIZE];
+#define HOST_DRIVER "NVIDIA's vGPU host driver (Virtual GPU Manager)"
 
-        if (isempty(device->driver) || !streq(device->driver, "nvidia")) {
-                (void) snprintf(text, sizeof(text), "The virtual function %s%s%.64s; only NVIDIA's vGPU host driver makes vGPUs.",
-                                isempty(device->driver) ? "has no driver" : "is bound to", isempty(device->driver) ? "" : " ",
-                                strempty(device->driver));
-                return put(ctx, PT_SEVERITY_BLOCKER, "vgpu-not-offered", text, device->driver,
-                           "Install and load NVIDIA's vGPU host driver (Virtual GPU Manager), and bind the function to it.");
-        }
-        if (kind == VGPU_GPU)
-                return put(ctx, PT_SEVERITY_BLOCKER, "vgpu-not-offered",
-                           "The GPU has no virtual functions that offer vGPUs: they are switched off, or the driver is the one for "
-                           "compute and not the vGPU host driver.",
-                           device->driver, "Run /usr/lib/nvidia/sriov-manage -e for the GPU; see dmesg if that fails.");
+static int put_other_driver(PtContext *ctx, const PtDevice *device, const char *what) {
+        bool none = isempty(device->driver);
+        char text[PCI_TEXT_SIZE], remedy[PCI_TEXT_SIZE];
+
+        (void) snprintf(text, sizeof(text), "The %s %s%.64s; only NVIDIA's vGPU host driver makes vGPUs.", what,
+                        none ? "has no driver" : "is bound to ", none ? "" : device->driver);
+        (void) snprintf(remedy, sizeof(remedy), "Install and load " HOST_DRIVER ", and bind the %s to it.",
+                        streq(what, "GPU") ? what : "function");
+        return put(ctx, PT_SEVERITY_BLOCKER, "vgpu-not-offered", text, device->driver, remedy);
+}
+
+static int put_not_offered(PtContext *ctx, const PtDevice *device) {
+        if (!streq_null(device->driver, "nvidia"))
+                return put_other_driver(ctx, device, "virtual function");
         return put(ctx, PT_SEVERITY_BLOCKER, "vgpu-not-offered", "The driver offers no vGPU types on this function.",
                    device->driver, "Install NVIDIA's vGPU host driver; with MIG switched on, make GPU instances first.");
 }
+
+/* ---- a GPU ---- */
 
 /* The virtual functions tell whether the driver offers any. */
 static void note_virtual(void *userdata, const char *entry) {
@@ -48,13 +51,71 @@ static void note_virtual(void *userdata, const char *entry) {
                 *(bool *) userdata = true;
 }
 
-static int check_provider(PtContext *ctx, const PtDevice *device, VgpuKind kind) {
-        bool has_functions = false;
+/* What the library says against it: 1 where it is the driver for compute. */
+static int check_library(PtContext *ctx, const PtDevice *device, const VgpuDevice *found) {
+        const json_t *gpu = json_object_get(found->json, "gpu");
+        const char *mode = json_string_value(json_object_get(gpu, "virtualization"));
+        const char *why = json_string_value(json_object_get(found->json, "library"));
+        char text[2 * PCI_TEXT_SIZE];
+        int r;
 
-        if (kind != VGPU_GPU)
+        if (!gpu) {
+                (void) snprintf(text, sizeof(text), "What the driver can do with the GPU is not known: %.300s.",
+                                why ? why : "NVIDIA's management library does not answer");
+                return put(ctx, PT_SEVERITY_WARNING, "library-unavailable", text, device->driver,
+                           "Install the package of the vGPU host driver with its libnvidia-ml.so.1; both are of one version.");
+        }
+        if (!mode || streq(mode, "host-vgpu"))
                 return 0;
+        (void) snprintf(text, sizeof(text), "The driver %s %.32s of this GPU is not the vGPU host driver: its virtualization mode is "
+                                            "\"%.32s\".",
+                        device->driver, strempty(json_string_value(json_object_get(gpu, "driver"))), mode);
+        r = put(ctx, PT_SEVERITY_BLOCKER, "vgpu-not-offered", text, device->driver,
+                streq(mode, "guest") ? "This machine is a guest with a vGPU itself; vGPUs are made on its host."
+                                     : "Install " HOST_DRIVER " in place of the one for compute; both cannot be loaded.");
+        return r < 0 ? r : 1;
+}
+
+/* What is half done, or to be done before there can be a vGPU. */
+static int check_mig(PtContext *ctx, const PtDevice *device, const VgpuDevice *found) {
+        const json_t *gpu = json_object_get(found->json, "gpu"), *mig = json_object_get(gpu, "mig");
+        bool current = json_is_true(json_object_get(mig, "current")), pending = json_is_true(json_object_get(mig, "pending"));
+        char text[PCI_TEXT_SIZE], remedy[PCI_TEXT_SIZE];
+
+        if (mig && current != pending) {
+                (void) snprintf(text, sizeof(text), "MIG mode is %s and is to be %s once the GPU is reset: it was in use when that was "
+                                                    "asked for.",
+                                current ? "on" : "off", pending ? "on" : "off");
+                (void) snprintf(remedy, sizeof(remedy), "Stop what uses the GPU (DCGM, nvidia-persistenced, programs), then "
+                                                        "nvidia-smi --gpu-reset -i %.16s, or restart the host.",
+                                device->sysname);
+                return put(ctx, PT_SEVERITY_WARNING, "mig-pending", text, device->driver, remedy);
+        }
+        if (!current || json_array_size(json_object_get(gpu, "instances")) > 0)
+                return 0;
+        return put(ctx, PT_SEVERITY_NOTE, "no-gpu-instances",
+                   "MIG mode is on and there are no GPU instances: no vGPU can be made now.", device->driver,
+                   "Make a group with a MIG-backed profile, for which the instances are made; or switch MIG mode off.");
+}
+
+static int check_gpu(PtContext *ctx, const PtDevice *device) {
+        _cleanup_(vgpu_device_freep) VgpuDevice *found = NULL;
+        bool has_functions = false;
+        int r;
+
+        if (!streq_null(device->driver, "nvidia"))
+                return put_other_driver(ctx, device, "GPU");
+        r = vgpu_device_load(ctx, device, &found);
+        if (r < 0)
+                return r == -ENODATA ? 0 : r; /* it is being read */
+        r = check_library(ctx, device, found);
+        if (r != 0)
+                return r < 0 ? r : 0;
         (void) ctx->services->list(ctx, device, ".", note_virtual, &has_functions);
-        return has_functions && streq_null(device->driver, "nvidia") ? 0 : put_not_offered(ctx, device, kind);
+        if (!has_functions)
+                r = put(ctx, PT_SEVERITY_NOTE, "functions-off", "The virtual functions that would carry vGPUs are switched off.",
+                        device->driver, "Make a group with a profile: they are switched on for it (sriov-manage -e).");
+        return r < 0 ? r : check_mig(ctx, device, found);
 }
 
 /* ---- the profile ---- */
@@ -63,18 +124,28 @@ static int put_incomplete(PtContext *ctx, const VgpuDevice *found) {
         char titles[TITLES_SIZE], remedy[TITLES_SIZE + 64];
 
         vgpu_device_titles(found, titles, sizeof(titles));
-        (void) snprintf(remedy, sizeof(remedy), "Set the group's \"profile\" to one of: %s", titles);
+        if (found->n_types > 0)
+                (void) snprintf(remedy, sizeof(remedy), "Set the group's \"profile\" to one of: %s", titles);
+        else
+                (void) snprintf(remedy, sizeof(remedy), "Set the group's \"profile\"; passthroughctl shows those of each GPU.");
         return put(ctx, PT_SEVERITY_BLOCKER, "incomplete", "The group has no profile: which vGPU to make is not said.", NULL,
                    remedy);
 }
 
 static int put_no_such_profile(PtContext *ctx, const PtDevice *device, const VgpuDevice *found, const char *profile) {
         char titles[TITLES_SIZE], remedy[TITLES_SIZE + 64], text[PCI_TEXT_SIZE];
+        VgpuName name;
 
         vgpu_device_titles(found, titles, sizeof(titles));
         (void) snprintf(text, sizeof(text), "%s offers no \"%.96s\"%s.", device->sysname, profile,
                         found->n_types > 0 ? "" : " now, nor anything else");
-        (void) snprintf(remedy, sizeof(remedy), "It offers: %s", found->n_types > 0 ? titles : "nothing");
+        if (found->n_types > 0)
+                (void) snprintf(remedy, sizeof(remedy), "It offers: %s", titles);
+        else
+                (void) snprintf(remedy, sizeof(remedy), "%s",
+                                vgpu_name_parse(profile, &name) >= 0 && name.slices > 0
+                                        ? "A MIG-backed type needs MIG mode and a free GPU instance of its size: provision the group."
+                                        : "The GPU may be full, or divided otherwise: release vGPUs, or provision the group.");
         return put(ctx, PT_SEVERITY_BLOCKER, "vgpu-not-offered", text, NULL, remedy);
 }
 
@@ -166,9 +237,9 @@ int vgpu_check(PtContext *ctx, const PtDevice *device, const PtRequest *request)
         if (kind == VGPU_NEITHER)
                 return -ENODEV;
         if (kind == VGPU_GPU || kind == VGPU_PARENT)
-                return check_provider(ctx, device, kind);
+                return kind == VGPU_GPU ? check_gpu(ctx, device) : 0;
         if (vgpu_back_end(ctx, device) == VGPU_BACK_END_NONE)
-                return put_not_offered(ctx, device, kind);
+                return put_not_offered(ctx, device);
         /* A mediated device that is all software has an IOMMU of its own; a virtual function has the host's or none. */
         if (kind == VGPU_VF && device->iommu_group < 0)
                 r = put(ctx, PT_SEVERITY_BLOCKER, "no-iommu-group",

@@ -94,8 +94,8 @@ VgpuKind vgpu_kind(PtContext *ctx, const PtDevice *device, char ret_physfn[stati
         }
         if (has_types(ctx, device))
                 return VGPU_PARENT;
-        /* With any other driver it is a GPU like others: whatever made it share is not there. */
-        return nvidia && streq_null(device->driver, "nvidia") && is_capable(ctx, device) ? VGPU_GPU : VGPU_NEITHER;
+        /* Whatever its driver is now: a group may be made before NVIDIA's is loaded, and check() says what is missing. */
+        return nvidia && is_capable(ctx, device) ? VGPU_GPU : VGPU_NEITHER;
 }
 
 /* ---- fields ---- */

@@ -118,8 +118,11 @@ static int read_demand(PtContext *ctx, const PtDevice *provider, const VgpuDevic
         int r;
 
         demanded_profile(ctx, source, profile, sizeof(profile));
-        /* `incomplete`, or the driver is not there yet: check() says so where it matters. */
-        if (isempty(profile) || (found->n_types == 0 && wants->catalogue.n_profiles == 0))
+        /* `incomplete`: nothing can be had until it is said what; check() says so. */
+        if (isempty(profile))
+                return PT_HAS_SERVICE(ctx->services, put_room) ? ctx->services->put_room(ctx, source, UINT32_MAX, 0) : 0;
+        /* The driver is not there yet. */
+        if (found->n_types == 0 && wants->catalogue.n_profiles == 0)
                 return 0;
         type = vgpu_device_find(found, profile);
         planned = vgpu_name_parse(type ? type->type.name : profile, &name) >= 0 ? vgpu_catalogue_find(&wants->catalogue, &name)

@@ -42,7 +42,7 @@ typedef enum VgpuField {
 
 typedef enum VgpuKind {
         VGPU_NEITHER,
-        VGPU_GPU,    /* a physical function whose virtual ones carry vGPUs; or a GPU whose driver offers none now */
+        VGPU_GPU,    /* a physical function whose virtual ones carry vGPUs; or one that could, with another driver */
         VGPU_PARENT, /* makes mediated devices itself */
         VGPU_SLOT,   /* one that a parent could make */
         VGPU_VF,     /* a virtual function of a GPU */
