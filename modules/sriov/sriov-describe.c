@@ -6,6 +6,7 @@
 #include "lib/id.h"
 #include "lib/parse.h"
 #include "modules/pci/pci-class.h"
+#include "sriov-drivers.h"
 
 SriovKind sriov_kind(PtContext *ctx, const PtDevice *device, char ret_physfn[static PCI_ADDRESS_SIZE]) {
         char text[PCI_ATTRIBUTE_SIZE], physfn[PCI_ADDRESS_SIZE];
@@ -191,6 +192,16 @@ static int describe_vf(PtContext *ctx, const PtDevice *device, const char *physf
         return r;
 }
 
+static int describe_driver(PtContext *ctx, const PtDevice *device) {
+        const SriovDriver *driver = sriov_is_network(ctx, device) ? sriov_driver_find(device->driver) : NULL;
+        const char *names[_SRIOV_KEY_MAX + 1];
+        int r;
+
+        sriov_driver_not_offered(driver, names);
+        r = ctx->services->put_field(ctx, SRIOV_FIELD_NOT_OFFERED, &PT_VALUE_STRV(names));
+        return r < 0 ? r : put_text(ctx, SRIOV_FIELD_DRIVER_REMARK, driver ? strempty(driver->remark) : "");
+}
+
 static int describe_pf(PtContext *ctx, const PtDevice *device) {
         static const struct {
                 SriovField field;
@@ -219,7 +230,7 @@ static int describe_pf(PtContext *ctx, const PtDevice *device) {
                         r = put_number(ctx, numbers[i].field, value);
         if (r >= 0 && ctx->services->read_attribute(ctx, device, "sriov_vf_device", id, sizeof(id)) >= 0)
                 r = put_text(ctx, SRIOV_FIELD_VF_DEVICE_ID, id);
-        return r;
+        return r < 0 ? r : describe_driver(ctx, device);
 }
 
 int sriov_describe(PtContext *ctx, const PtDevice *device) {

@@ -61,3 +61,12 @@ const char *sriov_driver_refusal(const SriovDriver *driver, SriovKey key, uint64
                         return REFUSALS[i].words;
         return NULL;
 }
+
+void sriov_driver_not_offered(const SriovDriver *driver, const char *ret[static _SRIOV_KEY_MAX + 1]) {
+        size_t n = 0;
+
+        for (size_t i = 0; driver && i < ELEMENTSOF(REFUSALS); i++)
+                if (driver->limits & REFUSALS[i].limit)
+                        ret[n++] = REFUSALS[i].key == SRIOV_KEY_PROTOCOL ? "802.1ad" : sriov_key_name(REFUSALS[i].key);
+        ret[n] = NULL;
+}

@@ -30,3 +30,5 @@ typedef struct SriovDriver {
 const SriovDriver *sriov_driver_find(const char *name);
 /* Why the driver does not take this value, as words that go on with "the driver NAME …"; NULL when it may. */
 const char *sriov_driver_refusal(const SriovDriver *driver, SriovKey key, uint64_t value);
+/* "802.1ad", "min-rate": what it is known not to offer, NULL-terminated. */
+void sriov_driver_not_offered(const SriovDriver *driver, const char *ret[static _SRIOV_KEY_MAX + 1]);

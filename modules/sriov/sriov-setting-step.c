@@ -53,6 +53,16 @@ static int refuse(Call *c, int error, const char *what, const char *why) {
         return fail(c, error, text);
 }
 
+static int no_interface(Call *c) {
+        char text[TEXT_SIZE];
+
+        (void) snprintf(text, sizeof(text),
+                        "The physical function %s (driver %s) has no network interface here, so the %s of %s cannot be set: the "
+                        "interface may be in another network namespace",
+                        c->path.pf, driver_of(c), sriov_attribute_words(c->attribute), c->device->sysname);
+        return fail(c, -ENONET, text);
+}
+
 /* 0: ready. 1: nothing is to be done, as nobody asked for what cannot be reached. */
 static int begin(Call *c, PtContext *ctx, const PtDevice *device, const PtStep *step) {
         char text[TEXT_SIZE];
@@ -64,13 +74,8 @@ static int begin(Call *c, PtContext *ctx, const PtDevice *device, const PtStep *
         c->keys = sriov_attribute_keys(c->attribute);
         c->if_offered = strstr(strempty(step->value), " if-offered");
         r = sriov_path_find(ctx, device, &c->path);
-        if (r == -ENONET && !c->if_offered) {
-                (void) snprintf(text, sizeof(text),
-                                "The physical function %s (driver %s) has no network interface here, so the %s of %s cannot be "
-                                "set: the interface may be in another network namespace",
-                                c->path.pf, driver_of(c), sriov_attribute_words(c->attribute), device->sysname);
-                return fail(c, r, text);
-        }
+        if (r == -ENONET && !c->if_offered)
+                return no_interface(c);
         if (r == -ENONET)
                 return 1;
         if (r >= 0)
@@ -242,8 +247,11 @@ int sriov_setting_undo(PtContext *ctx, const PtDevice *device, const PtStep *ste
         int r = begin(&c, ctx, device, step);
 
         /* With the function its settings are gone. */
-        if (r == -ENODEV || r > 0)
+        if (r == -ENODEV)
                 return 0;
+        /* What was set must not be the next one's, also where nobody had asked for it. */
+        if (r > 0)
+                return isempty(c.path.interface) && !isempty(observed) ? no_interface(&c) : 0;
         if (r < 0)
                 return r;
         if (sriov_vf_from_text(observed, &target) < 0)

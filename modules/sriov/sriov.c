@@ -81,6 +81,11 @@ static const PtField FIELDS[] = {
         FIELD(SPEED, "speed", UINT32, APPLIED, "Mbit/s", "Speed of the network link; 0 when it is down or not known."),
         FIELD(ESWITCH_MODE, "eswitch-mode", STRING, SLOW_VOLATILE, NULL,
               "Of a physical function with an embedded switch: \"legacy\" or \"switchdev\"; empty for others."),
+        FIELD(NOT_OFFERED, "not-offered", STRV, VOLATILE, NULL,
+              "Of a physical function of a network card: network settings that its driver is known not to offer, and \"802.1ad\"; those of "
+              "drivers that are not known are found out when they are set."),
+        FIELD(DRIVER_REMARK, "driver-remark", STRING, VOLATILE, NULL,
+              "Of a physical function of a network card: what else is known of its driver's ways with network settings."),
         FIELD(PF_MAC, "pf-mac", STRING, SLOW | PT_FIELD_SCRUB, NULL,
               "Of a virtual function: MAC address of the physical one's network interface; empty for none."),
         VF_TEXT(MAC, "vf-mac", PT_FIELD_SCRUB, "MAC address, all zero where the guest's driver chooses one"),

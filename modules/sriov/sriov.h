@@ -35,6 +35,8 @@ typedef enum SriovField {
         SRIOV_FIELD_LINK,
         SRIOV_FIELD_SPEED,
         SRIOV_FIELD_ESWITCH_MODE,
+        SRIOV_FIELD_NOT_OFFERED,
+        SRIOV_FIELD_DRIVER_REMARK,
         SRIOV_FIELD_PF_MAC,
         SRIOV_FIELD_VF_SETTINGS, /* the first of those of SriovKey, in its order */
         _SRIOV_FIELD_MAX = SRIOV_FIELD_VF_SETTINGS + _SRIOV_KEY_MAX,

@@ -461,6 +461,8 @@ static void test_generated_step(void **state) {
 }
 
 static void test_drivers(void **state) {
+        const char *names[_SRIOV_KEY_MAX + 1];
+
         assert_null(sriov_driver_find("notknown"));
         assert_null(sriov_driver_find(""));
         assert_null(sriov_driver_find(NULL));
@@ -472,6 +474,12 @@ static void test_drivers(void **state) {
         assert_null(sriov_driver_refusal(sriov_driver_find("ice"), SRIOV_KEY_MIN_RATE, 1));
         assert_null(sriov_driver_refusal(sriov_driver_find("ixgbe"), SRIOV_KEY_PROTOCOL, SRIOV_PROTOCOL_8021Q));
         assert_non_null(sriov_driver_refusal(sriov_driver_find("ixgbe"), SRIOV_KEY_PROTOCOL, SRIOV_PROTOCOL_8021AD));
+        sriov_driver_not_offered(sriov_driver_find("bnxt_en"), names);
+        assert_string_equal(names[0], "qos");
+        assert_string_equal(names[1], "802.1ad");
+        assert_null(names[2]);
+        sriov_driver_not_offered(NULL, names);
+        assert_null(names[0]);
         /* Without a switch neither way can be had. */
         assert_non_null(sriov_driver_refusal(sriov_driver_find("cxgb4"), SRIOV_KEY_SPOOF_CHECK, 0));
         assert_non_null(sriov_driver_refusal(sriov_driver_find("cxgb4"), SRIOV_KEY_SPOOF_CHECK, 1));

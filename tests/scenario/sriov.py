@@ -81,6 +81,10 @@ def discovery(service):
         equal(str(client.get(path, "Device", "State")), "provider", slot)
         equal({str(k): int(v) for k, v in client.get(path, "Provider", "Remaining").items()}, {"": total}, slot)
     equal(str(client.get(client.device(pf_id(NIC)), "Device.Sriov", "VfDeviceId")), "10ca", "device id of its functions")
+    for slot, wanted in ((NIC, ["802.1ad", "min-rate", "link-state", "rss-query"]), (NVME, [])):
+        fields = client.get_all(client.device(pf_id(slot)), "Device.Sriov")
+        equal([str(name) for name in fields["NotOffered"]], wanted, f"what the driver of {slot} is known not to offer")
+        equal("82576" in str(fields["DriverRemark"]), slot == NIC, f"{slot}: {fields['DriverRemark']}")
 
 
 def round_trip(service):

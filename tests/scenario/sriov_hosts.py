@@ -119,6 +119,27 @@ def interface_elsewhere(service):
     equal(records(), found, "as found")
 
 
+def interface_leaves(service):
+    """While a guest has a function, the interface of its card goes elsewhere: the settings can't be taken back, so nobody else gets the
+    function until they are, those that nobody had asked for too."""
+    client = service.start()
+    group_of(client, {}, name="plain", vfs=1)
+    group_of(client, {"vlan": 71}, name="tagged", vfs=1)
+    found = records()
+    for group in ("tagged", "plain"):
+        allocation, job = client.allocate("vm", group, activate=True)
+        equal(client.wait_job(job), ("done", "", ""), group)
+        check(records() != found, f"{group}: something was set")
+        with interface_away():
+            result = client.run(allocation, "Deactivate")
+            check(result[0] == "failed" and "another network namespace" in result[2] and NIC in result[2], f"{group}: {result}")
+            equal(client.state(allocation), "failed", group)
+            check(address(0) in refused(client, group) or "0 of the 1" in refused(client, group), group)
+        client.must(allocation, "Deactivate")
+        equal(records(), found, f"{group}: as found")
+        client.must(allocation, "Release")
+
+
 def above_total(service):
     """More functions than the card makes: refused when it is said, with both numbers."""
     client = service.start()
@@ -173,6 +194,6 @@ def renamed_meanwhile(service):
         os.rename(folder / "renamed0", folder / name)
 
 
-on_igb = [interface_elsewhere, above_total, no_driver]
+on_igb = [interface_elsewhere, interface_leaves, above_total, no_driver]
 main([host_address] if HAS_ADDRESSES else
      [clean(test) for test in on_igb + ([renamed_meanwhile] if SIMULATED else [host_address])])
