@@ -4,11 +4,13 @@
 #include <stdio.h>
 
 #include "lib/parse.h"
+#include "nvml-scheduler.h"
 
 #define INSTANCE_PROFILES_MAX 32u /* indexes tried; 18 are known in release 595 */
 #define LIST_MAX 256u
 #define CAPABILITIES_MAX 13u
 #define NO_INSTANCE_PROFILE UINT32_MAX
+#define NO_PLACEMENT 0xffffu
 #define MIB (1024u * 1024u)
 
 typedef struct Reader {
@@ -114,6 +116,20 @@ static void read_instance_profiles(Reader *r) {
         set_new(r->object, "instance-profiles", array);
 }
 
+static json_t *read_instance(Reader *r, NvmlGpuInstanceHandle instance, const NvmlInstanceInfo *info) {
+        json_t *object = json_pack("{s:I, s:I, s:I, s:I}", "id", (json_int_t) info->id, "profile", (json_int_t) info->profile,
+                                   "start", (json_int_t) info->placement.start, "size", (json_int_t) info->placement.size);
+        char text[VGPU_SCHEDULER_TEXT_SIZE];
+        VgpuScheduler now;
+
+        /* Only where an instance is time-sliced, from Blackwell on. */
+        if (nvml_get_scheduler(r->nvml, r->device, instance, &now) == NVML_SUCCESS && now.policy != VGPU_POLICY_DEFAULT) {
+                vgpu_scheduler_to_text(&now, text);
+                set_new(object, "scheduler-now", json_string(text));
+        }
+        return object;
+}
+
 static void read_instances(Reader *r) {
         json_t *profiles = json_object_get(r->object, "instance-profiles"), *profile, *array = json_array();
         size_t index;
@@ -128,11 +144,7 @@ static void read_instances(Reader *r) {
                         NvmlInstanceInfo info = { 0 };
 
                         if (check(r, "a GPU instance", nvml_call(r->nvml, nvmlGpuInstanceGetInfo, instances[i], &info)))
-                                (void) json_array_append_new(
-                                        array, json_pack("{s:I, s:I, s:I, s:I}", "id", (json_int_t) info.id, "profile",
-                                                         (json_int_t) info.profile, "start",
-                                                         (json_int_t) info.placement.start, "size",
-                                                         (json_int_t) info.placement.size));
+                                (void) json_array_append_new(array, read_instance(r, instances[i], &info));
                 }
         }
         set_new(r->object, "instances", array);
@@ -221,9 +233,56 @@ static void read_types(Reader *r) {
         set_new(r->object, "types", array);
 }
 
+/* ---- what is in use now ---- */
+
+static json_t *read_vgpu(Reader *r, uint32_t vgpu) {
+        NvmlPlacementId placement = { .version = NVML_VERSION(NvmlPlacementId, 1) };
+        json_t *object = json_pack("{s:I}", "id", (json_int_t) vgpu);
+        uint32_t value, kind;
+        char text[NVML_NAME_SIZE];
+
+        if (check(r, "type of a vGPU", nvml_call(r->nvml, nvmlVgpuInstanceGetType, vgpu, &value)))
+                set_new(object, "type", json_integer(value));
+        if (nvml_call(r->nvml, nvmlVgpuInstanceGetGpuInstanceId, vgpu, &value) == NVML_SUCCESS && value != NO_INSTANCE_PROFILE)
+                set_new(object, "instance", json_integer(value));
+        if (nvml_call(r->nvml, nvmlVgpuInstanceGetPlacementId, vgpu, &placement) == NVML_SUCCESS &&
+            placement.id != NO_PLACEMENT)
+                set_new(object, "placement", json_integer(placement.id));
+        if (nvml_call(r->nvml, nvmlVgpuInstanceGetVmID, vgpu, text, sizeof(text), &kind) == NVML_SUCCESS)
+                set_new(object, "vm", clean_text(text, sizeof(text)));
+        return object;
+}
+
+json_t *nvml_read_active(const Nvml *nvml, NvmlDeviceHandle device, json_t *unread) {
+        Reader reader = { .nvml = nvml, .device = device, .object = json_pack("{s:O?}", "unread", unread) };
+        uint32_t vgpus[LIST_MAX], n = LIST_MAX;
+        json_t *array = json_array();
+
+        if (check(&reader, "active vGPUs", nvml_call(nvml, nvmlDeviceGetActiveVgpus, device, &n, vgpus)))
+                for (uint32_t i = 0; i < MIN_OF(n, LIST_MAX); i++)
+                        (void) json_array_append_new(array, read_vgpu(&reader, vgpus[i]));
+        json_decref(reader.object);
+        return array;
+}
+
+static void read_active(Reader *r) {
+        json_t *active = nvml_read_active(r->nvml, r->device, json_object_get(r->object, "unread"));
+
+        if (json_array_size(active) > 0)
+                set_new(r->object, "active", active);
+        else
+                json_decref(active);
+}
+
 static void read_scheduler(Reader *r) {
         NvmlSchedulerCapabilities c = { 0 };
+        char text[VGPU_SCHEDULER_TEXT_SIZE];
+        VgpuScheduler now;
 
+        if (nvml_get_scheduler(r->nvml, r->device, NULL, &now) == NVML_SUCCESS && now.policy != VGPU_POLICY_DEFAULT) {
+                vgpu_scheduler_to_text(&now, text);
+                set_new(r->object, "scheduler-now", json_string(text));
+        }
         if (!check(r, "scheduler", nvml_call(r->nvml, nvmlDeviceGetVgpuSchedulerCapabilities, r->device, &c)))
                 return;
         set_new(r->object, "scheduler",
@@ -248,6 +307,7 @@ int nvml_read_gpu(const Nvml *nvml, const char *address, json_t **ret, char **re
         read_instance_profiles(&reader);
         read_instances(&reader);
         read_types(&reader);
+        read_active(&reader);
         read_scheduler(&reader);
         *ret = reader.object;
         return 0;

@@ -116,22 +116,40 @@ static int layout_equal(const VgpuCatalogue *c, const VgpuDemand *demands, size_
 }
 
 /* Demands of one size share its places. */
-static size_t merge_sizes(const VgpuDemand *demands, size_t n, VgpuPackItem *items) {
+static size_t merge_sizes(const VgpuDemand *demands, size_t n, const unsigned *served, VgpuPackItem *items) {
         size_t n_items = 0;
 
         for (size_t i = 0; i < n; i++) {
                 const VgpuProfile *p = demands[i].profile;
                 size_t k = 0;
 
-                if (demands[i].count == 0)
+                if (demands[i].count == served[i])
                         continue;
                 while (k < n_items && items[k].size != p->placement_size)
                         k++;
                 if (k == n_items)
                         items[n_items++] = (VgpuPackItem){ 0, p->placement_size, p->n_placements, p->placements };
-                items[k].count += demands[i].count;
+                items[k].count += demands[i].count - served[i];
         }
         return n_items;
+}
+
+/* vGPUs that exist serve the demands for their profile, in order; all of them are in the way of new ones. */
+static size_t take_there(const VgpuThere *there, const VgpuDemand *demands, size_t n, VgpuLayout *layout, unsigned *served,
+                         VgpuSpan *busy) {
+        for (size_t i = 0; there && i < there->n_vgpus; i++) {
+                const VgpuProfile *p = there->vgpus[i].profile;
+
+                busy[i] = (VgpuSpan){ there->vgpus[i].start, (uint16_t) p->placement_size };
+                for (size_t k = 0; k < n; k++)
+                        if (demands[k].profile == p && served[k] < demands[k].count) {
+                                layout->slots[layout->n_slots++] = (VgpuSlot){
+                                        .demand = k, .start = busy[i].start, .size = busy[i].size, .instance = -1 };
+                                served[k]++;
+                                break;
+                        }
+        }
+        return there ? there->n_vgpus : 0;
 }
 
 static unsigned used_framebuffer(const VgpuDemand *demands, size_t n) {
@@ -157,28 +175,31 @@ static int check_mixed(const VgpuDemand *demands, size_t n, bool allowed, VgpuCo
         return 0;
 }
 
-static int layout_mixed(const VgpuCatalogue *c, const VgpuDemand *demands, size_t n, bool allowed, VgpuLayout *layout,
-                        VgpuConflict *conflict) {
+static int layout_mixed(const VgpuCatalogue *c, const VgpuDemand *demands, size_t n, bool allowed, const VgpuThere *there,
+                        VgpuLayout *layout, VgpuConflict *conflict) {
         VgpuPackItem items[VGPU_DEMANDS_MAX];
         uint16_t starts[VGPU_SLOTS_MAX];
-        unsigned gb = used_framebuffer(demands, n), taken[VGPU_DEMANDS_MAX] = { 0 };
-        size_t n_items;
+        VgpuSpan busy[VGPU_SLOTS_MAX];
+        unsigned gb = used_framebuffer(demands, n), taken[VGPU_DEMANDS_MAX] = { 0 }, served[VGPU_DEMANDS_MAX] = { 0 };
+        size_t n_items, n_busy;
         int r;
 
         r = check_mixed(demands, n, allowed, conflict);
         if (r < 0)
                 return r;
-        n_items = merge_sizes(demands, n, items);
-        r = vgpu_pack(items, n_items, NULL, 0, starts);
+        n_busy = take_there(there, demands, n, layout, served, busy);
+        n_items = merge_sizes(demands, n, served, items);
+        r = vgpu_pack(items, n_items, busy, n_busy, starts);
         if (r < 0 && r != -ENOSPC)
                 return refuse(conflict, VGPU_TOO_LARGE, n, "the placement could not be searched for: %s", strerror(-r));
         if (r < 0)
-                return refuse(conflict, VGPU_NOT_PLACEABLE, n, "%u GB of vGPUs of these sizes have no places together%s", gb,
+                return refuse(conflict, VGPU_NOT_PLACEABLE, n, "%u GB of vGPUs of these sizes have no places together%s%s", gb,
+                              n_busy > 0 ? " beside those that exist" : "",
                               c->board && gb <= c->board->framebuffer
                                       ? ", though the memory would do: each size may only start at certain places"
                                       : "");
         for (size_t i = 0; i < n; i++)
-                for (unsigned k = 0; k < demands[i].count; k++) {
+                for (unsigned k = served[i]; k < demands[i].count; k++) {
                         size_t item = 0, offset = 0;
 
                         while (items[item].size != demands[i].profile->placement_size)
@@ -270,8 +291,10 @@ static int add_instances(MigBuild *build, const VgpuDemand *d, size_t index, Vgp
         return 0;
 }
 
-static int layout_mig(const VgpuCatalogue *c, const VgpuDemand *demands, size_t n, const MigPlacement *existing,
-                      size_t n_existing, VgpuLayout *layout, VgpuConflict *conflict) {
+static int layout_mig(const VgpuCatalogue *c, const VgpuDemand *demands, size_t n, const VgpuThere *there, VgpuLayout *layout,
+                      VgpuConflict *conflict) {
+        const MigPlacement *existing = there ? there->instances : NULL;
+        size_t n_existing = there ? there->n_instances : 0;
         MigBuild build = { .existing = existing, .n_existing = n_existing, .layout = layout };
         MigPlacement placed[MIG_INSTANCES_MAX];
         unsigned memory = 0;
@@ -300,7 +323,7 @@ static int layout_mig(const VgpuCatalogue *c, const VgpuDemand *demands, size_t 
 /* ---- all of it ---- */
 
 int vgpu_layout_once(const VgpuCatalogue *catalogue, const VgpuDemand *demands, size_t n_demands, bool mixed_allowed,
-                     const MigPlacement *existing, size_t n_existing, VgpuLayout *ret, VgpuConflict *conflict) {
+                     const VgpuThere *there, VgpuLayout *ret, VgpuConflict *conflict) {
         VgpuLayout layout = { 0 };
         int r;
 
@@ -314,21 +337,21 @@ int vgpu_layout_once(const VgpuCatalogue *catalogue, const VgpuDemand *demands, 
         if (layout.mode == VGPU_MODE_EQUAL)
                 r = layout_equal(catalogue, demands, n_demands, &layout, conflict);
         else if (layout.mode == VGPU_MODE_MIXED)
-                r = layout_mixed(catalogue, demands, n_demands, mixed_allowed, &layout, conflict);
+                r = layout_mixed(catalogue, demands, n_demands, mixed_allowed, there, &layout, conflict);
         else if (layout.mode == VGPU_MODE_MIG)
-                r = layout_mig(catalogue, demands, n_demands, existing, n_existing, &layout, conflict);
+                r = layout_mig(catalogue, demands, n_demands, there, &layout, conflict);
         if (r >= 0)
                 *ret = layout;
         return r;
 }
 
 int vgpu_layout(const VgpuCatalogue *catalogue, const VgpuDemand *demands, size_t n_demands, bool mixed_allowed,
-                const MigPlacement *existing, size_t n_existing, VgpuLayout *ret, VgpuConflict *ret_conflict) {
+                const VgpuThere *there, VgpuLayout *ret, VgpuConflict *ret_conflict) {
         VgpuConflict conflict;
-        int r = vgpu_layout_once(catalogue, demands, n_demands, mixed_allowed, existing, n_existing, ret, &conflict);
+        int r = vgpu_layout_once(catalogue, demands, n_demands, mixed_allowed, there, ret, &conflict);
 
         if (r < 0) {
-                vgpu_find_nearest(catalogue, demands, n_demands, mixed_allowed, existing, n_existing, &conflict);
+                vgpu_find_nearest(catalogue, demands, n_demands, mixed_allowed, there, &conflict);
                 *ret_conflict = conflict;
         }
         return r;

@@ -84,6 +84,17 @@ typedef struct VgpuLayout {
         bool unused_capacity;      /* a demand asks for fewer vGPUs an instance than it holds, and for more than one */
 } VgpuLayout;
 
+/* What a GPU has already and keeps. */
+typedef struct VgpuThere {
+        MigPlacement instances[MIG_INSTANCES_MAX];
+        size_t n_instances;
+        struct {
+                const VgpuProfile *profile;
+                uint16_t start; /* placement id */
+        } vgpus[VGPU_SLOTS_MAX]; /* of mixed sizes */
+        size_t n_vgpus;
+} VgpuThere;
+
 typedef enum VgpuRefusal {
         VGPU_FITS,
         VGPU_MIXES_MIG,       /* MIG-backed and time-sliced types on one GPU */
@@ -117,10 +128,15 @@ typedef struct VgpuConflict {
         size_t n_nearest;
 } VgpuConflict;
 
-/* `mixed_allowed`: the driver and the GPU's mode can do it. Instances that exist and stay come first in the result, in their
- * order; they serve the demands with their profile before new ones are placed. 0, or -EBUSY with `ret_conflict`. */
+/* `mixed_allowed`: the driver and the GPU can do it. `there` (may be NULL): instances that exist and stay serve the demands with
+ * their profile before new ones are placed, and come first in the result; so do vGPUs of mixed sizes with their places. 0, or
+ * -EBUSY with `ret_conflict`. */
 int vgpu_layout(const VgpuCatalogue *catalogue, const VgpuDemand *demands, size_t n_demands, bool mixed_allowed,
-                const MigPlacement *existing, size_t n_existing, VgpuLayout *ret, VgpuConflict *ret_conflict);
+                const VgpuThere *there, VgpuLayout *ret, VgpuConflict *ret_conflict);
+/* Gives demands that state no number (`open`, by demand) what is left, one by one in turn: MIG instances, or vGPUs of mixed
+ * sizes. The layout of the demands is replaced, and their numbers are those that they have now. */
+void vgpu_layout_fill(const VgpuCatalogue *catalogue, VgpuDemand *demands, size_t n_demands, const bool *open,
+                      const VgpuThere *there, VgpuLayout *layout);
 /* How many more vGPUs of the profile the GPU takes beside a layout. */
 unsigned vgpu_remaining(const VgpuCatalogue *catalogue, const VgpuLayout *layout, const VgpuDemand *demands,
                         const VgpuProfile *profile, bool mixed_allowed);

@@ -2,6 +2,7 @@
 #include "vgpu-name.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 #include "lib/parse.h"
 
@@ -111,6 +112,24 @@ int vgpu_name_parse(const char *text, VgpuName *ret) {
                 return -EINVAL;
         *ret = parsed;
         return 0;
+}
+
+void vgpu_name_to_text(const VgpuName *name, char ret[static 2 * VGPU_NAME_SIZE]) {
+        static const struct {
+                uint32_t flag;
+                const char *text;
+        } words[] = {
+                { VGPU_NAME_ME, "ME" }, { VGPU_NAME_NOME, "NOME" }, { VGPU_NAME_MEALL, "MEALL" }, { VGPU_NAME_GFX, "GFX" },
+        };
+        char slices[8] = "";
+        size_t at;
+
+        if (name->slices > 0)
+                (void) snprintf(slices, sizeof(slices), "%u-", name->slices);
+        at = (size_t) snprintf(ret, 2 * VGPU_NAME_SIZE, "%s-%s%u%c", name->board, slices, name->framebuffer, name->series);
+        for (size_t i = 0; i < ELEMENTSOF(words); i++)
+                if (name->flags & words[i].flag)
+                        at += (size_t) snprintf(ret + at, 2 * VGPU_NAME_SIZE - at, "%s", words[i].text);
 }
 
 bool vgpu_name_same(const VgpuName *a, const VgpuName *b) {

@@ -29,6 +29,8 @@ typedef struct VgpuName {
 int vgpu_name_parse(const char *text, VgpuName *ret);
 /* Skips "NVIDIA " or "GRID ". */
 const char *vgpu_name_strip(const char *text);
+/* "L40S-24C", "A100D-1-10CME": what the parser reads. */
+void vgpu_name_to_text(const VgpuName *name, char ret[static 2 * VGPU_NAME_SIZE]);
 bool vgpu_name_same(const VgpuName *a, const VgpuName *b);
 /* What the series is for, and the licence that a guest needs for it: string constants, NULL for no series. */
 const char *vgpu_series_use(char series);

@@ -9,8 +9,8 @@
 typedef struct Nearest {
         const VgpuCatalogue *catalogue;
         bool mixed_allowed;
-        const MigPlacement *existing;
-        size_t n_existing, n_demands;
+        const VgpuThere *there;
+        size_t n_demands;
         unsigned tries;
         bool found; /* at this number of removals */
         VgpuConflict *conflict;
@@ -69,8 +69,8 @@ static void try_demands(Nearest *search, size_t from, const VgpuDemand *demands,
         VgpuLayout layout;
 
         if (search->tries++ >= TRIES_MAX ||
-            vgpu_layout_once(search->catalogue, demands, n, search->mixed_allowed, search->existing, search->n_existing,
-                             &layout, &ignored) < 0 ||
+            vgpu_layout_once(search->catalogue, demands, n, search->mixed_allowed, search->there, &layout,
+                             &ignored) < 0 ||
             layout.n_slots == 0)
                 return;
         for (size_t i = 0; i < layout.n_slots; i++) {
@@ -133,13 +133,12 @@ static void try_smaller(Nearest *search, VgpuDemand *demands, size_t index) {
 }
 
 void vgpu_find_nearest(const VgpuCatalogue *catalogue, const VgpuDemand *demands, size_t n_demands, bool mixed_allowed,
-                       const MigPlacement *existing, size_t n_existing, VgpuConflict *conflict) {
+                       const VgpuThere *there, VgpuConflict *conflict) {
         VgpuDemand copy[VGPU_DEMANDS_MAX + 1] = { 0 };
         Nearest search = {
                 .catalogue = catalogue,
                 .mixed_allowed = mixed_allowed,
-                .existing = existing,
-                .n_existing = n_existing,
+                .there = there,
                 .n_demands = n_demands,
                 .conflict = conflict,
         };

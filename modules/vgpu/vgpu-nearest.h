@@ -7,7 +7,7 @@
 
 /* Decides without looking for alternatives. */
 int vgpu_layout_once(const VgpuCatalogue *catalogue, const VgpuDemand *demands, size_t n_demands, bool mixed_allowed,
-                     const MigPlacement *existing, size_t n_existing, VgpuLayout *ret, VgpuConflict *conflict);
+                     const VgpuThere *there, VgpuLayout *ret, VgpuConflict *conflict);
 /* Fills conflict->nearest. */
 void vgpu_find_nearest(const VgpuCatalogue *catalogue, const VgpuDemand *demands, size_t n_demands, bool mixed_allowed,
-                       const MigPlacement *existing, size_t n_existing, VgpuConflict *conflict);
+                       const VgpuThere *there, VgpuConflict *conflict);

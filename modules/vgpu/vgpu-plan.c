@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "vgpu-device.h"
+#include "vgpu-provision.h"
 #include "vgpu.h"
 
 /* NVIDIA's drivers let go of a vGPU up to ten seconds after its guest, and take a moment to make one. */
@@ -127,8 +128,9 @@ int vgpu_plan(PtContext *ctx, const PtRequest *request) {
                 return plan_activate(ctx, request);
         case PT_VERB_DEACTIVATE:
                 return 0; /* undoing what activate did is all */
-        case PT_VERB_RESET:
         case PT_VERB_PROVISION:
+                return vgpu_plan_provision(ctx, request);
+        case PT_VERB_RESET:
         case PT_VERB_UNPROVISION:
         case PT_VERB_FOLLOW:
                 return -EOPNOTSUPP;

@@ -110,7 +110,17 @@ static const MigProfile *instance_by_id(const VgpuCatalogue *c, json_int_t id) {
         return NULL;
 }
 
-size_t vgpu_report_instances(const VgpuCatalogue *catalogue, const json_t *report, MigPlacement *ret) {
+static bool is_used(const json_t *report, const json_t *instance) {
+        const json_t *active, *id = json_object_get(instance, "id");
+        size_t i;
+
+        json_array_foreach(json_object_get(report, "active"), i, active)
+                if (json_is_integer(id) && json_equal(json_object_get(active, "instance"), id))
+                        return true;
+        return false;
+}
+
+size_t vgpu_report_instances(const VgpuCatalogue *catalogue, const json_t *report, MigPlacement *ret, bool *ret_used) {
         json_t *instance;
         size_t i, n = 0;
 
@@ -122,8 +132,11 @@ size_t vgpu_report_instances(const VgpuCatalogue *catalogue, const json_t *repor
                     !get_number(instance, "start", 7, &start))
                         continue;
                 profile = instance_by_id(catalogue, id);
-                if (profile && start + profile->memory <= 8)
-                        ret[n++] = (MigPlacement){ profile, (uint8_t) start };
+                if (!profile || start + profile->memory > 8)
+                        continue;
+                if (ret_used)
+                        ret_used[n] = is_used(report, instance);
+                ret[n++] = (MigPlacement){ profile, (uint8_t) start };
         }
         return n;
 }
@@ -188,4 +201,39 @@ unsigned vgpu_catalogue_add_report(VgpuCatalogue *catalogue, const json_t *repor
                         left_out++;
         }
         return left_out;
+}
+
+/* ---- what is in use ---- */
+
+const char *vgpu_report_type_name(const json_t *report, json_int_t id) {
+        const json_t *type, *number;
+        size_t i;
+
+        json_array_foreach(json_object_get(report, "types"), i, type) {
+                number = json_object_get(type, "id");
+                if (json_is_integer(number) && json_integer_value(number) == id)
+                        return json_string_value(json_object_get(type, "name"));
+        }
+        return NULL;
+}
+
+void vgpu_report_vgpus(const VgpuCatalogue *catalogue, const json_t *report, VgpuThere *there) {
+        const json_t *active;
+        size_t i;
+
+        json_array_foreach(json_object_get(report, "active"), i, active) {
+                const VgpuProfile *profile;
+                json_int_t type, start;
+                VgpuName name;
+
+                if (there->n_vgpus == VGPU_SLOTS_MAX || !get_number(active, "type", UINT32_MAX, &type) ||
+                    !get_number(active, "placement", VGPU_REGION_MAX - 1, &start) ||
+                    vgpu_name_parse(strempty(vgpu_report_type_name(report, type)), &name) < 0)
+                        continue;
+                profile = vgpu_catalogue_find(catalogue, &name);
+                if (!profile || profile->placement_size == 0 || start + profile->placement_size > VGPU_REGION_MAX)
+                        continue;
+                there->vgpus[there->n_vgpus].profile = profile;
+                there->vgpus[there->n_vgpus++].start = (uint16_t) start;
+        }
 }

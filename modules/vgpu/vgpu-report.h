@@ -11,5 +11,10 @@
 /* Lays the report over the catalogue: instance profiles first, then types. Entries that make no sense are left out. Returns
  * how many were. */
 unsigned vgpu_catalogue_add_report(VgpuCatalogue *catalogue, const json_t *report);
-/* The GPU instances that exist, at most MIG_INSTANCES_MAX; those of profiles that are not known are left out. */
-size_t vgpu_report_instances(const VgpuCatalogue *catalogue, const json_t *report, MigPlacement *ret);
+/* The GPU instances that exist, at most MIG_INSTANCES_MAX; those of profiles that are not known are left out. `ret_used` (may be
+ * NULL): whether vGPUs are active in each. */
+size_t vgpu_report_instances(const VgpuCatalogue *catalogue, const json_t *report, MigPlacement *ret, bool *ret_used);
+/* vGPUs that are active with a place of their own, into there->vgpus. */
+void vgpu_report_vgpus(const VgpuCatalogue *catalogue, const json_t *report, VgpuThere *there);
+/* Name of the vGPU type with this number; NULL when the report has none. */
+const char *vgpu_report_type_name(const json_t *report, json_int_t id);

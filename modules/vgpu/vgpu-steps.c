@@ -12,6 +12,7 @@
 #include "lib/parse.h"
 #include "lib/plan.h"
 #include "vgpu-name.h"
+#include "vgpu-step.h"
 #include "vgpu-types.h"
 #include "vgpu.h"
 
@@ -154,8 +155,19 @@ static int run_params(PtContext *ctx, const PtDevice *device, const PtStep *step
         return fail(ctx, r, error);
 }
 
+#define STEP(step_name, function)                                                                                      \
+        { .name = (step_name),                                                                                         \
+          .observe = vgpu_##function##_observe,                                                                        \
+          .run = vgpu_##function##_run,                                                                                \
+          .undo = vgpu_##function##_undo }
+
 const PtCustomStep VGPU_CUSTOM_STEPS[] = {
         { .name = VGPU_STEP_SET_TYPE, .observe = observe_type, .run = run_type, .undo = undo_type },
         { .name = VGPU_STEP_SET_PARAMS, .run = run_params },
+        STEP(VGPU_STEP_MIG_MODE, mig_mode),
+        STEP(VGPU_STEP_FUNCTIONS, functions),
+        STEP(VGPU_STEP_MIXED_SIZES, mixed_sizes),
+        STEP(VGPU_STEP_INSTANCES, instances),
+        STEP(VGPU_STEP_SCHEDULER, scheduler),
         { 0 },
 };

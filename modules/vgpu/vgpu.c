@@ -2,6 +2,7 @@
 
 /* The module "vgpu": GPUs, and other parents of mediated devices, that several guests share. The tables; see README.md. */
 
+#include "vgpu-provision.h"
 #include "vgpu.h"
 
 static const PtFilter FILTERS[] = {
@@ -47,75 +48,8 @@ static const PtField FIELDS[] = {
         [_VGPU_FIELD_MAX] = { 0 },
 };
 
-#define PER_CONSUMER (PT_SETTING_GROUP | PT_SETTING_CONSUMER | PT_SETTING_OVERRIDE)
-
-static const char *const DISPLAYS[] = { "off", "on", "ramfb", NULL };
-
-static const PtSetting SETTINGS[] = {
-        {
-                .name = VGPU_SETTING_PROFILE,
-                .doc = "Profile of the vGPUs, by name (\"L40S-8Q\", with or without \"NVIDIA \") or the driver's id. A group "
-                       "may be made without one, while the driver is not there yet: nothing of it can be had until it is set.",
-                .type = PT_STRING,
-                .flags = PT_SETTING_GROUP,
-                .default_text = "",
-        },
-        {
-                .name = VGPU_SETTING_INSTANCES,
-                .doc = "vGPUs that the group is to have of each GPU that its rules select: a setting that the GPU has no room for, "
-                       "beside those of other groups, is refused. 0: as many as there is room for.",
-                .type = PT_UINT32,
-                .flags = PT_SETTING_GROUP,
-                .maximum = VGPU_INSTANCES_MAX,
-                .default_text = "0",
-        },
-        {
-                .name = VGPU_SETTING_DISPLAY,
-                .doc = "What the VM manager shows of the vGPU: \"off\"; \"on\": its screen, through the VM manager's own display; "
-                       "\"ramfb\": its screen also before the guest's driver runs, for one vGPU of a guest.",
-                .type = PT_STRING,
-                .flags = PER_CONSUMER,
-                .choices = DISPLAYS,
-                .default_text = "off",
-        },
-        {
-                .name = VGPU_SETTING_FRAME_RATE_LIMITER,
-                .unit = "frames/s",
-                .doc = "0 switches the frame-rate limiter off. Drivers know on and off only: any other value means on, at the limit "
-                       "of the profile. It works with the scheduler \"best effort\" only.",
-                .type = PT_UINT32,
-                .flags = PER_CONSUMER,
-                .maximum = 1000,
-                .default_text = "60",
-        },
-        {
-                .name = VGPU_SETTING_DISABLE_VNC,
-                .doc = "No console VNC for the vGPU.",
-                .type = PT_BOOL,
-                .flags = PER_CONSUMER,
-                .default_text = "false",
-        },
-        {
-                .name = VGPU_SETTING_UNIFIED_MEMORY,
-                .doc = "CUDA unified memory. Such a guest can't be moved to another host.",
-                .type = PT_BOOL,
-                .flags = PER_CONSUMER,
-                .default_text = "false",
-        },
-        {
-                .name = VGPU_SETTING_DEBUGGERS,
-                .doc = "CUDA debuggers. Such a guest can't be moved to another host.",
-                .type = PT_BOOL,
-                .flags = PER_CONSUMER,
-                .default_text = "false",
-        },
-        {
-                .name = VGPU_SETTING_PROFILERS,
-                .doc = "CUDA profilers. Such a guest can't be moved to another host.",
-                .type = PT_BOOL,
-                .flags = PER_CONSUMER,
-                .default_text = "false",
-        },
+static const PtHelper HELPERS[] = {
+        { "sriov-manage", "/usr/lib/nvidia/sriov-manage" },
         { 0 },
 };
 
@@ -140,7 +74,7 @@ static const PtModule MODULE = {
         .default_class = "vgpu",
         .filters = FILTERS,
         .fields = FIELDS,
-        .settings = SETTINGS,
+        .settings = VGPU_SETTINGS,
         .custom_steps = VGPU_CUSTOM_STEPS,
         .describe = vgpu_describe,
         .observe = vgpu_observe,
@@ -151,6 +85,10 @@ static const PtModule MODULE = {
         .guest = vgpu_guest,
         .layout = vgpu_layout_op,
         .capacity = vgpu_capacity_op,
+        .check_settings = vgpu_check_settings,
+        .helpers = HELPERS,
+        .change = vgpu_change,
+        .verify = vgpu_verify,
         .use = vgpu_use_op,
 };
 

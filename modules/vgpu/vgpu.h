@@ -9,6 +9,7 @@
 
 #include "lib/macro.h"
 #include "modules/pci/pci.h"
+#include "vgpu-settings.h"
 
 #define VGPU_VENDOR_NVIDIA 0x10de
 #define VGPU_CLASS_DISPLAY 0x03u /* base class */
@@ -57,16 +58,6 @@ typedef enum VgpuBackEnd {
         _VGPU_BACK_END_INVALID = -EINVAL,
 } VgpuBackEnd;
 DECLARE_STRING_TABLE(vgpu_back_end, VgpuBackEnd); /* none, mdev, vfio */
-
-/* Settings. */
-#define VGPU_SETTING_PROFILE "profile"
-#define VGPU_SETTING_INSTANCES "instances"
-#define VGPU_SETTING_DISPLAY "display"
-#define VGPU_SETTING_FRAME_RATE_LIMITER "frame-rate-limiter"
-#define VGPU_SETTING_DISABLE_VNC "disable-vnc"
-#define VGPU_SETTING_UNIFIED_MEMORY "unified-memory"
-#define VGPU_SETTING_DEBUGGERS "cuda-debuggers"
-#define VGPU_SETTING_PROFILERS "cuda-profilers"
 
 /* Steps of its own. */
 #define VGPU_STEP_SET_TYPE "set-vgpu-type"

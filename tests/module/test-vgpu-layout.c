@@ -28,7 +28,7 @@ static const VgpuProfile *profile(const char *board, const char *type) {
 #define DEMAND(b, t, n) { .group = t, .profile = profile(b, t), .count = (n) }
 
 static int layout(const VgpuDemand *demands, size_t n, VgpuLayout *ret, VgpuConflict *conflict) {
-        return vgpu_layout(&catalogue, demands, n, true, NULL, 0, ret, conflict);
+        return vgpu_layout(&catalogue, demands, n, true, NULL, ret, conflict);
 }
 
 static void assert_sound(const VgpuDemand *demands, const VgpuLayout *l) {
@@ -256,12 +256,12 @@ static void test_mixed_not_allowed(void **state) {
         VgpuConflict conflict;
         VgpuLayout l;
 
-        assert_int_equal(vgpu_layout(&catalogue, demands, 2, false, NULL, 0, &l, &conflict), -EBUSY);
+        assert_int_equal(vgpu_layout(&catalogue, demands, 2, false, NULL, &l, &conflict), -EBUSY);
         assert_int_equal(conflict.refusal, VGPU_NO_MIXED_SIZES);
         assert_non_null(strstr(conflict.text, "17.2"));
         /* Other series of one size are no mix. */
         demands[1] = (VgpuDemand) DEMAND("L40S", "24C", 1);
-        assert_int_equal(vgpu_layout(&catalogue, demands, 2, false, NULL, 0, &l, &conflict), 0);
+        assert_int_equal(vgpu_layout(&catalogue, demands, 2, false, NULL, &l, &conflict), 0);
         assert_int_equal(l.mode, VGPU_MODE_EQUAL);
 }
 
@@ -376,17 +376,17 @@ static void test_media_engines(void **state) {
 /* What is there stays where it is. */
 static void test_existing_instances(void **state) {
         const VgpuBoard *b = vgpu_board_by_name("H100");
-        MigPlacement there = { vgpu_board_mig_profile(b, "1g.10gb"), 3 };
+        VgpuThere there = { .instances = { { vgpu_board_mig_profile(b, "1g.10gb"), 3 } }, .n_instances = 1 };
         VgpuDemand demands[] = { DEMAND("H100", "3-40C", 1), DEMAND("H100", "1-10C", 2), DEMAND("H100", "4-40C", 1) };
         VgpuConflict conflict;
         VgpuLayout l;
 
-        assert_int_equal(vgpu_layout(&catalogue, demands, 2, true, &there, 1, &l, &conflict), 0);
+        assert_int_equal(vgpu_layout(&catalogue, demands, 2, true, &there, &l, &conflict), 0);
         assert_int_equal(l.instances[0].placement.start, 4);
         assert_int_equal(l.instances[1].placement.start, 3);
         assert_int_not_equal(l.instances[2].placement.start, 3);
         /* 4g can only start at 0, over it. */
-        assert_int_equal(vgpu_layout(&catalogue, demands + 2, 1, true, &there, 1, &l, &conflict), -EBUSY);
+        assert_int_equal(vgpu_layout(&catalogue, demands + 2, 1, true, &there, &l, &conflict), -EBUSY);
         assert_int_equal(conflict.refusal, VGPU_NO_GEOMETRY);
 }
 
@@ -429,13 +429,13 @@ static void test_unknown_board(void **state) {
         VgpuLayout l;
 
         demands[0].profile = vgpu_catalogue_report(&own, &reported);
-        assert_int_equal(vgpu_layout(&own, demands, 1, true, NULL, 0, &l, &conflict), 0);
+        assert_int_equal(vgpu_layout(&own, demands, 1, true, NULL, &l, &conflict), 0);
         assert_int_equal(l.slots[3].size, 0);
         reported = (VgpuProfile){ .name = { "T4", 'Q', 0, 8, 0 } };
         demands[1].profile = vgpu_catalogue_report(&own, &reported);
-        assert_int_equal(vgpu_layout(&own, demands, 2, true, NULL, 0, &l, &conflict), -EBUSY);
+        assert_int_equal(vgpu_layout(&own, demands, 2, true, NULL, &l, &conflict), -EBUSY);
         assert_int_equal(conflict.refusal, VGPU_NO_MIXED_SIZES);
-        assert_int_equal(vgpu_layout(&own, demands + 1, 1, true, NULL, 0, &l, &conflict), -EBUSY);
+        assert_int_equal(vgpu_layout(&own, demands + 1, 1, true, NULL, &l, &conflict), -EBUSY);
         assert_int_equal(conflict.refusal, VGPU_UNKNOWN_LIMITS);
 }
 
