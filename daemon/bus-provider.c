@@ -74,6 +74,15 @@ static int get_profiles(sd_bus *bus, const char *path, const char *interface, co
         return profiles ? bus_append_dict_list(reply, profiles) : -ENOMEM;
 }
 
+static int get_in_force(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                        void *userdata, sd_bus_error *error) {
+        const BusObject *object = userdata;
+        Manager *m = object->bus->manager;
+
+        return sd_bus_message_append(reply, "b",
+                                     provision_is_in_force(m, provision_find(m, ((const Device *) object->object)->id)));
+}
+
 static int get_groups(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
                       void *userdata, sd_bus_error *error) {
         const BusObject *object = userdata;
@@ -134,10 +143,11 @@ static int query_demands(Manager *m, Device *device, json_t **ret, Fault *fault)
                 fault_move(fault, &conflict);
                 return -EIO;
         }
-        *ret = json_pack("{s:o, s:o, s:s, s:o, s:o, s:s, s:s}", "groups", strv_to_json((const char *const *) groups), "layout",
-                         plain_layout(layout), "state", provision_state(m, p), "wanted", plain_layout(p ? p->wanted : NULL), "made",
-                         plain_layout(p ? p->made : NULL), "conflict", strempty(conflict.message), "failure",
-                         p ? strempty(p->failure.message) : "");
+        *ret = json_pack("{s:o, s:o, s:s, s:o, s:o, s:s, s:s, s:o}", "groups", strv_to_json((const char *const *) groups),
+                         "layout", plain_layout(layout), "state", provision_state(m, p), "wanted",
+                         plain_layout(p ? p->wanted : NULL), "made", plain_layout(p ? p->made : NULL), "conflict",
+                         strempty(conflict.message), "failure", p ? strempty(p->failure.message) : "", "missing",
+                         p && p->drift ? json_incref(p->drift) : json_array());
         return *ret ? 0 : fault_oom(fault);
 }
 
@@ -176,6 +186,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("Profiles", "aa{sv}", get_profiles, 0, CHANGES),
         SD_BUS_PROPERTY("Remaining", "a{su}", get_remaining, 0, CHANGES),
         SD_BUS_PROPERTY("Layout", "a{sv}", get_layout, 0, CHANGES),
+        SD_BUS_PROPERTY("InForce", "b", get_in_force, 0, CHANGES),
         SD_BUS_PROPERTY("Groups", "ao", get_groups, 0, CHANGES),
         SD_BUS_PROPERTY("Children", "ao", get_children, 0, CHANGES),
         SD_BUS_PROPERTY("Use", "a{sv}", bus_get_use, 0, CHANGES),
@@ -195,7 +206,7 @@ int bus_register_providers(Bus *b) {
 }
 
 void bus_note_provider(Bus *b, const char *device) {
-        static const char *const properties[] = { "Profiles", "Remaining", "Layout", "Groups", "Children" };
+        static const char *const properties[] = { "Profiles", "Remaining", "Layout", "InForce", "Groups", "Children" };
         char path[BUS_PATH_SIZE];
 
         bus_path(OBJECT_DEVICE, device, path);

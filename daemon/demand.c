@@ -320,6 +320,23 @@ int provider_change(Manager *m, Device *provider, json_t *made, json_t *layout, 
         return 0;
 }
 
+int provider_verify(Manager *m, Device *provider, json_t *made, FindingList *ret, Fault *fault) {
+        HostDevice *hosts[] = { provider->host, NULL };
+        _cleanup_call_ ModuleCall call = { 0 };
+        int r;
+
+        r = module_call_init(&call, m->inventory, provider->module, hosts, NULL);
+        if (r >= 0) {
+                call.layout_made = made;
+                r = module_call_run(&call, MODULE_OP_VERIFY, NULL);
+        }
+        if (r < 0)
+                return op_failed(provider, MODULE_OP_VERIFY, r, fault);
+        *ret = call.findings;
+        call.findings = (FindingList){ 0 };
+        return 0;
+}
+
 bool provider_merges_custom_steps(const Device *provider) {
         return provider->module->descriptor->change || provider->module->descriptor->verify;
 }

@@ -44,6 +44,8 @@ int demand_preview(Manager *m, Group *group, json_t *where, json_t *result, Faul
 int demand_check(Manager *m, const Module *module, const PolicyChange *change, Fault *fault);
 /* What the module says of the way from the layout that was made to another; both are there. */
 int provider_change(Manager *m, Device *provider, json_t *made, json_t *layout, Transition *ret, Fault *fault);
+/* What the module finds missing of the layout that was made: -ENODATA when it can't tell now. */
+int provider_verify(Manager *m, Device *provider, json_t *made, FindingList *ret, Fault *fault);
 /* Steps on the same thing by the module's own name count as one: those of modules that know of changes. */
 bool provider_merges_custom_steps(const Device *provider);
 /* The keys that a change of its layout needs. */

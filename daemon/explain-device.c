@@ -24,6 +24,36 @@ static void say_availability(Manager *m, Device *device, Explanation *e) {
                 explanation_add(e, PT_SEVERITY_NOTE, "available", NULL, NULL, NULL, "nothing stands in the way of giving it away");
 }
 
+void explain_drift(Manager *m, const Provision *p, const Device *provider, Explanation *e) {
+        size_t index;
+        json_t *item;
+
+        json_array_foreach(p->drift, index, item) {
+                const char *remedy = json_string_value(json_object_get(item, "remedy"));
+
+                explanation_add(e, PT_SEVERITY_WARNING, json_string_value(json_object_get(item, "code")), provider->id,
+                                isempty(remedy) ? NULL : remedy, NULL,
+                                "what was made of %s is no longer in force: %s %s%s", provider->host->sysname,
+                                strempty(json_string_value(json_object_get(item, "text"))),
+                                p->given_up ? strempty(p->failure.message)
+                                : p->job    ? "It is being made anew."
+                                            : "It is made anew when nothing of it is in use.",
+                                !p->given_up && p->failure.message ? " The last try failed." : "");
+        }
+}
+
+static void say_made(Manager *m, const Device *device, Explanation *e) {
+        const Provision *p = device->role == PT_ROLE_PROVIDER ? provision_find(m, device->id) : NULL;
+
+        e->topic = "layout";
+        if (p && p->drift)
+                explain_drift(m, p, device, e);
+        else if (p && !provision_is_in_force(m, p))
+                explanation_add(e, PT_SEVERITY_WARNING, "not-in-force", device->id, "passthroughctl group provision", NULL,
+                                "what was made of %s is not there any more%s%s", device->host->sysname,
+                                p->failure.message ? ": " : "", strempty(p->failure.message));
+}
+
 static void say_companions(Manager *m, Device *device, Explanation *e) {
         _cleanup_free_ HostDevice **bundle = NULL;
 
@@ -58,6 +88,7 @@ static void say_groups(Manager *m, Device *device, Explanation *e) {
 
 void explain_device(Manager *m, Device *device, const Seen *seen, Explanation *e) {
         say_availability(m, device, e);
+        say_made(m, device, e);
         say_companions(m, device, e);
         explain_use(m, device, device->allocation, seen, e);
         say_groups(m, device, e);

@@ -191,8 +191,10 @@ static void say_providers(Manager *m, const Group *group, Explanation *e) {
                                         NULL, "%s", strempty(conflict.message));
                 else if ((json_is_null(layout) && (!made || !made->made)) ||
                          (made && made->made && !made->changing && json_equal(layout, made->made) &&
-                          !provision_lacks_devices(m, made)))
+                          !made->drift && !provision_lacks_devices(m, made)))
                         continue;
+                else if (made && made->drift)
+                        explain_drift(m, made, p->device, e);
                 else if (made && made->given_up)
                         explanation_add(e, PT_SEVERITY_WARNING, "provision-given-up", p->device->id,
                                         "find out why its driver drops or refuses them, then: passthroughctl group provision", NULL,

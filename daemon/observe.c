@@ -8,6 +8,7 @@
 #include "log.h"
 #include "operation.h"
 #include "provider.h"
+#include "provision.h"
 
 #define DEVICES_PER_RUN 64u
 
@@ -70,6 +71,8 @@ static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fi
                 if (device_put_observed(o->m->inventory, device, fields, blob) == 0)
                         policy_device_changed(o->m->policy, device, 0);
                 identity_device_read(o->m, device);
+                if (!device->outdated)
+                        provision_observed(o->m, device);
         }
         if (device->outdated) {
                 device->outdated = false;
@@ -247,6 +250,10 @@ static void observe_anew(Manager *m, Device *device) {
         }
         device->slow = SLOW_UNKNOWN;
         observe_device(m, device, NULL, NULL);
+}
+
+void observe_fresh(Manager *m, Device *device) {
+        observe_anew(m, device);
 }
 
 /* What nobody asked for yet is current when it is asked for. */

@@ -8,6 +8,8 @@
 /* Has the device's slow fields read. `done` (may be NULL) is called when they are known or could not be read; at once when
  * they are known already. */
 void observe_device(Manager *m, Device *device, void (*done)(void *userdata), void *userdata);
+/* The same, whether or not they are known; what is being read already does not count. */
+void observe_fresh(Manager *m, Device *device);
 /* What was read with another driver may be something else now: the kernel knows the serial number of a disk only with the
  * disk's own driver. What was read stays until then. Not while a VFIO driver has the device: it may be in a guest's hands. */
 void observe_again(Manager *m, Device *device);

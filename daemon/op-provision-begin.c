@@ -411,7 +411,10 @@ int operation_provision_due(Manager *m, Provision *p, Fault *fault) {
         r = operation_begin(m, "provision", 0, object, &op, fault);
         if (r < 0)
                 return r;
-        if (provision_has_lost_all(m, p))
+        if (p->drift && asprintf(&op->remark, "what was made was no longer so (%s) and is made anew",
+                                 provision_drift_text(p, "code")) < 0)
+                op->remark = NULL;
+        else if (provision_has_lost_all(m, p))
                 op->remark = strdup("its devices had vanished and are made again");
         r = p->groups ? strv_copy((const char *const *) p->groups, &groups) : 0;
         if (r >= 0)

@@ -67,8 +67,11 @@ void provisioning_finish(Operation *op) {
                         fault_copy(&p->failure, &op->fault);
                 else if (p->made && !all->recovering)
                         note_devices(m, p);
+                if (op->fault.code == FAULT_NONE || !p->made)
+                        provision_clear_drift(p);
                 if (!all->recovering)
                         provision_ended(m, p, &op->fault);
+                provision_verify_soon(m, p);
                 provision_hold(m, p);
                 provision_changed(m, p);
                 provision_release(m, p);

@@ -135,7 +135,7 @@ static int add_layout(Planning *p, Device *provider, const PolicyChange *change,
                 return 0;
         }
         if (!json_is_null(layout) && made && made->made && json_equal(layout, made->made) &&
-            !provision_lacks_devices(p->m, made)) {
+            !made->drift && !provision_lacks_devices(p->m, made)) {
                 explanation_add(&p->findings, PT_SEVERITY_NOTE, "as-demanded", provider->id, NULL, NULL,
                                 "%s is as its groups demand", provider->host->sysname);
                 return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the service makes by itself: at its start, the layouts that are stored and not made on this boot; later, those whose
- * devices vanished all at once, because the provider's driver was loaded anew or reset the card.
+ * devices vanished all at once, because the provider's driver was loaded anew or reset the card, and those of which the module
+ * finds that something is no longer so (provision-verify.c).
  *
  *   due → the provider is ready, and has been quiet for a moment → job → made
  *                                                                    └→ failed → after a pause → job → … → given up
@@ -15,7 +16,7 @@
 #include "provisioning.h"
 
 static bool is_made(Manager *m, const Provision *p) {
-        return p->wanted && p->made && !p->changing && p->applied.n_steps > 0 && json_equal(p->wanted, p->made) &&
+        return p->wanted && p->made && !p->changing && p->applied.n_steps > 0 && json_equal(p->wanted, p->made) && !p->drift &&
                !provision_has_lost_all(m, p);
 }
 
@@ -25,7 +26,7 @@ const char *provision_state(Manager *m, const Provision *p) {
         return p->job      ? "making"
                : p->due    ? "due"
                : p->given_up ? "given-up"
-               : !p->made || provision_has_lost_all(m, p) ? "lost"
+               : !p->made || p->drift || provision_has_lost_all(m, p) ? "lost"
                            : "made";
 }
 
@@ -59,7 +60,7 @@ static void wait_for(Manager *m, Provision *p) {
 }
 
 static void give_up(Manager *m, Provision *p, const Fault *fault) {
-        _cleanup_free_ char *why = strdup(fault->message ?: "its devices vanished again each time");
+        _cleanup_free_ char *why = strdup(fault->message ?: "what was made vanished again each time");
 
         FaultCode code = fault->code == FAULT_NONE ? FAULT_DEVICE_GONE : fault->code;
 
@@ -69,7 +70,7 @@ static void give_up(Manager *m, Provision *p, const Fault *fault) {
         fault_done(&p->failure);
         p->failure = (Fault) { 0 };
         fault_set_object(&p->failure, -ECANCELED, code, p->id,
-                         "the service gave up after %u attempts to make the devices of %s again: %s", p->attempts, p->id,
+                         "the service gave up after %u attempts to make the layout of %s again: %s", p->attempts, p->id,
                          strempty(why));
         log_message(LOG_ERR, LOG_EVENT_JOB_FAILED, log_fields("DEVICE", p->id), "%s", strempty(p->failure.message));
         provision_changed(m, p);
@@ -92,7 +93,7 @@ static bool is_ready(Manager *m, const Provision *p) {
 static void begin(Manager *m, Provision *p) {
         _cleanup_fault_ Fault fault = { 0 };
 
-        p->due = false;
+        p->due = p->confirmed = false;
         p->again = true;
         p->attempts++;
         p->last_usec = now_monotonic_usec();
@@ -123,7 +124,11 @@ static void try(Manager *m, Provision *p) {
                 manager_kick(m);
         } else if (p->attempts >= PROVISION_ATTEMPTS_MAX)
                 give_up(m, p, &p->failure);
-        else if (is_ready(m, p))
+        else if (!is_ready(m, p))
+                p->confirmed = false;
+        else if (p->drift && !p->confirmed) /* it may have been put right meanwhile */
+                provision_verify_soon(m, p);
+        else
                 begin(m, p);
 }
 
@@ -173,7 +178,7 @@ void provision_retry(Manager *m) {
 /* ---- devices that vanished ---- */
 
 /* Attempts of long ago count no longer. */
-static void note_loss(Manager *m, Provision *p) {
+static void note_loss(Manager *m, Provision *p, const char *why) {
         if (p->last_usec + PROVISION_STEADY_SEC * UINT64_C(1000000) < now_monotonic_usec()) {
                 p->attempts = 0;
                 p->given_up = false;
@@ -181,11 +186,30 @@ static void note_loss(Manager *m, Provision *p) {
         if (p->due || p->given_up)
                 return;
         log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", p->id),
-                    "the devices that were made of %s are gone; they are made again", p->id);
+                    "what was made of %s is not there any more, and is made again: %s", p->id, why);
         p->due = true;
         if (!p->deadline)
                 wait_for(m, p);
         provision_changed(m, p);
+}
+
+#define DEVICES_GONE "its devices are gone"
+
+void provision_lost(Manager *m, Provision *p, const char *why) {
+        if (!p->wanted)
+                return;
+        note_loss(m, p, why);
+        if (p->due)
+                try_after(m, p, PROVISION_SETTLE_MSEC);
+}
+
+void provision_found(Manager *m, Provision *p) {
+        if (p->given_up) {
+                p->given_up = false;
+                fault_done(&p->failure);
+                p->failure = (Fault) { 0 };
+        }
+        try(m, p);
 }
 
 void provision_provider_changed(Manager *m, Device *device) {
@@ -194,7 +218,9 @@ void provision_provider_changed(Manager *m, Device *device) {
         if (!p || p->job || !p->wanted)
                 return;
         if (!p->due && m->provisions_started && provision_has_lost_all(m, p))
-                note_loss(m, p);
+                note_loss(m, p, DEVICES_GONE);
+        if (p->unverified && device->slow == SLOW_UNKNOWN)
+                provision_verify_soon(m, p);
         if (p->due && p->starting)
                 try(m, p);
         else if (p->due)
@@ -207,9 +233,7 @@ void provision_device_removed(Manager *m, const Device *device) {
 
         if (!p || p->job || !p->wanted || !p->made || p->n_devices == 0 || provider->provider->n_children > 1)
                 return;
-        note_loss(m, p);
-        if (p->due)
-                try_after(m, p, PROVISION_SETTLE_MSEC);
+        provision_lost(m, p, DEVICES_GONE);
 }
 
 /* ---- the start ---- */
@@ -225,6 +249,8 @@ void provision_start(Manager *m) {
                 p->due = p->starting = p->wanted && (p->changing || !is_made(m, p));
                 if (p->due)
                         wait_for(m, p);
+                p->unverified = p->made != NULL;
+                provision_verify_soon(m, p);
                 if (!p->changing && (p->wanted || p->applied.n_steps == 0))
                         continue;
                 m->reconciling++;

@@ -43,6 +43,7 @@ static void provision_free(Provision *p) {
         json_decref(p->record);
         strv_free(p->groups);
         fault_done(&p->failure);
+        json_decref(p->drift);
         sd_event_source_disable_unref(p->timer);
         sd_event_source_disable_unref(p->deadline);
         free(p->model);
@@ -102,7 +103,7 @@ bool provision_is_met(Manager *m, const Group *group) {
                 /* What makes its devices one by one, as consumers start, needs no layout. */
                 if (json_is_null(layout) && (!made || !made->made))
                         continue;
-                if (!made || !made->made || made->changing || provision_lacks_devices(m, made) ||
+                if (!made || !made->made || made->changing || made->drift || provision_lacks_devices(m, made) ||
                     !json_equal(layout, made->made))
                         return false;
         }
@@ -170,6 +171,10 @@ int provision_transition(Manager *m, const Provision *p, Device *provider, json_
         /* Of what is there only in parts nobody can say what another layout would leave alone. */
         if (!p || !p->made || p->applied.n_steps == 0 || p->changing || !layout || json_is_null(layout))
                 return 0;
+        if (p->drift) {
+                *ret = TRANSITION_ANEW;
+                return 0;
+        }
         return provider_change(m, provider, p->made, layout, ret, fault);
 }
 

@@ -27,6 +27,9 @@ typedef struct Provision {
         bool awaited;      /* and activations of its groups wait for that */
         bool starting;     /* and so does the service's readiness */
         bool again;        /* the job under way is such a one */
+        json_t *drift;     /* [{code, text, culprit, remedy}…]: what is no longer so of what was made; NULL: nothing that is known */
+        bool unverified;   /* no report since it was made */
+        bool confirmed;    /* the drift was found while nothing stood against making it anew */
         bool given_up;     /* too many of them in too short a time */
         unsigned attempts; /* in a row */
         uint64_t last_usec; /* when the last one began, CLOCK_MONOTONIC */
@@ -59,6 +62,18 @@ bool provision_lacks_devices(Manager *m, const Provision *p);
 /* It has none at all: its driver was loaded anew, or reset the card. */
 bool provision_has_lost_all(Manager *m, const Provision *p);
 
+/* Whether what was made is there, as far as that is known; also true of what was not made, and of what is being made. */
+bool provision_is_in_force(Manager *m, const Provision *p);
+
+/* provision-verify.c */
+/* A report of the provider has come in that began after what was done to it last. */
+void provision_observed(Manager *m, Device *provider);
+/* Has such a report made. */
+void provision_verify_soon(Manager *m, Provision *p);
+void provision_clear_drift(Provision *p);
+/* "code", "text" … of the first thing that is not so; "" for none. */
+const char *provision_drift_text(const Provision *p, const char *member);
+
 /* Rows of the databases, put into a transaction. */
 int provision_store_layout(StoreTxn *txn, const Provision *p); /* state.db */
 int provision_store_state(StoreTxn *txn, const Provision *p);  /* runtime.db: without the steps */
@@ -82,6 +97,10 @@ void provision_start(Manager *m);
 void provision_provider_changed(Manager *m, Device *device);
 /* A device is about to be forgotten: it may be the last one that its provider made. */
 void provision_device_removed(Manager *m, const Device *device);
+/* What was made of it is not there any more, for this reason: it is made again. */
+void provision_lost(Manager *m, Provision *p, const char *why);
+/* It is there after all. */
+void provision_found(Manager *m, Provision *p);
 /* A job for it has ended, with `fault` (FAULT_NONE: well). */
 void provision_ended(Manager *m, Provision *p, const Fault *fault);
 /* The first attempts of the start are not over: readiness waits. */
