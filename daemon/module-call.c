@@ -2,6 +2,7 @@
 #include "lib/parse.h"
 #include "log.h"
 #include "module-call.h"
+#include "provider.h"
 
 static const char *const ops[] = {
         [MODULE_OP_DESCRIBE] = "describe", [MODULE_OP_USES] = "uses", [MODULE_OP_IDENTITY] = "identity",
@@ -181,7 +182,7 @@ static int service_get_field(PtContext *ctx, const PtDevice *device, const char 
                 return -EINVAL;
         for (const Device *d = host->offers; d; d = d->next_offer)
                 if (d->module == call->module)
-                        return device_get_field_by_name(d, field, ret);
+                        return device_get_named_value(d, field, ret);
         return -ENODATA;
 }
 

@@ -287,6 +287,44 @@ void observe_family(Manager *m, const Allocation *allocation) {
                 }
 }
 
+/* ---- providers ---- */
+
+/* While what was read before is read again, it is still the best that is known. */
+static bool was_never_read(const Device *device) {
+        const PtField *fields = device->module->descriptor->fields;
+        PtValue value;
+
+        if (device->slow != SLOW_UNKNOWN && device->slow != SLOW_READING)
+                return false;
+        for (const PtField *f = fields; f && f->name; f++)
+                if (f->flags & PT_FIELD_SLOW && device_get_field_by_name(device, f->name, &value) >= 0)
+                        return false;
+        return true;
+}
+
+size_t observe_providers(Manager *m, const Group *group, size_t *waiting, void (*done)(void *userdata), void *userdata) {
+        const Device *last = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; group->module && group->module->descriptor->observe && i < group->n_members; i++) {
+                Device *provider = device_get_provider(group->members[i]);
+
+                if (!provider || provider == last || !was_never_read(provider))
+                        continue;
+                last = provider;
+                n++;
+                if (waiting)
+                        (*waiting)++;
+                observe_device(m, provider, done, userdata);
+        }
+        return n;
+}
+
+void observe_provider_changed(Manager *m, Device *provider) {
+        if (provider)
+                follow_device(m, provider);
+}
+
 /* ---- interfaces ---- */
 
 static void on_link(void *userdata, const char *sysname) {

@@ -363,6 +363,18 @@ static bool needs_reports(Manager *m, const Allocation *a) {
         return false;
 }
 
+/* The speed of a card, say, is asked for when one of its functions is first wanted. */
+static bool reads_providers(Manager *m, const Allocation *a) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < a->n_requests; i++) {
+                const Group *group = policy_find_group(m->policy, a->requests[i].group);
+
+                n += group ? observe_providers(m, group, NULL, NULL, NULL) : 0;
+        }
+        return n > 0 && observe_is_busy(m);
+}
+
 /* Devices are chosen by what the host needs now. */
 static void activate_begin(Operation *op) {
         /* Stays waiting; manager_kick() comes again, or the evidence. */
@@ -371,7 +383,7 @@ static void activate_begin(Operation *op) {
         /* What is offered is being read of the drivers. */
         if (observe_is_busy(op->m) && needs_reports(op->m, op->allocation))
                 return;
-        if (identity_is_being_read(op->m, op->allocation))
+        if (identity_is_being_read(op->m, op->allocation) || reads_providers(op->m, op->allocation))
                 return;
         /* Its devices may be made at this moment. */
         if (provision_concerns(op->m, op->allocation))

@@ -15,6 +15,7 @@
 
 #include "json-util.h"
 #include "log.h"
+#include "observe.h"
 #include "pending.h"
 #include "provisioning.h"
 
@@ -73,6 +74,7 @@ void provisioning_finish(Operation *op) {
                         provision_ended(m, p, &op->fault);
                 provision_verify_soon(m, p);
                 provision_hold(m, p);
+                observe_provider_changed(m, inventory_find(m->inventory, p->id));
                 provision_changed(m, p);
                 provision_release(m, p);
         }

@@ -7,12 +7,16 @@
 
 #include "duration.h"
 #include "json-util.h"
+#include "observe.h"
 #include "planning.h"
 #include "usage.h"
 
 typedef struct PlanCall {
         Planning p;
         char token[33];
+        char object[ID_SIZE]; /* "" for none */
+        char **overrides;
+        size_t waiting;       /* readings that have not come back, and one for whoever still asks for more */
         PlanDone done;
         void *userdata;
 } PlanCall;
@@ -24,6 +28,8 @@ static void plan_call_free(PlanCall *call) {
         plan_record_free(call->p.record);
         strv_free(call->p.nodes);
         strv_free(call->p.below);
+        json_decref(call->p.requests);
+        strv_free(call->overrides);
         free(call);
 }
 
@@ -185,7 +191,7 @@ static int plan_call_new(Manager *m, const PlanVerb *verb, json_t *requests, Pla
         call->p = (Planning) {
                 .m = m,
                 .verb = verb,
-                .requests = requests,
+                .requests = json_incref(requests),
                 .choices = json_array(),
                 .steps = json_array(),
                 .findings = { .list = json_array() },
@@ -209,6 +215,69 @@ int manager_plan_kind(const char *verb, ObjectKind *ret, Fault *fault) {
         return 0;
 }
 
+/* ---- what is slow to read ---- */
+
+/* Why there is no plan; the caller is told either way. */
+static int make(PlanCall *call, Fault *fault) {
+        Planning *p = &call->p;
+        const char *object = call->object[0] != '\0' ? call->object : NULL;
+        int r;
+
+        /* It may have gone meanwhile. */
+        r = object && !is_there(p->m, p->verb->kind, object)
+                    ? fault_set(fault, -ENOENT, FAULT_DEVICE_GONE, "%s is gone", object)
+                    : p->verb->make(p, object, fault);
+        if (r < 0)
+                return r;
+        (void) plan_record_token(p->record, call->token);
+        if ((!p->nodes || !p->nodes[0]) && (!p->below || !p->below[0])) {
+                finish(call, NULL, NULL, NULL);
+                return 0;
+        }
+        r = usage_ask(p->m, (const char *const *) p->nodes, (const char *const *) p->below, on_usage, call);
+        if (r < 0)
+                finish(call, NULL, NULL, strerror(-r));
+        return 0;
+}
+
+static void on_read(void *userdata) {
+        _cleanup_fault_ Fault fault = { 0 };
+        PlanCall *call = userdata;
+        int r;
+
+        if (--call->waiting > 0)
+                return;
+        r = call->p.m->stopping ? fault_set(&fault, -ESHUTDOWN, FAULT_NOT_READY, "the service is stopping")
+                                : make(call, &fault);
+        if (r < 0) {
+                call->done(call->userdata, r, NULL, &fault);
+                plan_call_free(call);
+        }
+}
+
+static void read_for(PlanCall *call, const char *name) {
+        Group *group = name ? policy_find_group_by_name(call->p.m->policy, name) : NULL;
+
+        if (group)
+                (void) observe_providers(call->p.m, group, &call->waiting, on_read, call);
+}
+
+/* Those who make the devices of the groups, as an activation does. */
+static bool reads_providers(PlanCall *call) {
+        const Allocation *a = call->p.verb->kind == OBJECT_ALLOCATION ? manager_find_allocation(call->p.m, call->object) : NULL;
+        json_t *request;
+        size_t i;
+
+        if (!call->p.verb->requests)
+                return false;
+        call->waiting = 1;
+        json_array_foreach(call->p.requests, i, request)
+                read_for(call, json_string_value(json_object_get(request, "group")));
+        for (i = 0; a && i < a->n_requests; i++)
+                read_for(call, a->requests[i].group);
+        return --call->waiting > 0; /* then on_read() goes on */
+}
+
 int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests, json_t *options, PlanDone done,
                  void *userdata, Fault *fault) {
         _cleanup_(strv_freep) char **overrides = NULL;
@@ -226,20 +295,13 @@ int manager_plan(Manager *m, const char *verb, json_t *objects, json_t *requests
                 r = plan_call_new(m, found, requests, done, userdata, &call, fault);
         if (r < 0)
                 return r;
-        call->p.overrides = (const char *const *) overrides;
-        r = found->make(&call->p, object, fault);
-        call->p.overrides = NULL;
-        call->p.requests = NULL;
-        if (r < 0) {
+        call->overrides = TAKE_PTR(overrides);
+        call->p.overrides = (const char *const *) call->overrides;
+        (void) snprintf(call->object, sizeof(call->object), "%s", strempty(object));
+        if (reads_providers(call))
+                return 0;
+        r = make(call, fault);
+        if (r < 0)
                 plan_call_free(call);
-                return r;
-        }
-        (void) plan_record_token(call->p.record, call->token);
-        if ((call->p.nodes && call->p.nodes[0]) || (call->p.below && call->p.below[0])) {
-                r = usage_ask(m, (const char *const *) call->p.nodes, (const char *const *) call->p.below, on_usage, call);
-                if (r < 0)
-                        finish(call, NULL, NULL, strerror(-r));
-        } else
-                finish(call, NULL, NULL, NULL);
-        return 0;
+        return r;
 }

@@ -87,6 +87,7 @@ const ControlFile control_files[] = {
         { "device", "sriov_numvfs", 0644, sriov_numvfs_read, sriov_numvfs_write },
         { "device", "sriov_drivers_autoprobe", 0644, sriov_autoprobe_read, sriov_autoprobe_write },
         { "device", "vf-records", 0644, vf_records_read, vf_records_write },
+        { "device", "eswitch-mode", 0644, eswitch_mode_read, eswitch_mode_write },
         { "device", "gpu-state", 0644, gpu_state_read, gpu_state_write },
         { "driver", "bind", 0200, NULL, bind_write },
         { "driver", "unbind", 0200, NULL, unbind_write },

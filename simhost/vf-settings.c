@@ -216,6 +216,38 @@ static int parse_message(char **words, size_t n, json_t *wanted) {
         return attribute < 0 ? -EINVAL : attribute;
 }
 
+int eswitch_mode_read(Kernel *k, const char *bdf, char *ret, size_t size) {
+        char name[64];
+
+        ret[0] = '\0';
+        (void) snprintf(name, sizeof(name), "eswitch-%s", bdf);
+        (void) tree_read(k->tree, "kernel", name, ret, size);
+        return 0;
+}
+
+int eswitch_mode_write(Kernel *k, const char *bdf, const char *text) {
+        int r;
+        char name[64];
+        Path pf;
+
+        r = device_find(k, bdf, &pf);
+
+        if (r >= 0 && text[0] != '\0' && !string_equal(text, "legacy") && !string_equal(text, "switchdev"))
+                r = -EINVAL;
+        (void) snprintf(name, sizeof(name), "eswitch-%s", bdf);
+        if (r >= 0)
+                tree_put(k->tree, "kernel", name, 0644, "%s\n", text);
+        return r;
+}
+
+/* mlx5: "no VLAN" is not refused. */
+static bool switch_refuses(Kernel *k, const char *bdf, int attribute, json_t *wanted) {
+        char mode[32];
+
+        return eswitch_mode_read(k, bdf, mode, sizeof(mode)) >= 0 && string_starts(mode, "switchdev") && attribute != MAC &&
+               (attribute != VLAN || !is(wanted, "vlan", "0"));
+}
+
 int vf_records_write(Kernel *k, const char *bdf, const char *text) {
         _cleanup_free_ char *copy = copy_string(text);
         json_t *wanted = json_object(), *vf;
@@ -231,7 +263,7 @@ int vf_records_write(Kernel *k, const char *bdf, const char *text) {
                 r = inject(k, operations[attribute], bdf);
                 peculiar = driver_of(k, pf.s, &absent);
                 if (r >= 0)
-                        r = absent & 1u << attribute ? -EOPNOTSUPP : number >= vfs ? -EINVAL : 0;
+                        r = absent & 1u << attribute || switch_refuses(k, bdf, attribute, wanted) ? -EOPNOTSUPP : number >= vfs ? -EINVAL : 0;
         }
         if (r >= 0) {
                 vf = record_of(k, bdf, (unsigned) number);

@@ -10,5 +10,9 @@
 
 int vf_records_read(Kernel *k, const char *bdf, char *ret, size_t size);
 int vf_records_write(Kernel *k, const char *bdf, const char *text);
+/* devlink's mode of the card's embedded switch: "device/BDF/eswitch-mode", "legacy" or "switchdev"; empty where there is none, as at
+ * first. In switchdev mode the driver takes addresses alone. */
+int eswitch_mode_read(Kernel *k, const char *bdf, char *ret, size_t size);
+int eswitch_mode_write(Kernel *k, const char *bdf, const char *text);
 /* The functions of the PF are gone, and what was set with them. */
 void vf_records_forget(Kernel *k, const char *bdf);

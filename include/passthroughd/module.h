@@ -138,7 +138,8 @@ typedef struct PtServices {
          * one with the fewest wildcards, as modules.alias spells it: "mlx5_vfio_pci"). NULL when unknown. */
         const char *(*host_fact)(PtContext *ctx, const char *name);
         /* A value of the device that the core has already: from describe() or, once it was observed, observe(). Returns
-         * -ENODATA while unknown. */
+         * -ENODATA while unknown. Since minor 3 also "provider.FIELD", of the device that provides it: what observe() finds of that is
+         * read before a plan is made and before devices are chosen. */
         int (*get_field)(PtContext *ctx, const PtDevice *device, const char *field, PtValue *ret);
         /* The effective setting of the request at hand (plan, check, guest): group's value, overridden where allowed. */
         int (*get_setting)(PtContext *ctx, const char *setting, PtValue *ret);

@@ -6,6 +6,7 @@
 #include <linux/devlink.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -74,12 +75,28 @@ static int ask(int fd, const Request *request, uint16_t type, uint16_t *ret) {
         return -ENODATA;
 }
 
+/* A simulated host has no devlink of its own: see sriov-netlink-simulated.c. */
+static const char *simulated_mode(const char *folder, const char *address) {
+        _cleanup_close_ int fd = -EBADF;
+        char name[512], text[32] = "";
+
+        (void) snprintf(name, sizeof(name), "%s/%s/eswitch-mode", folder, address);
+        fd = open(name, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+                return "";
+        text[strcspn(text, "\n")] = '\0';
+        return streq(text, SRIOV_SWITCHDEV) ? SRIOV_SWITCHDEV : streq(text, "legacy") ? "legacy" : "";
+}
+
 const char *sriov_eswitch_mode(const char *address) {
         const struct timeval patience = { .tv_sec = ANSWER_TIMEOUT_SEC };
         _cleanup_close_ int fd = -EBADF;
         uint16_t family, mode;
+        const char *folder = secure_getenv("PASSTHROUGHD_SIMULATED_RTNETLINK");
         Request request;
 
+        if (folder)
+                return simulated_mode(folder, address);
         fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
                 return "";
@@ -93,6 +110,6 @@ const char *sriov_eswitch_mode(const char *address) {
             ask(fd, &request, DEVLINK_ATTR_ESWITCH_MODE, &mode) < 0)
                 return "";
         return mode == DEVLINK_ESWITCH_MODE_LEGACY      ? "legacy"
-               : mode == DEVLINK_ESWITCH_MODE_SWITCHDEV ? "switchdev"
+               : mode == DEVLINK_ESWITCH_MODE_SWITCHDEV ? SRIOV_SWITCHDEV
                                                         : "";
 }

@@ -4,6 +4,7 @@
  * depends on the card or its firmware: then the driver is asked, and its answer told. */
 
 #include "sriov-drivers.h"
+#include "sriov.h"
 
 #define NO(what) SRIOV_LIMIT_NO_##what
 
@@ -15,7 +16,7 @@ static const SriovDriver DRIVERS[] = {
         { "i40e", NO(8021AD) | NO(MIN_RATE), "A function that resets is waited for; each change resets it." },
         { "ice", 0, "802.1ad in double-VLAN mode only; a function that is not ready is waited for; each change resets it." },
         { "bnxt_en", NO(QOS) | NO(8021AD), "Trust needs a recent firmware." },
-        { "mlx5_core", NO(8021AD), "In switchdev mode VLAN, spoof check, link state and trust are not set this way." },
+        { "mlx5_core", NO(8021AD), NULL },
         { "sfc", NO(QOS) | NO(8021AD) | NO(MAX_RATE) | NO(MIN_RATE) | NO(TRUST), "The VLAN only while no guest has the function." },
         { "qede", NO(8021AD), "A quality of service is ignored; a rate that was set is not taken back; settings act a moment later." },
         { "ionic", NO(QOS) | NO(8021AD) | NO(MIN_RATE), NULL },
@@ -27,6 +28,13 @@ static const SriovDriver DRIVERS[] = {
         { "hns3", 0, NULL },
         { "hinic", 0, NULL },
         { "nfp", 0, NULL },
+};
+
+/* The functions behind the switch are configured as its ports are. */
+const SriovDriver sriov_switchdev = {
+        SRIOV_SWITCHDEV,
+        NO(VLAN) | NO(QOS) | NO(8021AD) | NO(MAX_RATE) | NO(MIN_RATE) | NO(SPOOF_CHECK) | NO(LINK_STATE) | NO(TRUST),
+        NULL,
 };
 
 const SriovDriver *sriov_driver_find(const char *name) {

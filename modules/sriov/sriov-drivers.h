@@ -28,6 +28,9 @@ typedef struct SriovDriver {
 
 /* NULL for a driver that is not in the table. */
 const SriovDriver *sriov_driver_find(const char *name);
+/* What is set through representors, with tc and devlink, while the card's embedded switch is in the mode switchdev. Beside what the
+ * driver itself does not offer. */
+extern const SriovDriver sriov_switchdev;
 /* Why the driver does not take this value, as words that go on with "the driver NAME …"; NULL when it may. */
 const char *sriov_driver_refusal(const SriovDriver *driver, SriovKey key, uint64_t value);
 /* "802.1ad", "min-rate": what it is known not to offer, NULL-terminated. */

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#include "sriov-drivers.h"
 #include "sriov-settings.h"
 #include "sriov.h"
 
@@ -81,44 +80,65 @@ int sriov_check_given(PtContext *ctx) {
         return r < 0 ? r : 0;
 }
 
+/* The link is that of the physical function. */
 static int check_rates(PtContext *ctx, const PtDevice *device, const SriovWish *wish) {
-        uint64_t min = wish->vf.value[SRIOV_KEY_MIN_RATE], max = wish->vf.value[SRIOV_KEY_MAX_RATE];
-        char text[PCI_TEXT_SIZE];
+        uint64_t rate = MAX_OF(wish->vf.value[SRIOV_KEY_MIN_RATE], wish->vf.value[SRIOV_KEY_MAX_RATE]);
+        char text[PCI_TEXT_SIZE], physfn[PCI_ADDRESS_SIZE] = "";
         PtValue speed;
         int r = check_rates_fit(ctx, wish);
 
-        if (r <= 0)
+        if (r <= 0 || rate == 0)
                 return r;
-        if (ctx->services->get_field(ctx, device, "speed", &speed) < 0 || speed.type != PT_UINT32 || speed.u == 0 ||
-            MAX_OF(min, max) <= speed.u)
+        (void) pci_read_physfn(ctx, device, physfn);
+        if (ctx->services->get_field(ctx, device, "provider.speed", &speed) < 0 || speed.type != PT_UINT32 || speed.u == 0) {
+                (void) snprintf(text, sizeof(text),
+                                "The link of %s is down or states no speed: whether it can carry %llu Mbit/s is not known.",
+                                physfn, (unsigned long long) rate);
+                return put(ctx, PT_SEVERITY_NOTE, "link-speed-unknown", text, NULL, NULL);
+        }
+        if (rate <= speed.u)
                 return 0;
-        (void) snprintf(text, sizeof(text), "The rate of %llu Mbit/s is above the speed of the link, %u Mbit/s.",
-                        (unsigned long long) MAX_OF(min, max), speed.u);
+        (void) snprintf(text, sizeof(text), "The rate of %llu Mbit/s is above the speed of the link of %s, %u Mbit/s.",
+                        (unsigned long long) rate, physfn, speed.u);
         return put(ctx, PT_SEVERITY_BLOCKER, "rate-above-link", text, NULL, "Lower the rate, or set it to 0 for no limit.");
 }
 
-static int check_drivers_offer(PtContext *ctx, const char *name, const SriovWish *wish) {
-        const SriovDriver *driver = sriov_driver_find(name);
+#define LEGACY_REMEDY                                                                                                        \
+        "Set it on the function's representor (tc, devlink), or put the switch into the mode legacy (devlink dev eswitch set "  \
+        "pci/ADDRESS mode legacy)."
+
+static int put_not_offered(PtContext *ctx, const SriovOfferer *offerer, SriovKey key, const char *words, bool given,
+                           bool switchdev) {
+        char text[PCI_TEXT_SIZE];
+
+        (void) snprintf(text, sizeof(text), "%s driver %.64s %s: the setting %s %s.",
+                        switchdev ? "While the card's embedded switch is in the mode switchdev, the" : "The", offerer->name, words,
+                        sriov_key_name(key), given ? "cannot be applied" : "is left out");
+        return put(ctx, given ? PT_SEVERITY_BLOCKER : PT_SEVERITY_NOTE, "setting-not-offered", text, offerer->name,
+                   !given      ? NULL
+                   : switchdev ? LEGACY_REMEDY
+                               : "Leave the setting at its default, or choose functions of a card whose driver offers it.");
+}
+
+static int check_drivers_offer(PtContext *ctx, const SriovOfferer *offerer, const SriovWish *wish) {
+        const SriovDriver *driver = offerer->driver;
 
         for (unsigned k = 0; k < _SRIOV_KEY_MAX; k++) {
                 bool given = wish->given & UINT32_C(1) << k;
+                bool switchdev = false;
                 const char *words;
-                char text[PCI_TEXT_SIZE];
                 int r;
 
-                words = sriov_vf_knows(&wish->vf, k) ? sriov_driver_refusal(driver, k, wish->vf.value[k]) : NULL;
+                words = sriov_vf_knows(&wish->vf, k) ? sriov_refusal(offerer, k, wish->vf.value[k], &switchdev) : NULL;
                 if (!words)
                         continue;
-                (void) snprintf(text, sizeof(text), "The driver %.64s %s: the setting %s %s.", name, words, sriov_key_name(k),
-                                given ? "cannot be applied" : "is left out");
-                r = put(ctx, given ? PT_SEVERITY_BLOCKER : PT_SEVERITY_NOTE, "setting-not-offered", text, name,
-                        given ? "Leave the setting at its default, or choose functions of a card whose driver offers it." : NULL);
+                r = put_not_offered(ctx, offerer, k, words, given, switchdev);
                 if (r < 0)
                         return r;
         }
         if (driver && driver->limits & SRIOV_LIMIT_RATE_NEEDS_LINK && wish->vf.value[SRIOV_KEY_MAX_RATE] > 0)
                 return put(ctx, PT_SEVERITY_NOTE, "rate-needs-link",
-                           "The driver takes a rate only while the link of the physical function is up.", name, NULL);
+                           "The driver takes a rate only while the link of the physical function is up.", offerer->name, NULL);
         return 0;
 }
 
@@ -169,7 +189,7 @@ static int put_notes(PtContext *ctx, const SriovWish *wish) {
 }
 
 int sriov_check_settings(PtContext *ctx, const PtDevice *device, const PtRequest *request) {
-        char driver[PCI_ATTRIBUTE_SIZE] = "";
+        SriovOfferer offerer;
         SriovWish wish;
         int r;
 
@@ -182,12 +202,11 @@ int sriov_check_settings(PtContext *ctx, const PtDevice *device, const PtRequest
                 return r;
         if (!sriov_takes_settings(ctx, device))
                 return check_no_network(ctx, &wish);
-        if (ctx->services->read_link(ctx, device, "physfn/driver", driver, sizeof(driver)) < 0)
-                driver[0] = '\0';
+        sriov_offerer_find(ctx, device, &offerer);
         r = check_rates(ctx, device, &wish);
         if (r >= 0)
-                r = check_drivers_offer(ctx, driver, &wish);
+                r = check_drivers_offer(ctx, &offerer, &wish);
         if (r >= 0)
-                r = check_interface(ctx, device, driver, &wish);
+                r = check_interface(ctx, device, offerer.name, &wish);
         return r < 0 ? r : put_notes(ctx, &wish);
 }

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 
-#include "sriov-drivers.h"
 #include "sriov-settings.h"
 #include "sriov.h"
 
@@ -143,14 +142,33 @@ static int put_release(PtContext *ctx, const PtDevice *device) {
                                             });
 }
 
-/* What the driver is known not to offer is left out unless it was asked for: check() says which. */
-static bool leave_out(const SriovDriver *driver, SriovKey key, const SriovWish *wish) {
-        return !(wish->given & UINT32_C(1) << key) && sriov_driver_refusal(driver, key, wish->vf.value[key]);
+void sriov_offerer_find(PtContext *ctx, const PtDevice *device, SriovOfferer *ret) {
+        PtValue mode;
+
+        *ret = (SriovOfferer) { 0 };
+        if (ctx->services->read_link(ctx, device, "physfn/driver", ret->name, sizeof(ret->name)) < 0)
+                ret->name[0] = '\0';
+        ret->driver = sriov_driver_find(ret->name);
+        ret->switchdev = ctx->services->get_field(ctx, device, "provider.eswitch-mode", &mode) >= 0 &&
+                         mode.type == PT_STRING && streq(mode.s, SRIOV_SWITCHDEV);
+}
+
+const char *sriov_refusal(const SriovOfferer *offerer, SriovKey key, uint64_t value, bool *ret_switchdev) {
+        const char *words = sriov_driver_refusal(offerer->driver, key, value);
+
+        *ret_switchdev = !words && offerer->switchdev;
+        return *ret_switchdev ? sriov_driver_refusal(&sriov_switchdev, key, value) : words;
+}
+
+/* What is known not to be offered is left out unless it was asked for: check() says which. */
+static bool leave_out(const SriovOfferer *offerer, SriovKey key, const SriovWish *wish) {
+        bool switchdev;
+
+        return !(wish->given & UINT32_C(1) << key) && sriov_refusal(offerer, key, wish->vf.value[key], &switchdev);
 }
 
 int sriov_put_settings(PtContext *ctx, const PtRequest *request) {
-        char driver_name[PCI_ATTRIBUTE_SIZE] = "";
-        const SriovDriver *driver;
+        SriovOfferer offerer;
         SriovWish wish;
         int r;
 
@@ -159,10 +177,9 @@ int sriov_put_settings(PtContext *ctx, const PtRequest *request) {
         r = sriov_wish_load(ctx, request, &wish);
         if (r < 0)
                 return r;
-        (void) ctx->services->read_link(ctx, request->device, "physfn/driver", driver_name, sizeof(driver_name));
-        driver = sriov_driver_find(driver_name);
+        sriov_offerer_find(ctx, request->device, &offerer);
         for (unsigned k = 0; k < _SRIOV_KEY_MAX; k++)
-                if (sriov_vf_knows(&wish.vf, k) && leave_out(driver, k, &wish))
+                if (sriov_vf_knows(&wish.vf, k) && leave_out(&offerer, k, &wish))
                         wish.vf.known &= ~(UINT32_C(1) << k);
         if (wish.vf.known == 0)
                 return 0;

@@ -3,7 +3,7 @@
 
 /* The network settings of a request: what is wanted of a virtual function, which of it was asked for, and the steps that do it. */
 
-#include "sriov-vf.h"
+#include "sriov-drivers.h"
 
 /* In place of a number, and the word that says the same. */
 #define SRIOV_LEAVE (-1)
@@ -24,6 +24,15 @@ uint64_t sriov_mac_of_uuid(const char *uuid);
 
 /* Whether the function takes network settings: an Ethernet controller. */
 bool sriov_takes_settings(PtContext *ctx, const PtDevice *device);
+/* What is known of who would apply them. */
+typedef struct SriovOfferer {
+        char name[64];             /* driver of the PF; "" for none */
+        const SriovDriver *driver; /* NULL for one that is not in the table */
+        bool switchdev;            /* the embedded switch is in that mode, as far as that was read */
+} SriovOfferer;
+void sriov_offerer_find(PtContext *ctx, const PtDevice *device, SriovOfferer *ret);
+/* Words that go on with "the driver NAME …" when it does not take the value; NULL when it may. `ret_switchdev`: because of the mode. */
+const char *sriov_refusal(const SriovOfferer *offerer, SriovKey key, uint64_t value, bool *ret_switchdev);
 /* The steps that apply the wish to a VF. */
 int sriov_put_settings(PtContext *ctx, const PtRequest *request);
 /* What speaks against the wish, or is to be known of it; `request` may be NULL. */

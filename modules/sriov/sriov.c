@@ -79,7 +79,7 @@ static const PtField FIELDS[] = {
         FIELD(LINK, "link", STRING, APPLIED, NULL,
               "State of the network link as the kernel says it: up, down, lowerlayerdown, …; empty for none."),
         FIELD(SPEED, "speed", UINT32, APPLIED, "Mbit/s", "Speed of the network link; 0 when it is down or not known."),
-        FIELD(ESWITCH_MODE, "eswitch-mode", STRING, SLOW_VOLATILE, NULL,
+        FIELD(ESWITCH_MODE, "eswitch-mode", STRING, APPLIED, NULL,
               "Of a physical function with an embedded switch: \"legacy\" or \"switchdev\"; empty for others."),
         FIELD(NOT_OFFERED, "not-offered", STRV, VOLATILE, NULL,
               "Of a physical function of a network card: network settings that its driver is known not to offer, and \"802.1ad\"; those of "

@@ -61,6 +61,9 @@ bool sriov_is_network(PtContext *ctx, const PtDevice *device);
 /* First network interface of the function in this network namespace. -ENOENT where there is none. */
 int sriov_interface(PtContext *ctx, const PtDevice *device, char *ret, size_t size);
 
+/* What the field eswitch-mode of a PF then is. */
+#define SRIOV_SWITCHDEV "switchdev"
+
 /* sriov-devlink.c: "legacy", "switchdev", or "" for a card without an embedded switch. In the worker. */
 const char *sriov_eswitch_mode(const char *address);
 

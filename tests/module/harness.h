@@ -17,7 +17,7 @@
 /* A device of the tree. */
 typedef struct HarnessDevice {
         PtDevice device;
-        char id[ID_SIZE], subsystem[64], sysname[128], devtype[64], driver[64], place[128];
+        char id[ID_SIZE], provider[ID_SIZE], subsystem[64], sysname[128], devtype[64], driver[64], place[128];
         int dir_fd;
         PtValue *fields; /* owned, as many as the module has */
         char *blob;      /* what observe() put beside them */

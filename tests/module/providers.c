@@ -22,6 +22,7 @@ static int svc_put_provider(PtContext *ctx, const char *provider) {
 
         if (!id_is_valid(provider))
                 harness_fail(h, "names a provider that is no id");
+        (void) snprintf(h->current->provider, sizeof(h->current->provider), "%s", provider);
         (void) fprintf(h->out, "%sprovided by %s\n", h->indent, provider);
         return 0;
 }

@@ -188,10 +188,21 @@ static const char *svc_host_fact(PtContext *ctx, const char *name) {
         return h->fact;
 }
 
+static HarnessDevice *provider_of(Harness *h, const HarnessDevice *d) {
+        for (size_t i = 0; d && i < h->n_devices; i++)
+                if (streq(h->devices[i].id, d->provider))
+                        return &h->devices[i];
+        return NULL;
+}
+
 static int svc_get_field(PtContext *ctx, const PtDevice *device, const char *field, PtValue *ret) {
         Harness *h = harness_of(ctx);
         HarnessDevice *d = device_of(h, device);
-        int i = schema_find_field(h->module->fields, field);
+        const char *of_provider = startswith(field, "provider.");
+        int i = schema_find_field(h->module->fields, of_provider ?: field);
+
+        if (of_provider)
+                d = provider_of(h, d);
 
         if (i < 0)
                 harness_fail(h, "asks for its field %s, which it does not have", field);

@@ -69,6 +69,7 @@ def known_beforehand(service):
     refused(client, "i40e", {"min-rate": 10, "max-rate": 100}, "guarantees no rates")
     refused(client, "ixgbe", {"link-state": "enable"}, "sets no link state")
     refused(client, "fsl_enetc", {"max-rate": 100}, "limits no rates")
+    refused(client, "mlx5_core", {"max-rate": 20000}, "above the speed of the link")
 
 
 def told_by_the_driver(service):
@@ -76,7 +77,6 @@ def told_by_the_driver(service):
     client = service.start()
     refused(client, "ice", {"vlan": 7, "vlan-protocol": "802.1ad"}, "EPROTONOSUPPORT")
     refused(client, "ice", {"rss-query": "on"}, "EOPNOTSUPP")
-    refused(client, "mlx5_core", {"max-rate": 20000}, "above the speed of the link")
 
 
 def address_not_taken_back(service):
