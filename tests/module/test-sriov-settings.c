@@ -24,7 +24,8 @@ typedef struct Host {
         const char *class_code;  /* of the virtual one; NULL: Ethernet */
         const char *bound;       /* driver of the virtual one */
         bool no_interface;
-        uint32_t speed;          /* field "speed" */
+        uint32_t speed;          /* fields of the physical function: "speed", "eswitch-mode" */
+        const char *mode;
         const char *given;       /* "vlan=10 qos=3": of the group or consumer */
         const char *uuid;
         char findings[1024];     /* "blocker code; note code" */
@@ -79,6 +80,8 @@ static ssize_t svc_read_attribute(PtContext *ctx, const PtDevice *device, const 
 }
 
 static ssize_t svc_read_link(PtContext *ctx, const PtDevice *device, const char *name, char *buffer, size_t size) {
+        if (streq(name, "physfn"))
+                return snprintf(buffer, size, "0000:08:00.0");
         if (!streq(name, "physfn/driver") || !host_of(ctx)->driver)
                 return -ENOENT;
         return snprintf(buffer, size, "%s", host_of(ctx)->driver);
@@ -93,9 +96,14 @@ static int svc_list(PtContext *ctx, const PtDevice *device, const char *name,
 }
 
 static int svc_get_field(PtContext *ctx, const PtDevice *device, const char *name, PtValue *ret) {
-        if (!streq(name, "speed") || host_of(ctx)->speed == 0)
+        const Host *h = host_of(ctx);
+
+        if (streq(name, "provider.speed") && h->speed > 0)
+                *ret = PT_VALUE_UINT32(h->speed);
+        else if (streq(name, "provider.eswitch-mode") && h->mode)
+                *ret = PT_VALUE_STRING((char *) h->mode);
+        else
                 return -ENODATA;
-        *ret = PT_VALUE_UINT32(host_of(ctx)->speed);
         return 0;
 }
 
@@ -357,9 +365,17 @@ static void test_findings(void **state) {
                 { { .driver = "igb" }, BYPASS, "" },
                 { { .driver = "igb", .given = "vlan=10 max-rate=1000", .speed = 1000 }, "note rate-needs-link; " BYPASS, "" },
                 { { .driver = "igb", .given = "max-rate=1001", .speed = 1000 }, "blocker rate-above-link; note rate-needs-link; " BYPASS,
-                  "1001 Mbit/s is above the speed of the link, 1000 Mbit/s" },
+                  "1001 Mbit/s is above the speed of the link of 0000:08:00.0, 1000 Mbit/s" },
                 { { .driver = "ice", .given = "min-rate=2000", .speed = 1000 }, "blocker rate-above-link; " BYPASS, "2000" },
-                { { .driver = "ice", .given = "max-rate=99999" }, BYPASS, "" }, /* nobody knows the speed */
+                { { .driver = "ice", .given = "max-rate=99999" }, "note link-speed-unknown; " BYPASS, "0000:08:00.0 is down" },
+                { { .driver = "mlx5_core", .mode = "legacy", .given = "vlan=10 trust=on" }, "note trust-on; " BYPASS, "" },
+                { { .driver = "mlx5_core", .mode = "switchdev" }, "note setting-not-offered; " BYPASS,
+                  "mode switchdev, the driver mlx5_core has no switch for the spoof check: the setting spoof-check is left out" },
+                { { .driver = "mlx5_core", .mode = "switchdev", .given = "vlan=10 max-rate=5 link-state=enable", .speed = 10 },
+                  "blocker setting-not-offered; blocker setting-not-offered; note setting-not-offered; blocker setting-not-offered; "
+                  BYPASS, "the setting vlan cannot be applied" },
+                { { .driver = "mlx5_core", .mode = "switchdev", .given = "vlan=10 vlan-protocol=802.1ad spoof-check=default" },
+                  "blocker setting-not-offered; blocker setting-not-offered; " BYPASS, "The driver mlx5_core knows no 802.1ad" },
                 { { .driver = "igb", .given = "link-state=auto" }, BYPASS, "" },
                 { { .driver = "igb", .given = "link-state=disable" }, "blocker setting-not-offered; " BYPASS, "sets no link state" },
                 { { .driver = "igb", .given = "vlan=7 vlan-protocol=802.1ad" }, "blocker setting-not-offered; " BYPASS, "802.1ad" },
