@@ -379,7 +379,7 @@ static void test_findings(void **state) {
                 { { .driver = "igb", .given = "link-state=auto" }, BYPASS, "" },
                 { { .driver = "igb", .given = "link-state=disable" }, "blocker setting-not-offered; " BYPASS, "sets no link state" },
                 { { .driver = "igb", .given = "vlan=7 vlan-protocol=802.1ad" }, "blocker setting-not-offered; " BYPASS, "802.1ad" },
-                { { .driver = "igb", .given = "min-rate=5 rss-query=on" },
+                { { .driver = "igb", .given = "min-rate=5 rss-query=on", .speed = 1000 },
                   "blocker setting-not-offered; blocker setting-not-offered; note rss-query-on; " BYPASS, "min-rate cannot be applied" },
                 { { .driver = "sfc" }, BYPASS, "" },
                 { { .driver = "cxgb4" }, "note setting-not-offered; " BYPASS, "spoof-check is left out" },
