@@ -301,6 +301,27 @@ static bool chooser_fits(void *userdata, Device *const *chosen, size_t n_chosen,
         return false;
 }
 
+static uint32_t chooser_cost(void *userdata, Device *const *chosen, size_t n_chosen, Device *device,
+                             char ret_text[static CHOICE_TEXT_SIZE]) {
+        const Chooser *chooser = userdata;
+        _cleanup_free_ RoomClaim *claims = NULL;
+        RoomClaim *with;
+        size_t n = 0;
+        uint32_t taken = 0;
+
+        ret_text[0] = '\0';
+        if (claims_of(chooser, device->provider, &claims, &n) < 0)
+                return 0;
+        for (size_t i = 0; i < n_chosen; i++)
+                taken += chosen[i]->provider == device->provider;
+        with = reallocarray(claims, n + 1, sizeof(RoomClaim));
+        if (!with)
+                return 0;
+        claims = with;
+        claims[n] = (RoomClaim){ chooser->group->id, taken };
+        return room_cost(chooser->m, device->provider, chooser->group, claims, n + (taken > 0), ret_text);
+}
+
 static int add_assignment(Manager *m, size_t request, Device *device, const char *holder, AssignmentList *list,
                           Fault *fault) {
         _cleanup_keys_ KeyList keys = { 0 };
@@ -396,6 +417,7 @@ static int choose_request(Manager *m, Allocation *a, size_t index, const char *h
                 .last = (const char *const *) request->last,
                 .eligible = chooser_eligible,
                 .fits = chooser_fits,
+                .cost = chooser_cost,
                 .userdata = &chooser,
         };
         /* Every candidate is looked at only where somebody reads about it: in a plan, or to say why none was found. */

@@ -51,7 +51,7 @@ static int get_remaining(sd_bus *bus, const char *path, const char *interface, c
         json_t *number;
         int r;
 
-        if (provider_capacity(object->bus->manager, object->object, &capacity, NULL) < 0)
+        if (provider_capacity(object->bus->manager, object->object, &capacity, NULL, NULL) < 0)
                 capacity = json_object();
         r = sd_bus_message_open_container(reply, 'a', "{su}");
         json_object_foreach(capacity, profile, number)
@@ -63,14 +63,18 @@ static int get_remaining(sd_bus *bus, const char *path, const char *interface, c
 static int get_profiles(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
                         void *userdata, sd_bus_error *error) {
         const BusObject *object = userdata;
-        _cleanup_(json_decrefp) json_t *capacity = NULL, *profiles = json_array();
+        _cleanup_(json_decrefp) json_t *capacity = NULL, *known = NULL, *profiles = json_array();
         const char *profile;
         json_t *number;
 
-        if (provider_capacity(object->bus->manager, object->object, &capacity, NULL) < 0)
+        if (provider_capacity(object->bus->manager, object->object, &capacity, &known, NULL) < 0)
                 capacity = json_object();
-        json_object_foreach(capacity, profile, number)
-                json_array_append_new(profiles, json_pack("{s:s, s:O}", "name", profile, "remaining", number));
+        json_object_foreach(capacity, profile, number) {
+                json_t *row = json_pack("{s:s, s:O}", "name", profile, "remaining", number);
+
+                (void) json_object_update_missing(row, json_object_get(known, profile));
+                json_array_append_new(profiles, row);
+        }
         return profiles ? bus_append_dict_list(reply, profiles) : -ENOMEM;
 }
 

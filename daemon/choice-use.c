@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "provider.h"
+
 /* A name that devices share ("iommu:17", "card:0000:3b:00", "below:/devices/pci0000:3a"), or that of one
  * device alone, and how many devices in use have it. */
 typedef struct Use {
@@ -22,6 +24,7 @@ typedef enum Relation {
         RELATION_IOMMU_GROUP,
         RELATION_CARD,
         RELATION_PARENT,
+        RELATION_PROVIDER,
         _RELATION_MAX,
 } Relation;
 
@@ -55,6 +58,11 @@ static bool name_of(const HostDevice *host, Relation relation, char name[static 
         case RELATION_PARENT:
                 if (host->above)
                         n = snprintf(name, NAME_SIZE, "below:%s", host->above);
+                break;
+        case RELATION_PROVIDER:
+                for (const Device *device = host->offers; device && n < 0; device = device->next_offer)
+                        if (device->role != PT_ROLE_PROVIDER && device->provider)
+                                n = snprintf(name, NAME_SIZE, "provider:%s", device->provider->key);
                 break;
         case _RELATION_MAX:
                 break;
@@ -136,6 +144,7 @@ int use_table_look(UseTable *table, const HostDevice *host, Surroundings *ret) {
                 .iommu_group = uses[RELATION_IOMMU_GROUP] ? &uses[RELATION_IOMMU_GROUP]->count : NULL,
                 .card = uses[RELATION_CARD] ? &uses[RELATION_CARD]->count : NULL,
                 .parent = uses[RELATION_PARENT] ? &uses[RELATION_PARENT]->count : NULL,
+                .provider = uses[RELATION_PROVIDER] ? &uses[RELATION_PROVIDER]->count : NULL,
         };
         return 0;
 }
@@ -148,5 +157,6 @@ Nearness nearness_of(const Surroundings *s) {
                 .iommu_group = s->iommu_group ? *s->iommu_group - own : 0,
                 .card = s->card ? *s->card - own : 0,
                 .parent = s->parent ? *s->parent - own : 0,
+                .provider = s->provider ? *s->provider - own : 0,
         };
 }

@@ -10,12 +10,13 @@ typedef struct UseTable UseTable;
 
 /* Where to look for one device; belongs to the table. */
 typedef struct Surroundings {
-        const unsigned *self, *iommu_group, *card, *parent; /* NULL: there is no such */
+        const unsigned *self, *iommu_group, *card, *parent, *provider; /* NULL: there is no such */
 } Surroundings;
 
 /* How many others are in use. */
 typedef struct Nearness {
         unsigned iommu_group;
+        unsigned provider; /* made by the same: on one GPU, of one physical function */
         unsigned card;   /* same physical slot, or same PCI device */
         unsigned parent; /* below the same bridge or hub, also those on the card */
 } Nearness;

@@ -10,12 +10,17 @@
 /* Points. Those of the policies stay below what "used last" is worth. */
 #define POINTS_USED_LAST 10000000
 #define POINTS_IOMMU_GROUP 10000 /* for each device in use there, NEAR_MAX at most */
+#define POINTS_PROVIDER 100 /* for each that the same provider makes */
 #define POINTS_CARD 100
 #define POINTS_PARENT 1
 #define NEAR_MAX 99u
 #define POINTS_SPREAD 999999 /* with nothing in use nearby */
 /* Distances as the firmware's tables have them: 10 to itself, 20 and more to others; in between, where no
  * node is stated. */
+/* Off for what others lose: more than near devices are worth. */
+#define POINTS_COST 2000000
+#define COST_UNIT 16u /* of the module's, for each */
+#define COST_MAX 4u
 #define POINTS_NUMA 255
 #define DISTANCE_SAME 10
 #define DISTANCE_UNKNOWN 15
@@ -29,6 +34,7 @@ typedef struct Candidate {
         Surroundings surroundings;
         Nearness near;
         int64_t score;
+        const struct ProviderCost *cost; /* NULL: nobody else wants anything of its provider */
         bool asked, eligible;
         size_t turn; /* chosen as which, from 1; 0: was not */
         FindingList why_not;
@@ -41,6 +47,15 @@ typedef struct Bundle {
         UT_hash_handle hh;
 } Bundle;
 
+/* What it costs others to take one more device of a provider. */
+typedef struct ProviderCost {
+        const Provider *provider;
+        uint32_t cost;
+        char text[CHOICE_TEXT_SIZE];
+        struct ProviderCost *next;
+        UT_hash_handle hh;
+} ProviderCost;
+
 typedef struct Choice {
         const ChoiceRequest *request;
         Inventory *inventory;
@@ -49,6 +64,8 @@ typedef struct Choice {
         size_t n_candidates;
         Candidate **preference; /* best first */
         UseTable *use;          /* pack and spread */
+        ProviderCost *costs;    /* the same: uthash, as of now */
+        ProviderCost *all_costs; /* also those that candidates were chosen for */
         Device **chosen;        /* NULL-terminated */
         size_t n_chosen;
 } Choice;
@@ -62,8 +79,19 @@ static void choice_forget_bundles(Choice *choice) {
         }
 }
 
+static void choice_forget_costs(Choice *choice) {
+        HASH_CLEAR(hh, choice->costs);
+        while (choice->all_costs) {
+                ProviderCost *cost = choice->all_costs;
+
+                choice->all_costs = cost->next;
+                free(cost);
+        }
+}
+
 static void choice_done(Choice *choice) {
         choice_forget_bundles(choice);
+        choice_forget_costs(choice);
         for (size_t i = 0; i < choice->n_candidates; i++)
                 finding_list_done(&choice->candidates[i].why_not);
         free(choice->candidates);
@@ -214,6 +242,7 @@ static int choice_find_candidates(Choice *choice) {
 
 static int64_t points_for_use(const Nearness *near) {
         return (int64_t) MIN_OF(near->iommu_group, NEAR_MAX) * POINTS_IOMMU_GROUP +
+               (int64_t) MIN_OF(near->provider, NEAR_MAX) * POINTS_PROVIDER +
                (int64_t) MIN_OF(near->card, NEAR_MAX) * POINTS_CARD +
                (int64_t) MIN_OF(near->parent, NEAR_MAX) * POINTS_PARENT;
 }
@@ -224,7 +253,30 @@ static int64_t points_for_node(int wanted, int node) {
         return POINTS_NUMA - (node < 0 ? DISTANCE_UNKNOWN : node == wanted ? DISTANCE_SAME : DISTANCE_OTHER);
 }
 
-static void choice_score(const Choice *choice, Candidate *c) {
+static void choice_price(Choice *choice, Candidate *c) {
+        const ChoiceRequest *request = choice->request;
+        const Provider *provider = c->device->provider;
+        ProviderCost *cost = NULL;
+
+        c->cost = NULL;
+        if (!request->cost || !provider)
+                return;
+        HASH_FIND_PTR(choice->costs, &provider, cost);
+        if (!cost && (cost = calloc(1, sizeof(*cost)))) {
+                cost->provider = provider;
+                cost->cost = request->cost(request->userdata, choice->chosen, choice->n_chosen, c->device, cost->text);
+                cost->next = choice->all_costs;
+                choice->all_costs = cost;
+                HASH_ADD_PTR(choice->costs, provider, cost);
+        }
+        c->cost = cost;
+}
+
+static int64_t points_for_cost(const ProviderCost *cost) {
+        return !cost || cost->cost == 0 ? 0 : (int64_t) MIN_OF((cost->cost - 1) / COST_UNIT + 1, COST_MAX) * POINTS_COST;
+}
+
+static void choice_score(Choice *choice, Candidate *c) {
         switch (policy_of(choice)) {
         case CHOICE_PACK:
         case CHOICE_SPREAD:
@@ -232,6 +284,10 @@ static void choice_score(const Choice *choice, Candidate *c) {
                 c->score = points_for_use(&c->near);
                 if (policy_of(choice) == CHOICE_SPREAD)
                         c->score = POINTS_SPREAD - c->score;
+                choice_price(choice, c);
+                /* What it had it gets back. */
+                if (c->last == 0)
+                        c->score -= points_for_cost(c->cost);
                 break;
         case CHOICE_NUMA:
                 c->score = points_for_node(choice->request->numa_node, c->device->host->numa_node);
@@ -275,10 +331,15 @@ static bool choice_ask(Choice *choice, Candidate *c) {
 
 static int choice_take(Choice *choice, Candidate *c) {
         _cleanup_free_ HostDevice **bundle = NULL;
+        ProviderCost *cost = NULL;
         int r;
 
         choice->chosen[choice->n_chosen++] = c->device;
         c->turn = choice->n_chosen;
+        /* The next one of its provider may cost more. */
+        HASH_FIND_PTR(choice->costs, &c->device->provider, cost);
+        if (cost)
+                HASH_DEL(choice->costs, cost);
         if (!choice->use)
                 return 0;
         r = inventory_bundle(choice->inventory, c->device, &bundle);
@@ -318,9 +379,10 @@ static int add_use_reason(json_t *reasons, unsigned n, const char *where) {
 }
 
 static int add_use_reasons(json_t *reasons, const Nearness *near) {
-        if (near->iommu_group == 0 && near->parent == 0 && near->card == 0)
+        if (near->iommu_group == 0 && near->parent == 0 && near->card == 0 && near->provider == 0)
                 return json_append_text(reasons, "nothing near it is in use");
         if (add_use_reason(reasons, near->iommu_group, "of its IOMMU group") < 0 ||
+            add_use_reason(reasons, near->provider, "of the same provider") < 0 ||
             add_use_reason(reasons, near->card, "of its card") < 0)
                 return -ENOMEM;
         return add_use_reason(reasons, near->parent, "below the same bridge or hub");
@@ -346,7 +408,8 @@ static int add_reasons(const Choice *choice, const Candidate *c, json_t *reasons
         switch (policy_of(choice)) {
         case CHOICE_PACK:
         case CHOICE_SPREAD:
-                return add_use_reasons(reasons, &c->near);
+                r = add_use_reasons(reasons, &c->near);
+                return r < 0 || !c->cost || isempty(c->cost->text) ? r : json_append_text(reasons, "%s", c->cost->text);
         case CHOICE_NUMA:
                 return add_node_reason(reasons, choice->request->numa_node, c->device->host->numa_node);
         case CHOICE_ORDER:

@@ -7,6 +7,8 @@
 
 #include "group.h"
 
+#define CHOICE_TEXT_SIZE 256
+
 typedef struct ChoiceRequest {
         const Group *group;
         unsigned count;
@@ -16,6 +18,10 @@ typedef struct ChoiceRequest {
         bool (*eligible)(void *userdata, Device *device, FindingList *why_not);
         /* Whether it can be had beside those, which are chosen already; adds why not (NULL: nobody wants to know). NULL: always. */
         bool (*fits)(void *userdata, Device *const *chosen, size_t n_chosen, Device *device, FindingList *why_not);
+        /* What others lose of the device's provider if it is taken beside those: 0 for nothing; `ret_text` says what is left for them.
+         * Asked once a provider. Packing and spreading avoid it. NULL: nobody else wants anything. */
+        uint32_t (*cost)(void *userdata, Device *const *chosen, size_t n_chosen, Device *device,
+                         char ret_text[static CHOICE_TEXT_SIZE]);
         void *userdata;
 } ChoiceRequest;
 

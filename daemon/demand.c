@@ -248,6 +248,8 @@ int demand_rooms(Manager *m, Device *provider, const RoomClaim *claims, size_t n
                 (void) snprintf(item->group, sizeof(item->group), "%s", demands[i].view.group);
                 item->total = rooms[i].total;
                 item->available = rooms[i].available;
+                memcpy(item->name, rooms[i].name, sizeof(item->name));
+                item->size = rooms[i].size;
                 ret->n_items++;
         }
         return r;
@@ -285,7 +287,30 @@ int demand_check(Manager *m, const Module *module, const PolicyChange *change, F
         return 0;
 }
 
-int provider_capacity(Manager *m, Device *provider, json_t **ret, Fault *fault) {
+/* What layout() says of capacity, which knows what groups hold and are to have. */
+static void add_planned_capacity(Manager *m, Device *provider, json_t *capacity) {
+        size_t max = policy_count_groups(m->policy), n;
+        _cleanup_free_ DemandSource *sources = calloc(max + 1, sizeof(DemandSource));
+        _cleanup_free_ Demand *demands = calloc(max + 1, sizeof(Demand));
+        HostDevice *hosts[] = { provider->host, NULL };
+        _cleanup_call_ ModuleCall call = { 0 };
+        const char *profile;
+        json_t *number;
+
+        if (!sources || !demands || !provider->module->descriptor->layout)
+                return;
+        n = collect(m, provider, NULL, sources, demands);
+        if (n == 0 || module_call_init(&call, m->inventory, provider->module, hosts, NULL) < 0)
+                return;
+        call.demands = demands;
+        call.n_demands = n;
+        if (module_call_run(&call, MODULE_OP_LAYOUT, NULL) < 0)
+                return;
+        json_object_foreach(call.items, profile, number)
+                (void) json_object_set(capacity, profile, number);
+}
+
+int provider_capacity(Manager *m, Device *provider, json_t **ret, json_t **ret_profiles, Fault *fault) {
         HostDevice *hosts[] = { provider->host, NULL };
         _cleanup_call_ ModuleCall call = { 0 };
         int r;
@@ -296,7 +321,12 @@ int provider_capacity(Manager *m, Device *provider, json_t **ret, Fault *fault) 
         if (r < 0)
                 return op_failed(provider, MODULE_OP_CAPACITY, r, fault);
         *ret = call.items ? json_incref(call.items) : json_object();
-        return *ret ? 0 : fault_oom(fault);
+        if (!*ret)
+                return fault_oom(fault);
+        add_planned_capacity(m, provider, *ret);
+        if (ret_profiles)
+                *ret_profiles = call.profiles ? json_incref(call.profiles) : json_object();
+        return 0;
 }
 
 int provider_change(Manager *m, Device *provider, json_t *made, json_t *layout, Transition *ret, Fault *fault) {

@@ -52,5 +52,6 @@ bool provider_merges_custom_steps(const Device *provider);
 int provider_uses(Manager *m, Device *provider, KeyList *ret, Fault *fault);
 /* Appends the steps that make the layout. */
 int provider_plan(Manager *m, Device *provider, json_t *layout, Plan *plan, Fault *fault);
-/* How many more devices of each profile it could make: {profile: number}. */
-int provider_capacity(Manager *m, Device *provider, json_t **ret, Fault *fault);
+/* How many more devices of each profile it could make: {profile: number}. `ret_profiles` (may be NULL): what is known of
+ * profiles, {profile: {name: value}}. */
+int provider_capacity(Manager *m, Device *provider, json_t **ret, json_t **ret_profiles, Fault *fault);

@@ -2,6 +2,8 @@
 
 /* The services that only the ops of providers use. */
 
+#include <stdio.h>
+
 #include "lib/parse.h"
 #include "lib/schema.h"
 #include "lib/value-util.h"
@@ -78,21 +80,64 @@ int service_put_room(PtContext *ctx, const PtDemand *view, uint32_t total, uint3
                 return -EPERM;
         if (!demand || available > total)
                 return -EINVAL;
-        if (call->rooms)
-                call->rooms[demand - call->demands] = (DemandRoom){ .put = true, .total = total, .available = available };
+        if (call->rooms) {
+                DemandRoom *room = &call->rooms[demand - call->demands];
+
+                room->put = true;
+                room->total = total;
+                room->available = available;
+        }
+        return 0;
+}
+
+int service_put_size(PtContext *ctx, const PtDemand *view, const char *name, uint32_t size) {
+        ModuleCall *call = call_of(ctx);
+        const Demand *demand = demand_of(call, view);
+        DemandRoom *room;
+
+        if (call->op != MODULE_OP_LAYOUT)
+                return -EPERM;
+        if (!demand || isempty(name) || !text_is_clean(name, DEMAND_NAME_SIZE - 1))
+                return -EINVAL;
+        if (!call->rooms)
+                return 0;
+        room = &call->rooms[demand - call->demands];
+        (void) snprintf(room->name, sizeof(room->name), "%s", name);
+        room->size = size;
         return 0;
 }
 
 int service_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining) {
         ModuleCall *call = call_of(ctx);
 
-        if (call->op != MODULE_OP_CAPACITY)
+        if (call->op != MODULE_OP_CAPACITY && call->op != MODULE_OP_LAYOUT)
                 return -EPERM;
         if (!text_is_clean(strempty(profile), NAME_MAX_BYTES))
                 return -EINVAL;
         if (!call->items)
                 call->items = json_object();
         return !call->items || json_object_set_new(call->items, strempty(profile), json_integer(remaining)) < 0 ? -ENOMEM : 0;
+}
+
+int service_put_profile(PtContext *ctx, const char *profile, const char *name, const PtValue *value) {
+        ModuleCall *call = call_of(ctx);
+        json_t *columns, *json;
+
+        if (call->op != MODULE_OP_CAPACITY)
+                return -EPERM;
+        if (!json_object_get(call->items, strempty(profile)) || isempty(name) || !text_is_clean(name, NAME_MAX_BYTES) || !value ||
+            value->type == PT_NONE)
+                return -EINVAL;
+        if (!call->profiles)
+                call->profiles = json_object();
+        columns = json_object_get(call->profiles, strempty(profile));
+        if (!columns) {
+                columns = json_object();
+                if (json_object_set_new(call->profiles, strempty(profile), columns) < 0)
+                        return -ENOMEM;
+        }
+        json = value_to_json(value);
+        return !json || json_object_set_new(columns, name, json) < 0 ? -ENOMEM : 0;
 }
 
 int service_put_provider(PtContext *ctx, const char *provider) {

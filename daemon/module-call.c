@@ -429,6 +429,8 @@ static const PtServices services = {
         .put_slots = service_put_slots,
         .setting_is_given = service_setting_is_given,
         .put_room = service_put_room,
+        .put_size = service_put_size,
+        .put_profile = service_put_profile,
         .get_made = service_get_made,
 };
 
@@ -463,6 +465,7 @@ static void discard(ModuleCall *call) {
         finding_list_done(&call->findings);
         plan_done(&call->plan);
         json_decref(call->items);
+        json_decref(call->profiles);
         json_decref(call->layout);
         call->items = call->layout = NULL;
 }

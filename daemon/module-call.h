@@ -33,9 +33,12 @@ typedef struct Demand {
 } Demand;
 
 /* What layout() put of one demand's room. */
+#define DEMAND_NAME_SIZE 48
 typedef struct DemandRoom {
         bool put;
         uint32_t total, available;
+        char name[DEMAND_NAME_SIZE]; /* of one device, for people; "" unless put */
+        uint32_t size;               /* of it, in the module's unit */
 } DemandRoom;
 
 /* What describe() put. */
@@ -73,6 +76,7 @@ typedef struct ModuleCall {
         FindingList findings;
         Plan plan;
         json_t *items; /* identities or attachments, or what capacity() put: {profile: number} */
+        json_t *profiles; /* what was put of them: {profile: {name: value}}; NULL: nothing */
         json_t *layout; /* {name: [type, value]}; NULL: none put */
 } ModuleCall;
 
@@ -90,6 +94,8 @@ int service_get_demand_setting(PtContext *ctx, const PtDemand *view, const char 
 int service_demand_accepts(PtContext *ctx, const PtDemand *view, const char *field, const PtValue *value);
 int service_put_layout(PtContext *ctx, const char *name, const PtValue *value);
 int service_get_made(PtContext *ctx, const char *name, PtValue *ret);
+int service_put_size(PtContext *ctx, const PtDemand *view, const char *name, uint32_t size);
+int service_put_profile(PtContext *ctx, const char *profile, const char *name, const PtValue *value);
 int service_put_room(PtContext *ctx, const PtDemand *view, uint32_t total, uint32_t available);
 int service_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining);
 int service_put_provider(PtContext *ctx, const char *provider);

@@ -27,9 +27,9 @@ static int ask(Manager *m, Provider *provider, const RoomClaim *claims, size_t n
         return 0;
 }
 
-static RoomItem *find_item(Room *room, const Group *group) {
+static RoomItem *find_item(Room *room, const char *group) {
         for (size_t i = 0; room && i < room->n_items; i++)
-                if (streq(room->items[i].group, group->id))
+                if (streq(room->items[i].group, group))
                         return &room->items[i];
         return NULL;
 }
@@ -50,7 +50,7 @@ RoomItem *room_find(Manager *m, Provider *provider, const Group *group) {
                 free(provider->room);
                 provider->room = room;
         }
-        return find_item(provider->room, group);
+        return find_item(provider->room, group->id);
 }
 
 int room_available(Manager *m, Provider *provider, const Group *group, const RoomClaim *claims, size_t n_claims,
@@ -61,7 +61,7 @@ int room_available(Manager *m, Provider *provider, const Group *group, const Roo
         if (item && n_claims > 0) {
                 if (ask(m, provider, claims, n_claims, &room) < 0)
                         return 0;
-                item = find_item(room, group);
+                item = find_item(room, group->id);
         }
         if (!item)
                 return 0;
@@ -69,8 +69,66 @@ int room_available(Manager *m, Provider *provider, const Group *group, const Roo
         return 1;
 }
 
+/* The largest that another group can have at all; NULL for none. */
+static const RoomItem *largest_other(const Room *room, const Group *group) {
+        const RoomItem *largest = NULL;
+
+        for (size_t i = 0; i < room->n_items; i++) {
+                const RoomItem *item = &room->items[i];
+
+                if (!streq(item->group, group->id) && item->available > 0 && item->size > 0 &&
+                    (!largest || item->size > largest->size))
+                        largest = item;
+        }
+        return largest;
+}
+
+static uint32_t lost(const Room *before, Room *after, const Group *group) {
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < before->n_items; i++) {
+                const RoomItem *item = &before->items[i];
+                const RoomItem *left = find_item(after, item->group);
+
+                if (!streq(item->group, group->id) && left && left->available < item->available)
+                        sum += (uint64_t) (item->available - left->available) * item->size;
+        }
+        return (uint32_t) MIN_OF(sum, UINT32_MAX);
+}
+
+uint32_t room_cost(Manager *m, Provider *provider, const Group *group, const RoomClaim *claims, size_t n_claims,
+                   char ret_text[static ROOM_TEXT_SIZE]) {
+        _cleanup_free_ RoomClaim *with = calloc(n_claims + 1, sizeof(RoomClaim));
+        _cleanup_free_ Room *before = NULL, *after = NULL;
+        const RoomItem *largest, *left;
+
+        ret_text[0] = '\0';
+        /* Who says nothing of this group's room has nothing to say of the others' for its sake. */
+        if (!with || !room_find(m, provider, group))
+                return 0;
+        if (n_claims > 0)
+                memcpy(with, claims, n_claims * sizeof(RoomClaim));
+        with[n_claims] = (RoomClaim){ group->id, 1 };
+        if (ask(m, provider, claims, n_claims, &before) < 0)
+                return 0;
+        largest = largest_other(before, group);
+        if (!largest || ask(m, provider, with, n_claims + 1, &after) < 0)
+                return 0;
+        left = find_item(after, largest->group);
+        if (!left)
+                return 0;
+        if (left->available < largest->available)
+                (void) snprintf(ret_text, ROOM_TEXT_SIZE, "leaves room for %u × %s of group %s, %u less than before",
+                                (unsigned) left->available, largest->name, largest->group,
+                                (unsigned) (largest->available - left->available));
+        else
+                (void) snprintf(ret_text, ROOM_TEXT_SIZE, "leaves room for %u × %s of group %s", (unsigned) left->available,
+                                largest->name, largest->group);
+        return lost(before, after, group);
+}
+
 void room_blocker(Manager *m, const Provider *provider, const Group *group, FindingList *findings) {
-        const RoomItem *item = find_item(provider->room, group);
+        const RoomItem *item = find_item(provider->room, group->id);
         unsigned claimed = 0;
 
         for (size_t i = 0; i < provider->n_children; i++)

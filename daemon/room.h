@@ -7,11 +7,14 @@
 
 #include "finding.h"
 #include "manager.h"
+#include "module-call.h"
 #include "provider.h"
 
 typedef struct RoomItem {
         char group[ID_SIZE];
         uint32_t total, available;
+        char name[DEMAND_NAME_SIZE]; /* of one device, for people; "" where it was not said */
+        uint32_t size;               /* of one */
         unsigned n_members, n_free; /* for room_count() */
 } RoomItem;
 
@@ -34,6 +37,11 @@ RoomItem *room_find(Manager *m, Provider *provider, const Group *group);
 /* The same if these were claimed, too: 1 and the number, or 0. Nothing is kept. */
 int room_available(Manager *m, Provider *provider, const Group *group, const RoomClaim *claims, size_t n_claims,
                    uint32_t *ret);
+/* What other groups lose of the provider when one more device of it goes to this group, beside these claims: how much, in the
+ * unit of put_size(), and what is left for the largest of theirs in words ("" where no other wants anything). */
+#define ROOM_TEXT_SIZE 256
+uint32_t room_cost(Manager *m, Provider *provider, const Group *group, const RoomClaim *claims, size_t n_claims,
+                   char ret_text[static ROOM_TEXT_SIZE]);
 /* "no-room", for people. */
 void room_blocker(Manager *m, const Provider *provider, const Group *group, FindingList *findings);
 /* It may be different now: asked again when somebody wants to know; its groups are said to have changed. NULL is fine. */

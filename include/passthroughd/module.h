@@ -176,7 +176,8 @@ typedef struct PtServices {
         /* layout: one value of the layout; plan() for PT_VERB_PROVISION reads it with get_setting(), and Provider.Layout shows
          * it. The name need not be one of the settings. Booleans, integers, strings. */
         int (*put_layout)(PtContext *ctx, const char *name, const PtValue *value);
-        /* capacity: how many more devices of this profile the provider could make. "" where there is only one profile. */
+        /* capacity: how many more devices of this profile the provider could make. "" where there is only one profile. Since minor 3
+         * also layout, which knows what groups hold and are to have: its word counts then. */
         int (*put_capacity)(PtContext *ctx, const char *profile, uint32_t remaining);
         /* describe of a device that a provider made: id of the provider's host device ("pci-0000-08-00-0"). */
         int (*put_provider)(PtContext *ctx, const char *provider);

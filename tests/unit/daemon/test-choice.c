@@ -5,6 +5,7 @@
 #include "daemon/membership.h"
 #include "daemon/place.h"
 #include "daemon/policy.h"
+#include "daemon/provider.h"
 #include "fake-inventory.h"
 
 static Inventory *inventory;
@@ -27,6 +28,21 @@ static bool eligible(void *userdata, Device *device, FindingList *why_not) {
         return true;
 }
 
+/* What others lose, by the number of devices that are in use or chosen at the provider; NULL: nobody wants anything of it. */
+static uint32_t (*price)(const Provider *provider, size_t n_chosen);
+static unsigned priced;
+
+static uint32_t cost(void *userdata, Device *const *chosen, size_t n_chosen, Device *device,
+                     char ret_text[static CHOICE_TEXT_SIZE]) {
+        size_t n = 0;
+
+        priced++;
+        for (size_t i = 0; i < n_chosen; i++)
+                n += chosen[i]->provider == device->provider;
+        (void) snprintf(ret_text, CHOICE_TEXT_SIZE, "leaves room after %zu", n);
+        return price(device->provider, n);
+}
+
 static int setup(void **state) {
         json_auto_t *body = json_pack("{ss ss}", "name", "all", "type", "test");
         json_auto_t *rule_body = json_pack("{ss}", "where", "slot ~ .");
@@ -39,6 +55,8 @@ static int setup(void **state) {
         assert_int_equal(rule_from_json("all-1", rule_body, group, group->module, false, &rule, NULL), 0);
         assert_int_equal(policy_add_rule(policy, rule), 0);
         memset(blocked, 0, sizeof(blocked));
+        price = NULL;
+        priced = 0;
         asked = 0;
         return 0;
 }
@@ -75,6 +93,7 @@ static json_t *choose(unsigned count, int node, const char *const *last, const c
                 .numa_node = node,
                 .last = last,
                 .eligible = eligible,
+                .cost = price ? cost : NULL,
                 .userdata = &asked,
         };
         json_t *candidates = NULL;
@@ -350,6 +369,85 @@ static void test_use_counts(void **state) {
         json_decref(candidates);
 }
 
+static Provider *providers[2];
+
+/* Two providers, each with three devices on cards of their own; one of the first's is claimed. */
+static void add_provided(void) {
+        static const char *const names[2][3] = {
+                { "0000:3b:00.0", "0000:3c:00.0", "0000:3d:00.0" },
+                { "0000:5b:00.0", "0000:5c:00.0", "0000:5d:00.0" },
+        };
+
+        for (size_t i = 0; i < 2; i++) {
+                providers[i] = calloc(1, sizeof(Provider) + 16);
+                assert_non_null(providers[i]);
+                (void) snprintf(providers[i]->key, 16, "test/gpu-%zu", i);
+                for (size_t k = 0; k < 3; k++) {
+                        Device *device = add(names[i][k], (int32_t) (10 * i + k), 0);
+
+                        device->provider = providers[i];
+                        device->host->offers = device;
+                        if (i == 0 && k == 0) {
+                                claim(device);
+                                blocked[0] = device->id;
+                        }
+                }
+        }
+}
+
+static void forget_provided(void) {
+        for (Device *device = inventory_first(inventory); device; device = device->hh.next)
+                device->provider = NULL;
+        for (size_t i = 0; i < 2; i++)
+                free(providers[i]);
+}
+
+/* What one provider makes is near, wherever it is. */
+static void test_providers(void **state) {
+        json_t *candidates;
+
+        add_provided();
+        group->choice = CHOICE_PACK;
+        candidates = choose(3, -1, NULL, "3c-00-0 3d-00-0 5b-00-0");
+        assert_reason(candidates, 0, "pci-0000-3c-00-0", 100, true, "[\"1 device of the same provider is in use\"]");
+        assert_reason(candidates, 1, "pci-0000-3d-00-0", 200, true, "[\"2 devices of the same provider are in use\"]");
+        json_decref(candidates);
+        group->choice = CHOICE_SPREAD;
+        assert_choice(3, -1, NULL, "5b-00-0 3c-00-0 5c-00-0");
+        forget_provided();
+}
+
+/* The first provider's second device costs others 24. */
+static uint32_t second_of_first_costs(const Provider *provider, size_t n_chosen) {
+        return provider == providers[0] && n_chosen >= 1 ? 24 : 0;
+}
+
+/* Packing leaves a provider where others would lose, but rather than give nothing it takes from them. */
+static void test_others_keep_room(void **state) {
+        static const char *const last[] = { "pci-0000-3d-00-0", NULL };
+        json_t *candidates;
+
+        add_provided();
+        price = second_of_first_costs;
+        group->choice = CHOICE_PACK;
+        candidates = choose(2, -1, NULL, "3c-00-0 5b-00-0");
+        assert_int_equal(priced, 2 * 4); /* each provider once, and again what was chosen of; two calls */
+        assert_reason(candidates, 0, "pci-0000-3c-00-0", 100, true,
+                      "[\"1 device of the same provider is in use\",\"leaves room after 0\"]");
+        assert_reason(candidates, 4, "pci-0000-3d-00-0", -4000000 + 200, false,
+                      "[\"2 devices of the same provider are in use\",\"leaves room after 1\"]");
+        json_decref(candidates);
+        assert_choice(5, -1, NULL, "3c-00-0 5b-00-0 5c-00-0 5d-00-0 3d-00-0");
+        group->choice = CHOICE_SPREAD;
+        assert_choice(5, -1, NULL, "5b-00-0 3c-00-0 5c-00-0 5d-00-0 3d-00-0");
+        /* In order of place, and for what was had before, it does not count. */
+        group->choice = CHOICE_ORDER;
+        assert_choice(2, -1, NULL, "3c-00-0 3d-00-0");
+        group->choice = CHOICE_PACK;
+        assert_choice(2, -1, last, "3d-00-0 5b-00-0");
+        forget_provided();
+}
+
 static void test_numa(void **state) {
         json_t *candidates;
 
@@ -395,6 +493,8 @@ int main(void) {
                 TEST(test_pack_and_spread),
                 TEST(test_physical_slots),
                 TEST(test_use_counts),
+                TEST(test_providers),
+                TEST(test_others_keep_room),
                 TEST(test_numa),
                 TEST(test_order_follows),
         };
