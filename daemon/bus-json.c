@@ -258,18 +258,37 @@ static bool is_list_of_objects(json_t *array) {
         return json_array_size(array) > 0 && json_is_object(json_array_get(array, 0));
 }
 
+static bool is_list_of_integers(json_t *array) {
+        return json_array_size(array) > 0 && json_is_integer(json_array_get(array, 0));
+}
+
+static int append_integers(sd_bus_message *m, json_t *array) {
+        size_t index;
+        json_t *value;
+        int r = sd_bus_message_open_container(m, 'a', "x");
+
+        json_array_foreach(array, index, value)
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "x", (int64_t) json_integer_value(value));
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static bool is_list_of_lists(json_t *array) {
         return json_array_size(array) > 0 && json_is_array(json_array_get(array, 0));
 }
 
 static int append_list(sd_bus_message *m, json_t *array) {
-        const char *signature = is_list_of_objects(array) ? "aa{sv}" : is_list_of_lists(array) ? "a(sss)" : "as";
+        const char *signature = is_list_of_objects(array)    ? "aa{sv}"
+                                : is_list_of_lists(array)    ? "a(sss)"
+                                : is_list_of_integers(array) ? "ax"
+                                                             : "as";
         int r = sd_bus_message_open_container(m, 'v', signature);
 
         if (r >= 0)
-                r = is_list_of_objects(array) ? bus_append_dict_list(m, array)
-                    : is_list_of_lists(array) ? bus_append_conditions(m, array)
-                                              : bus_append_strings(m, array);
+                r = is_list_of_objects(array)    ? bus_append_dict_list(m, array)
+                    : is_list_of_lists(array)    ? bus_append_conditions(m, array)
+                    : is_list_of_integers(array) ? append_integers(m, array)
+                                                 : bus_append_strings(m, array);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 

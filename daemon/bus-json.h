@@ -2,7 +2,8 @@
 #pragma once
 
 /* D-Bus values as JSON and back. Reading takes integers of any width, because clients send what their language has; writing
- * gives each JSON type one D-Bus type: true b, 1 x, 1.5 d, "" s, [texts] as, [objects] aa{sv}, {} a{sv}. */
+ * gives each JSON type one D-Bus type: true b, 1 x, 1.5 d, "" s, [texts] as, [integers] ax, [objects] aa{sv},
+ * {} a{sv}. */
 
 #include <jansson.h>
 #include <systemd/sd-bus.h>

@@ -155,6 +155,23 @@ static int query_demands(Manager *m, Device *device, json_t **ret, Fault *fault)
         return *ret ? 0 : fault_oom(fault);
 }
 
+/* What its driver says of it, as the module reads it; an array or text where that is no object. */
+static int query_report(Device *device, json_t **ret, Fault *fault) {
+        json_t *report = device->blob ? json_loads(device->blob, JSON_DECODE_ANY, NULL) : NULL;
+
+        if (device->blob && !json_is_object(report)) {
+                json_decref(report);
+                report = json_pack("{s:s}", "text", device->blob);
+        }
+        *ret = report ? json_pack("{s:b, s:o}", "known", true, "report", report)
+                      : json_pack("{s:b, s:s}", "known", false, "why",
+                                  !device->module->descriptor->observe ? "nothing is read of devices of this type"
+                                  : device->slow == SLOW_READING       ? "the driver is being asked"
+                                  : device->slow == SLOW_FAILED        ? "the driver could not be asked"
+                                                                       : "the driver has not been asked");
+        return *ret ? 0 : fault_oom(fault);
+}
+
 static int method_query(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         BusObject object = *(BusObject *) userdata;
         _cleanup_(json_decrefp) json_t *result = NULL;
@@ -170,8 +187,10 @@ static int method_query(sd_bus_message *m, void *userdata, sd_bus_error *error) 
                 return r;
         if (streq(what, "demands"))
                 r = query_demands(object.bus->manager, object.object, &result, &fault);
+        else if (streq(what, "report"))
+                r = query_report(object.object, &result, &fault);
         else
-                r = fault_set(&fault, -EINVAL, FAULT_INVALID_VALUE, "'%.64s' can't be queried; valid: demands", what);
+                r = fault_set(&fault, -EINVAL, FAULT_INVALID_VALUE, "'%.64s' can't be queried; valid: demands, report", what);
         if (r < 0)
                 return bus_error_from_fault(error, r, &fault);
         r = sd_bus_message_new_method_return(m, &reply);

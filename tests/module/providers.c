@@ -104,6 +104,32 @@ static int svc_put_slots(PtContext *ctx, uint32_t count) {
         return 0;
 }
 
+static int svc_put_room(PtContext *ctx, const PtDemand *demand, uint32_t total, uint32_t available) {
+        Harness *h = harness_of(ctx);
+
+        if (available > total)
+                harness_fail(h, "has more room left than there is");
+        (void) fprintf(h->out, "%sroom for %s: %u, %u now\n", h->indent, demand->group, total, available);
+        return 0;
+}
+
+static int svc_put_size(PtContext *ctx, const PtDemand *demand, const char *name, uint32_t size) {
+        Harness *h = harness_of(ctx);
+
+        (void) fprintf(h->out, "%sone for %s is \"%s\", %u\n", h->indent, demand->group, name, size);
+        return 0;
+}
+
+static int svc_put_profile(PtContext *ctx, const char *profile, const char *name, const PtValue *value) {
+        Harness *h = harness_of(ctx);
+        _cleanup_free_ char *text = NULL;
+
+        if (value_format(value, &text) < 0)
+                return -ENOMEM;
+        (void) fprintf(h->out, "%s  %s = %s\n", h->indent, name, text);
+        return 0;
+}
+
 static int svc_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining) {
         Harness *h = harness_of(ctx);
 
@@ -129,6 +155,9 @@ void harness_fill_provider_services(Harness *h) {
         h->services.demand_accepts = svc_demand_accepts;
         h->services.put_layout = svc_put_layout;
         h->services.put_capacity = svc_put_capacity;
+        h->services.put_room = svc_put_room;
+        h->services.put_size = svc_put_size;
+        h->services.put_profile = svc_put_profile;
 }
 
 static void forget_layout(Harness *h) {
