@@ -24,8 +24,9 @@ typedef struct Remnant {
         void *userdata;
 } Remnant;
 
-/* A process that waits for work. Two of them: while one works, another is there for who comes meanwhile, and the first finds its
- * place again when it is done. With one place, each operation of several steps would end a process and start another. */
+/* A process that waits for work. Two of them: one for the next operation, which finds its place again when it is done, and one
+ * that looks at the host: it remembers what does not change of a device (worker/pci-scan.h), so that it should not be the one
+ * that ends after a few operations. */
 #define SPARES_MAX 2u
 
 typedef struct Spare {
@@ -75,9 +76,14 @@ size_t worker_pool_stuck(const WorkerPool *pool) {
 
 /* ---- the spare ---- */
 
+static bool knows_host(const Spare *spare) {
+        return spare->process && worker_process_looks(spare->process) > 0;
+}
+
+/* For the next operation. */
 static bool has_spare(const WorkerPool *pool) {
         for (size_t i = 0; i < SPARES_MAX; i++)
-                if (pool->spares[i].process)
+                if (pool->spares[i].process && !knows_host(&pool->spares[i]))
                         return true;
         return false;
 }
@@ -90,14 +96,21 @@ static Spare *free_place(WorkerPool *pool) {
 }
 
 /* One that has worked has its modules loaded. */
-static WorkerProcess *take_spare(WorkerPool *pool) {
+static bool is_better(const Spare *a, const Spare *b, WorkerMode mode) {
+        bool look = mode == WORKER_GUARD;
+
+        if (knows_host(a) != knows_host(b))
+                return knows_host(a) == look;
+        return worker_process_runs(a->process) > worker_process_runs(b->process);
+}
+
+static WorkerProcess *take_spare(WorkerPool *pool, WorkerMode mode) {
         Spare *best = NULL;
 
         for (size_t i = 0; i < SPARES_MAX; i++) {
                 Spare *spare = &pool->spares[i];
 
-                if (spare->process && worker_process_is_usable(spare->process) &&
-                    (!best || worker_process_runs(spare->process) > worker_process_runs(best->process)))
+                if (spare->process && worker_process_is_usable(spare->process) && (!best || is_better(spare, best, mode)))
                         best = spare;
         }
         return best ? TAKE_PTR(best->process) : NULL;
@@ -163,11 +176,11 @@ static const WorkerProcessEvents spare_events = {
 
 static void start_spare(WorkerPool *pool) {
         _cleanup_fault_ Fault fault = { 0 };
+        Spare *place = free_place(pool);
 
-        if (has_spare(pool) || pool->draining)
+        if (!place || has_spare(pool) || pool->draining)
                 return;
-        if (worker_process_start(pool->event, pool->worker, &spare_events, &pool->spares[0], &pool->spares[0].process,
-                                 &fault) < 0)
+        if (worker_process_start(pool->event, pool->worker, &spare_events, place, &place->process, &fault) < 0)
                 spare_failed(pool, strempty(fault.message));
 }
 
@@ -254,7 +267,8 @@ static bool keep(WorkerPool *pool, WorkerRun *run) {
         Spare *place = free_place(pool);
 
         if (!run->sound || !pool->spare_wanted || !place || pool->draining ||
-            worker_process_runs(run->process) >= WORKER_RUNS_MAX || !worker_process_is_usable(run->process))
+            worker_process_runs(run->process) >= WORKER_RUNS_MAX ||
+            worker_process_looks(run->process) >= WORKER_LOOKS_MAX || !worker_process_is_usable(run->process))
                 return false;
         place->process = TAKE_PTR(run->process);
         worker_process_set_owner(place->process, &spare_events, place);
@@ -268,7 +282,7 @@ static void do_later(WorkerPool *pool) {
 }
 
 static int start_run(WorkerPool *pool, WorkerRun *run, Fault *fault) {
-        WorkerProcess *process = take_spare(pool);
+        WorkerProcess *process = take_spare(pool, run->mode);
         int r;
 
         if (!process) {
@@ -282,7 +296,10 @@ static int start_run(WorkerPool *pool, WorkerRun *run, Fault *fault) {
                 return r;
         }
 
-        worker_process_count_run(process);
+        if (run->mode == WORKER_GUARD)
+                worker_process_count_look(process);
+        else
+                worker_process_count_run(process);
         DL_APPEND(pool->running, run);
         pool->n_running++;
         return 0;

@@ -27,7 +27,7 @@ struct WorkerProcess {
         int pidfd;
         int socket; /* -EBADF once it is silent or was hung up */
         bool ready;
-        unsigned n_runs;
+        unsigned n_runs, n_looks;
         sd_event_source *exit_source, *socket_source;
         Outgoing *outgoing; /* what the socket had no room for */
 };
@@ -343,6 +343,14 @@ void worker_process_count_run(WorkerProcess *process) {
 
 unsigned worker_process_runs(const WorkerProcess *process) {
         return process->n_runs;
+}
+
+void worker_process_count_look(WorkerProcess *process) {
+        process->n_looks++;
+}
+
+unsigned worker_process_looks(const WorkerProcess *process) {
+        return process->n_looks;
 }
 
 bool worker_process_is_ready(const WorkerProcess *process) {

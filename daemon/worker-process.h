@@ -33,9 +33,11 @@ WorkerProcess *worker_process_free(WorkerProcess *process);
 DEFINE_CLEANUP(WorkerProcess *, worker_process_free)
 
 void worker_process_set_owner(WorkerProcess *process, const WorkerProcessEvents *events, void *userdata);
-/* Runs that it served. */
+/* Runs that it served; looks at the host are counted apart. */
 unsigned worker_process_runs(const WorkerProcess *process);
 void worker_process_count_run(WorkerProcess *process);
+unsigned worker_process_looks(const WorkerProcess *process);
+void worker_process_count_look(WorkerProcess *process);
 bool worker_process_is_ready(const WorkerProcess *process);
 /* Whether it still listens, as far as that can be known now. */
 bool worker_process_is_usable(const WorkerProcess *process);

@@ -47,6 +47,7 @@
 #define JOB_LINGER_SEC 30u                  /* a finished job stays visible that long */
 #define WORKERS_MAX 16u                     /* running side by side */
 #define WORKER_RUNS_MAX 64u                 /* of one process: what a module leaks goes with it */
+#define WORKER_LOOKS_MAX 16384u             /* at the host, by one process: no module has a part in it */
 #define WORKER_MESSAGE_MAX (1024u * 1024u)
 #define STEP_TIMEOUT_MSEC 30000u
 #define STEP_KILL_GRACE_MSEC 2000u          /* after SIGKILL; a child that stays is stuck in the kernel */

@@ -378,6 +378,19 @@ void tree_remove(Tree *t, const char *directory, const char *name) {
                 tree_fail(t, -errno, "remove", p.s);
 }
 
+void tree_bury(Tree *t, const char *directory, const char *name) {
+        struct stat st;
+        Path from, to;
+
+        path_make(&from, "%s/%s", directory, name);
+        if (fstatat(t->fd, from.s, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return;
+        tree_make_directory(t, "kernel/buried");
+        path_make(&to, "kernel/buried/%llu", (unsigned long long) st.st_ino);
+        if (tree_move(t, from.s, to.s) < 0)
+                tree_remove(t, directory, name);
+}
+
 void tree_remove_all(Tree *t, const char *path) {
         _cleanup_closedir_ DIR *d = tree_list(t, path);
         struct dirent *e;

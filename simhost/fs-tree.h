@@ -64,5 +64,8 @@ void names_free(Names *n);
 #define _cleanup_names_ _cleanup_(names_free)
 
 void tree_remove(Tree *t, const char *directory, const char *name); /* a file or a link; absent is fine */
+/* The same for a link whose inode number must not be another's later: sysfs gives none out again, file systems on disks do at
+ * once. It is kept where nobody looks. */
+void tree_bury(Tree *t, const char *directory, const char *name);
 void tree_remove_all(Tree *t, const char *path);
 int tree_move(Tree *t, const char *from, const char *to);

@@ -57,7 +57,9 @@ void kobject_unregister(Tree *t, const char *path) {
         Link links[LINKS_MAX];
         size_t n = kobject_links(t, path, links);
 
-        for (size_t i = 0; i < n; i++)
+        if (n > 0)
+                tree_bury(t, links[0].directory.s, links[0].name);
+        for (size_t i = 1; i < n; i++)
                 tree_remove(t, links[i].directory.s, links[i].name);
 }
 

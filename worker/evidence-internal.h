@@ -53,6 +53,8 @@ typedef struct MountTable {
 int mount_table_read(const Sysfs *sysfs, const char *path, MountTable *ret);
 void mount_table_done(MountTable *table);
 #define _cleanup_mounts_ _cleanup_(mount_table_done)
+/* /proc/1/mountinfo as it was when the first collector asked; belongs to the evidence. Errors as those of mount_table_read(). */
+int evidence_mounts(Evidence *evidence, const MountTable **ret);
 /* Appends the mounts of a text in the form of mountinfo; lines of another form are left out. */
 int mount_table_parse(MountTable *table, char *text);
 /* The mount that a canonical path is on, NULL for none. */

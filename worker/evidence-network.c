@@ -259,8 +259,7 @@ static int judge_namespace(Stack *host, NetView *view) {
 typedef struct Missing {
         const NetFacts *facts;
         Evidence *evidence;
-        const char *device; /* "0000:01:00.0", "1-2:1.0" */
-        bool empty;
+        int directory_fd; /* /sys/bus/BUS/devices */
         int error;
 } Missing;
 
@@ -285,6 +284,10 @@ static int judge_missing(Missing *missing, const char *bus, const char *device) 
         bool empty = true;
         int r;
 
+        /* Most have none, and a host may have thousands of virtual functions: the shortest question comes first. */
+        (void) snprintf(place, sizeof(place), "%s/net", device);
+        if (faccessat(missing->directory_fd, place, F_OK, 0) < 0 && (errno == ENOENT || errno == ENOTDIR))
+                return 0;
         (void) snprintf(place, sizeof(place), "/sys/bus/%s/devices/%s/net", bus, device);
         if (sysfs_list(evidence_sysfs(missing->evidence), place, not_empty, &empty) < 0 || !empty ||
             is_in_namespace(missing->facts, device))
@@ -318,22 +321,39 @@ static void take_auxiliary(void *userdata, const char *entry) {
                 missing->error = judge_missing(missing, "auxiliary", entry);
 }
 
-static int judge_all_missing(Evidence *evidence, const NetFacts *facts) {
-        Missing missing = { .facts = facts, .evidence = evidence };
+static int take_pci(Missing *missing) {
         const PciScan *scan;
-        int r;
+        int r = evidence_pci(missing->evidence, &scan);
 
-        r = evidence_pci(evidence, &scan);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < scan->n_items && r >= 0; i++)
+        for (size_t i = 0; r >= 0 && i < scan->n_items; i++)
                 if (scan->items[i].class_code >> 16 == 0x02)
-                        r = judge_missing(&missing, "pci", scan->items[i].name);
-        if (r < 0)
-                return r;
-        (void) sysfs_list(evidence_sysfs(evidence), "/sys/bus/usb/devices", take_usb, &missing);
-        (void) sysfs_list(evidence_sysfs(evidence), "/sys/bus/virtio/devices", take_virtio, &missing);
-        (void) sysfs_list(evidence_sysfs(evidence), "/sys/bus/auxiliary/devices", take_auxiliary, &missing);
+                        r = judge_missing(missing, "pci", scan->items[i].name);
+        return r;
+}
+
+static int judge_all_missing(Evidence *evidence, const NetFacts *facts) {
+        static const struct {
+                const char *folder;
+                void (*take)(void *userdata, const char *entry); /* NULL: the functions that were looked at already */
+        } buses[] = {
+                { "/sys/bus/pci/devices", NULL },
+                { "/sys/bus/usb/devices", take_usb },
+                { "/sys/bus/virtio/devices", take_virtio },
+                { "/sys/bus/auxiliary/devices", take_auxiliary },
+        };
+        const Sysfs *sysfs = evidence_sysfs(evidence);
+        Missing missing = { .facts = facts, .evidence = evidence };
+
+        for (size_t i = 0; i < ELEMENTSOF(buses) && missing.error >= 0; i++) {
+                missing.directory_fd = openat(sysfs->root_fd, buses[i].folder + 1, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (missing.directory_fd < 0)
+                        continue; /* no such bus */
+                if (buses[i].take)
+                        (void) sysfs_list(sysfs, buses[i].folder, buses[i].take, &missing);
+                else
+                        missing.error = take_pci(&missing);
+                (void) close(missing.directory_fd);
+        }
         return missing.error;
 }
 
@@ -408,7 +428,7 @@ int evidence_network(Evidence *evidence) {
         facts.userdata = &facts.host;
         r = net_namespaces_read(evidence_sysfs(evidence), &facts.others);
         if (r >= 0)
-                r = net_needs_read(evidence_sysfs(evidence), &facts.needs);
+                r = net_needs_read(evidence, &facts.needs);
         if (r >= 0)
                 r = evidence_network_judge(evidence, &facts);
         net_view_done(&facts.host);

@@ -355,19 +355,19 @@ static int add_processes(Storage *storage, const MountTable *host, const Process
 
 int evidence_storage(Evidence *evidence) {
         _cleanup_(storage_freep) Storage *storage = NULL;
-        _cleanup_mounts_ MountTable host = {};
         const ProcessTable *processes;
+        const MountTable *host;
         int r;
 
-        r = mount_table_read(evidence_sysfs(evidence), "/proc/1/mountinfo", &host);
+        r = evidence_mounts(evidence, &host);
         if (r < 0 && r != -ENOMEM)
                 return evidence_unresolved(evidence, EVIDENCE_STORAGE, "the mounts of the host cannot be read");
         if (r >= 0)
-                r = storage_new(evidence, &host, &storage);
+                r = storage_new(evidence, host, &storage);
         if (r >= 0)
-                r = add_table(storage, &host, NULL);
+                r = add_table(storage, host, NULL);
         if (r >= 0)
-                r = add_superblocks(storage, &host);
+                r = add_superblocks(storage, host);
         if (r >= 0)
                 r = add_swaps(storage);
         if (r >= 0)
@@ -382,5 +382,5 @@ int evidence_storage(Evidence *evidence) {
         r = evidence_processes(evidence, &processes);
         if (r < 0 && r != -ENOMEM)
                 return evidence_unresolved(evidence, EVIDENCE_STORAGE, "the processes of the host cannot be looked at");
-        return r < 0 ? r : add_processes(storage, &host, processes);
+        return r < 0 ? r : add_processes(storage, host, processes);
 }

@@ -49,8 +49,9 @@ struct Evidence {
         Seen *said, *counters;
         ProcessTable processes;
         bool processes_known;
-        PciScan pci;
         bool pci_known;
+        MountTable mounts;
+        int mounts_result;          /* 1: nobody asked yet */
         int send_result;            /* of the socket: nobody listens any more */
 };
 
@@ -71,15 +72,23 @@ static void evidence_done(Evidence *evidence) {
         free_seen(&evidence->said);
         free_seen(&evidence->counters);
         process_table_done(&evidence->processes);
-        pci_scan_done(&evidence->pci);
+        mount_table_done(&evidence->mounts);
 }
 
 int evidence_pci(Evidence *evidence, const PciScan **ret) {
-        if (!evidence->pci_known && pci_scan(&evidence->worker->sysfs, &evidence->pci) == -ENOMEM)
+        if (!evidence->pci_known && pci_scan(&evidence->worker->sysfs, &evidence->worker->pci) == -ENOMEM)
                 return -ENOMEM;
         evidence->pci_known = true;
-        *ret = &evidence->pci;
+        *ret = &evidence->worker->pci;
         return 0;
+}
+
+/* Its kernel holds a lock of all mounts for each line: on a host with containers it is the longest file of a look. */
+int evidence_mounts(Evidence *evidence, const MountTable **ret) {
+        if (evidence->mounts_result > 0)
+                evidence->mounts_result = mount_table_read(&evidence->worker->sysfs, "/proc/1/mountinfo", &evidence->mounts);
+        *ret = &evidence->mounts;
+        return evidence->mounts_result;
 }
 
 int evidence_processes(Evidence *evidence, const ProcessTable **ret) {
@@ -317,6 +326,7 @@ int evidence_run(Worker *worker, json_t *message, int *ret_result, Fault *fault)
                 .worker = worker,
                 .items = json_array(),
                 .unresolved = json_array(),
+                .mounts_result = 1,
         };
         int r = evidence.items && evidence.unresolved ? 0 : -ENOMEM;
 

@@ -373,16 +373,17 @@ static int read_cmdline(const Sysfs *sysfs, NetNeeds *needs) {
 
 /* ---- all ---- */
 
-int net_needs_read(const Sysfs *sysfs, NetNeeds *ret) {
+int net_needs_read(Evidence *evidence, NetNeeds *ret) {
+        const Sysfs *sysfs = evidence_sysfs(evidence);
         _cleanup_net_needs_ NetNeeds needs = {};
-        _cleanup_mounts_ MountTable mounts = {};
         Listing listing = { .sysfs = sysfs, .needs = &needs };
+        const MountTable *mounts;
         int r;
 
         /* The service's own table lacks what its unit hides from it. */
-        r = mount_table_read(sysfs, "/proc/1/mountinfo", &mounts);
+        r = evidence_mounts(evidence, &mounts);
         if (r >= 0)
-                r = add_mounts(&needs, &mounts);
+                r = add_mounts(&needs, mounts);
         else if (r != -ENOMEM) {
                 r = asprintf(&needs.unresolved, "The mounts cannot be read: %s", strerrordesc_np(-r)) < 0 ? -ENOMEM : 0;
                 if (r < 0)

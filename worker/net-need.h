@@ -4,6 +4,7 @@
 /* What the host needs its network for, as far as it is named by an address and not by an interface: file systems and disks of
  * other machines, sessions in which somebody manages this one, the card that it was started from. */
 
+#include "evidence.h"
 #include "net-view.h"
 
 typedef struct NetNeed {
@@ -25,6 +26,6 @@ typedef struct NetNeeds {
 } NetNeeds;
 
 /* Fails only for want of memory. */
-int net_needs_read(const Sysfs *sysfs, NetNeeds *ret);
+int net_needs_read(Evidence *evidence, NetNeeds *ret);
 void net_needs_done(NetNeeds *needs);
 #define _cleanup_net_needs_ _cleanup_(net_needs_done)

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pci-scan.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "lib/driver.h"
 #include "lib/parse.h"
 
 #define DEVICES "/sys/bus/pci/devices"
 
-typedef struct Scanning {
-        const Sysfs *sysfs;
-        PciScan scan;
-        int error;
-} Scanning;
+#define SETTLED_USEC UINT64_C(1000000)
 
 static bool read_number(const Sysfs *sysfs, const char *function, const char *attribute, uint32_t *ret) {
         char path[sizeof(DEVICES) + 2 * NAME_MAX], text[32];
@@ -22,41 +20,81 @@ static bool read_number(const Sysfs *sysfs, const char *function, const char *at
         return sysfs_read(sysfs, path, text, sizeof(text)) > 0 && parse_hex32(text, ret) >= 0;
 }
 
-static void add_function(void *userdata, const char *entry) {
-        Scanning *scanning = userdata;
-        PciScan *scan = &scanning->scan;
-        PciFunction f = {}, *items;
+static uint64_t now_usec(void) {
+        struct timespec t;
 
-        if (scanning->error < 0 || strlen(entry) >= sizeof(f.name) ||
-            !read_number(scanning->sysfs, entry, "class", &f.class_code))
-                return;
-        strcpy(f.name, entry);
-
-        if ((scan->n_items & (scan->n_items - 1)) == 0) { /* room for 1, 2, 4 … */
-                items = reallocarray(scan->items, scan->n_items > 0 ? scan->n_items * 2 : 1, sizeof(*items));
-                if (!items) {
-                        scanning->error = -ENOMEM;
-                        return;
-                }
-                scan->items = items;
-        }
-        scan->items[scan->n_items++] = f;
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * UINT64_C(1000000) + (uint64_t) t.tv_nsec / 1000;
 }
 
-int pci_scan(const Sysfs *sysfs, PciScan *ret) {
-        Scanning scanning = { .sysfs = sysfs };
-        int r;
+/* The directory hardly ever changes, and what stays keeps its order: what is looked for is the next one, or a little further. */
+static const PciFunction *find_known(const PciScan *known, size_t *position, const char *name, uint64_t inode) {
+        for (size_t i = 0; i < known->n_items; i++) {
+                size_t at = (*position + i) % known->n_items;
 
-        r = sysfs_list(sysfs, DEVICES, add_function, &scanning);
-        if (r >= 0)
-                r = scanning.error;
-        if (r < 0) {
-                pci_scan_done(&scanning.scan);
+                if (known->items[at].inode == inode && streq(known->items[at].name, name)) {
+                        *position = at + 1;
+                        return &known->items[at];
+                }
+        }
+        return NULL;
+}
+
+static int append(PciScan *scan, const PciFunction *f) {
+        if (scan->n_items == scan->n_allocated) {
+                size_t n = scan->n_allocated > 0 ? scan->n_allocated * 2 : 16;
+                PciFunction *items = reallocarray(scan->items, n, sizeof(*items));
+
+                if (!items)
+                        return -ENOMEM;
+                scan->items = items;
+                scan->n_allocated = n;
+        }
+        scan->items[scan->n_items++] = *f;
+        return 0;
+}
+
+static int take(const Sysfs *sysfs, const PciScan *known, size_t *position, const struct dirent *entry, PciScan *scan) {
+        PciFunction f = { .inode = entry->d_ino, .found_usec = now_usec() };
+        const PciFunction *before;
+
+        if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(f.name))
+                return 0;
+        strcpy(f.name, entry->d_name);
+        before = find_known(known, position, f.name, f.inode);
+        if (before && before->settled)
+                return append(scan, before);
+        if (before) {
+                f.settled = f.found_usec - before->found_usec >= SETTLED_USEC;
+                f.found_usec = before->found_usec;
+        }
+        return read_number(sysfs, f.name, "class", &f.class_code) ? append(scan, &f) : 0;
+}
+
+int pci_scan(const Sysfs *sysfs, PciScan *scan) {
+        _cleanup_pci_scan_ PciScan known = *scan;
+        int fd = openat(sysfs->root_fd, &DEVICES[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+        struct dirent *entry;
+        size_t position = 0;
+        DIR *directory;
+
+        *scan = (PciScan) {};
+        if (fd < 0)
+                return -errno;
+        directory = fdopendir(fd);
+        if (!directory) {
+                r = -errno;
+                (void) close(fd);
                 return r;
         }
-
-        *ret = scanning.scan;
-        return 0;
+        while (r >= 0 && (errno = 0, entry = readdir(directory)))
+                r = take(sysfs, &known, &position, entry, scan);
+        if (r >= 0 && errno != 0)
+                r = -errno;
+        (void) closedir(directory);
+        if (r < 0)
+                pci_scan_done(scan);
+        return r;
 }
 
 void pci_scan_done(PciScan *scan) {

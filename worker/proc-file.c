@@ -16,6 +16,7 @@ FILE *proc_open(const Sysfs *sysfs, const char *path) {
 }
 
 int proc_each_line(const Sysfs *sysfs, const char *path, int (*each)(void *userdata, char *line), void *userdata) {
+        char buffer[16 * 1024]; /* each read makes the kernel find its place again */
         _cleanup_fclose_ FILE *stream = proc_open(sysfs, path);
         _cleanup_free_ char *line = NULL;
         size_t allocated = 0;
@@ -24,6 +25,7 @@ int proc_each_line(const Sysfs *sysfs, const char *path, int (*each)(void *userd
 
         if (!stream)
                 return -errno;
+        (void) setvbuf(stream, buffer, _IOFBF, sizeof(buffer));
 
         while (r == 0) {
                 errno = 0;

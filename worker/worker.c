@@ -21,6 +21,7 @@ int worker_init(Worker *ret, int fd, const char *root) {
 void worker_done(Worker *worker) {
         module_set_done(&worker->modules);
         worker->facts = host_facts_free(worker->facts);
+        pci_scan_done(&worker->pci);
         sysfs_done(&worker->sysfs);
 }
 

@@ -11,12 +11,14 @@
 #include "lib/host-facts.h"
 #include "lib/sysfs.h"
 #include "module-load.h"
+#include "pci-scan.h"
 
 typedef struct Worker {
         int fd; /* SOCK_SEQPACKET to the service; not owned */
         Sysfs sysfs;
         ModuleSet modules;
         HostFacts *facts; /* NULL until a module asks */
+        PciScan pci;      /* of the last look at the host */
 } Worker;
 
 int worker_init(Worker *ret, int fd, const char *root);

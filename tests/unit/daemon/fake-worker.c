@@ -303,6 +303,8 @@ int main(void) {
                         take_job(message);
                 else if (strcmp(message_type(message), "observe") == 0)
                         take_observe(message);
+                else if (strcmp(message_type(message), "guard") == 0)
+                        say_done(0, NULL);
                 else
                         take_holders(message);
                 json_decref(message);

@@ -163,7 +163,7 @@ static RunRecord *run(PoolRig *rig, WorkerMode mode, const char *name, int expec
                                     .plan = &rig->plan,
                                     .observed = rig->observed,
                                     .nodes = nodes,
-                                    .timeout_msec = 100,
+                                    .timeout_msec = mode == WORKER_GUARD ? 10000 : 100,
                             },
                             &events, record, &record->run, &record->fault);
         assert_true(expected < 0 ? r < 0 : r == 0);

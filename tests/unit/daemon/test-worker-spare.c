@@ -124,6 +124,37 @@ static void test_spare(void **state) {
         wait_for_spare(rig, spare);
 }
 
+/* Who looks at the host remembers what it saw: it stays, and operations have another one. */
+static void test_who_looks(void **state) {
+        PoolRig *rig = *state;
+        RunRecord *record;
+        pid_t looks, works;
+
+        pool_rig_new(rig, FAKE_WORKER, 2, true);
+        wait_for_spare(rig, 0);
+        looks = only_child();
+        record = pool_rig_run(rig, WORKER_GUARD, "good");
+        assert_int_equal(worker_run_pid(record->run), looks);
+        pool_rig_wait(record);
+        assert_int_equal(record->result, 0);
+        pool_rig_wait_children(rig, 2);
+
+        record = pool_rig_run(rig, WORKER_EXECUTE, "good");
+        works = worker_run_pid(record->run);
+        assert_true(works != looks);
+        assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
+        for (size_t i = 0; i < WORKER_RUNS_MAX; i++) {
+                record = pool_rig_run(rig, WORKER_GUARD, "good");
+                assert_int_equal(worker_run_pid(record->run), looks);
+                pool_rig_wait(record);
+                assert_int_equal(record->result, 0);
+        }
+        record = pool_rig_run(rig, WORKER_EXECUTE, "good");
+        assert_int_equal(worker_run_pid(record->run), works);
+        assert_run(record, ALL_STEPS, 0, FAULT_NONE, NULL);
+        assert_int_equal(pool_rig_children(), 2);
+}
+
 /* A spare that cannot live is tried a few times, more and more seldom: it must not keep the machine busy. */
 static void test_spare_that_dies(void **state) {
         PoolRig *rig = *state;
@@ -181,6 +212,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_drain, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_after_done, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_spare, pool_rig_set_up, pool_rig_tear_down),
+                cmocka_unit_test_setup_teardown(test_who_looks, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_spare_that_dies, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_spare_that_talks, pool_rig_set_up, pool_rig_tear_down),
                 cmocka_unit_test_setup_teardown(test_free_while_running, pool_rig_set_up,

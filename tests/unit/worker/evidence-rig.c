@@ -54,6 +54,12 @@ int evidence_pci(Evidence *evidence, const PciScan **ret) {
         return 0;
 }
 
+int evidence_mounts(Evidence *evidence, const MountTable **ret) {
+        mount_table_done(&evidence->mounts);
+        *ret = &evidence->mounts;
+        return mount_table_read(&evidence->sysfs, "/proc/1/mountinfo", &evidence->mounts);
+}
+
 int evidence_processes(Evidence *evidence, const ProcessTable **ret) {
         int r;
 
@@ -94,6 +100,7 @@ int evidence_teardown(void **state) {
                 free(evidence->lines[i]);
         pci_scan_done(&evidence->pci);
         process_table_done(&evidence->processes);
+        mount_table_done(&evidence->mounts);
         sysfs_done(&evidence->sysfs);
         fake_host_remove(&evidence->host);
         free(evidence);

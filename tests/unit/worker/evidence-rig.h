@@ -12,6 +12,7 @@ struct Evidence {
         Sysfs sysfs;
         PciScan pci; /* of the last look */
         ProcessTable processes;
+        MountTable mounts;
         char *lines[256];
         size_t n_lines;
 };

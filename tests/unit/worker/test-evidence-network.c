@@ -201,7 +201,7 @@ static void test_needs(void **state) {
             "02:000A0D9B 00000000     0        0 777 2 0\n"
             "   1: 0000000000000000FFFF00000502000A:0016 0000000000000000FFFF0000086433C6:D2C4 01 00000000:00000000 "
             "02:000A0D9B 00000000     0        0 778 2 0\n");
-        assert_int_equal(net_needs_read(&evidence->sysfs, &facts.needs), 0);
+        assert_int_equal(net_needs_read(evidence, &facts.needs), 0);
 
         add_card(evidence, &facts.host, 2, "eth0", "0000:00:02.0", 20);
         (void) add(&facts.host, 20, "br0", "bridge", 0, 0);
@@ -248,7 +248,7 @@ static void test_no_route(void **state) {
         NetFacts facts = new_facts();
 
         put(evidence, "/proc/1/mountinfo", "36 22 0:50 / /data rw - nfs files:/export rw,addr=192.0.2.9");
-        assert_int_equal(net_needs_read(&evidence->sysfs, &facts.needs), 0);
+        assert_int_equal(net_needs_read(evidence, &facts.needs), 0);
         judge(evidence, &facts);
         assert_said(evidence, "unresolved network:", "/data (nfs files:/export)", "Network is unreachable");
 }
@@ -267,7 +267,7 @@ static void test_boot(void **state) {
         fake_write_file(&evidence->host, "sys/class/net/eth2/address", "52:54:00:00:01:03");
         memcpy(net_view_link(&facts.host, 2)->mac, (uint8_t[]) { 0x52, 0x54, 0, 0, 1, 1 }, 6);
         net_view_link(&facts.host, 2)->has_mac = true;
-        assert_int_equal(net_needs_read(&evidence->sysfs, &facts.needs), 0);
+        assert_int_equal(net_needs_read(evidence, &facts.needs), 0);
         judge(evidence, &facts);
         assert_said(evidence, "critical network-boot", "started with BOOTIF=01-52-54-00-00-01-01 < eth0");
         assert_said(evidence, "critical network-boot", "started with ip=", " < eth1");
