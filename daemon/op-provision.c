@@ -527,6 +527,7 @@ static int plan_target(Operation *op, Target *target) {
                 if (provision_append_step(p, &plan.steps[i]) < 0)
                         r = fault_oom(&op->fault);
         p->changing = r >= 0;
+        p->beside = target->transition == TRANSITION_BESIDE;
         return r;
 }
 
@@ -597,6 +598,7 @@ static void on_cleaned(Operation *op) {
                 if (is_anew(&all->targets[i])) {
                         any = true;
                         all->targets[i].p->changing = true;
+                        all->targets[i].p->beside = false;
                         all->targets[i].p->base = 0;
                 }
         if (any)

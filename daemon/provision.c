@@ -168,8 +168,8 @@ int provision_merge_steps(Provision *p, bool custom) {
 
 int provision_transition(Manager *m, const Provision *p, Device *provider, json_t *layout, Transition *ret, Fault *fault) {
         *ret = TRANSITION_REPLACE;
-        /* Of what is there only in parts nobody can say what another layout would leave alone. */
-        if (!p || !p->made || p->applied.n_steps == 0 || p->changing || !layout || json_is_null(layout))
+        /* What is there in parts has to go first, and may be in somebody's hands. */
+        if (!p || !p->made || p->applied.n_steps == 0 || (p->changing && !p->beside) || !layout || json_is_null(layout))
                 return 0;
         if (p->drift) {
                 *ret = TRANSITION_ANEW;
@@ -202,8 +202,9 @@ int provision_store_state(StoreTxn *txn, const Provision *p) {
                 store_remove(txn, TABLE_PROVISIONS, p->id);
                 return 0;
         }
-        body = json_pack("{s:s, s:I, s:I, s:O?, s:O?}", "state", p->changing ? "changing" : "made", "base",
-                         (json_int_t) p->base, "devices", (json_int_t) p->n_devices, "layout", p->made, "device", p->record);
+        body = json_pack("{s:s, s:I, s:I, s:O?, s:O?, s:b}", "state", p->changing ? "changing" : "made", "base",
+                         (json_int_t) p->base, "devices", (json_int_t) p->n_devices, "layout", p->made, "device", p->record,
+                         "beside", p->beside);
         if (!body)
                 return -ENOMEM;
         store_put(txn, TABLE_PROVISIONS, p->id, NULL, body);
@@ -253,6 +254,7 @@ static int load_state(void *userdata, const char *key, const char *owner, json_t
         if (provision_obtain(m, key, &p) < 0)
                 return 0;
         p->changing = streq_null(json_string_value(json_object_get(body, "state")), "changing");
+        p->beside = json_is_true(json_object_get(body, "beside"));
         p->base = (size_t) json_integer_value(json_object_get(body, "base"));
         p->n_devices = (size_t) json_integer_value(json_object_get(body, "devices"));
         p->made = json_incref(json_object_get(body, "layout"));

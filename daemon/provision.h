@@ -23,6 +23,7 @@ typedef struct Provision {
         Job *job;          /* changes it now; NULL for none */
         Fault failure;     /* of the last job; empty when it succeeded */
         bool changing;     /* steps beyond `base` may have been begun */
+        bool beside;       /* and those leave alone what is in use */
         bool due;          /* the service makes it by itself, once the provider is ready: provision-due.c */
         bool awaited;      /* and activations of its groups wait for that */
         bool starting;     /* and so does the service's readiness */

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Layouts that change: beside devices that are in use, or anew with everything undone first, as the module says. Whatever fails
 and whenever the service dies, one of the two layouts is in force and on record, and the way back leads to the beginning."""
+import time
+
 import snapshot
 
 import maker_rig as rig
@@ -204,6 +206,60 @@ def anew_crash(service):
     pool.end()
 
 
+# One group of two providers, of which one is changed beside a device in use, and the other is made first: both or none.
+def several(service):
+    pool = Pool(service)
+    user = pool.claim("user")
+    pool.set(pool.a, mode="fast", part="p2")
+    pool.client.add_rule(pool.a, [("provider.slot", "eq", rig.SECOND)], "second")
+    rig.trouble("fail parts=p2", rig.SECOND)
+    equal(pool.provision(pool.a)[:2], ("failed", "StepFailed"), "the second provider refuses")
+    equal((rig.made(), rig.made(rig.SECOND)), (("fast", "p1"), ("none", "none")), "as before")
+    equal(pool.layout(), ("fast", "p1"), "on record")
+    rig.trouble("fail parts", rig.SECOND)
+    equal(pool.provision(pool.a)[0], "failed", "it can't even be undone")
+    equal((rig.made(), pool.client.state(user)), (("fast", "p1"), "active"), "the first is as before")
+    rig.trouble("none", rig.SECOND)
+    pool.must(pool.a)
+    equal((rig.made(), rig.made(rig.SECOND)), (("fast", "p2"), ("fast", "p2")), "both")
+    equal(pool.client.state(user), "active", "the user")
+    pool.client.must(user, "Release")
+    # The first is undone, and made anew as it was when the second one fails.
+    pool.set(pool.a, mode="other", part="p2")
+    rig.trouble("fail mode=other", rig.SECOND)
+    equal(pool.provision(pool.a)[:2], ("failed", "StepFailed"), "the second provider refuses the mode")
+    rig.wait_made("fast", "p2")
+    rig.wait_made("fast", "p2", rig.SECOND)
+    pool.settled("fast", "p2")
+    rig.trouble("none", rig.SECOND)
+    pool.must(pool.a)
+    equal((rig.made(), rig.made(rig.SECOND)), (("other", "p2"), ("other", "p2")), "both anew")
+    pool.end()
+    equal(rig.made(rig.SECOND), ("none", "none"), "the second as found")
+
+
+# The service dies at any time while layouts come and go; one of the two is in force afterwards, and as recorded.
+def any_time(service):
+    pool = Pool(service)
+    layouts = [{"mode": "fast", "part": "p1"}, {"mode": "other", "part": "p2"}, {"mode": "fast", "part": "p3"}]
+    before = layouts[0]
+    for turn in range(12):
+        wanted = layouts[(turn + 1) % 3]
+        pool.set(pool.a, **wanted)
+        pool.begin(pool.a)
+        time.sleep(0.003 * turn)
+        service.kill()
+        pool.client = service.start()
+        seen = [(layout["mode"], layout["part"]) for layout in (before, wanted)]
+        wait_until(lambda: rig.made() in seen and str(rig.query(pool.client)["state"]) == "made", 60,
+                   f"one of {seen}, not {rig.made()}")
+        equal(pool.layout(), rig.made(), "on record")
+        pool.must(pool.a)
+        equal(rig.made(), seen[1], "asked for again")
+        before = wanted
+    pool.end()
+
+
 # Where the module says nothing, the new steps take the place of the others, and nothing may be in use.
 def plain(service):
     pool = Pool(service, "plainmaker")
@@ -216,4 +272,4 @@ def plain(service):
     pool.end()
 
 
-main([beside, beside_fails, beside_crash, anew, anew_fails, anew_undo_fails, anew_crash, plain])
+main([beside, beside_fails, beside_crash, anew, anew_fails, anew_undo_fails, anew_crash, several, any_time, plain])

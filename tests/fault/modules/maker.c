@@ -132,6 +132,10 @@ static int put_rooms(PtContext *ctx, const PtDemand *const *demands) {
         uint32_t claimed = 0;
         int r = 0;
 
+        /* What the service has to refuse. */
+        if (ctx->services->put_room(ctx, demands[0], 1, 2) != -EINVAL || ctx->services->put_room(ctx, NULL, 2, 1) != -EINVAL ||
+            ctx->services->get_made(ctx, "mode", &(PtValue) { 0 }) != -EPERM)
+                return -EPROTO;
         for (const PtDemand *const *d = demands; *d; d++)
                 claimed += (*d)->claimed;
         for (const PtDemand *const *d = demands; *d && r >= 0; d++) {
@@ -176,7 +180,8 @@ static int layout(PtContext *ctx, const PtDevice *provider, const PtDemand *cons
 static int change(PtContext *ctx, const PtDevice *provider) {
         PtValue made, wanted;
 
-        if (ctx->services->get_made(ctx, "nothing-of-the-kind", &made) != -ENODATA)
+        if (ctx->services->get_made(ctx, "nothing-of-the-kind", &made) != -ENODATA ||
+            ctx->services->put_layout(ctx, "mode", &PT_VALUE_BOOL(true)) != -EPERM)
                 return -EPROTO;
         return ctx->services->get_made(ctx, "mode", &made) >= 0 && ctx->services->get_setting(ctx, "mode", &wanted) >= 0 &&
                strcmp(made.s, wanted.s) == 0;
