@@ -320,9 +320,13 @@ size_t observe_providers(Manager *m, const Group *group, size_t *waiting, void (
         return n;
 }
 
+/* Reports of what it made may be of a moment in the middle of that. */
 void observe_provider_changed(Manager *m, Device *provider) {
-        if (provider)
-                follow_device(m, provider);
+        if (!provider)
+                return;
+        follow_device(m, provider);
+        if (provider->provider)
+                follow_made(m, provider);
 }
 
 /* ---- interfaces ---- */

@@ -47,6 +47,10 @@ static Provider *provider_of(Manager *m, const Provision *p) {
         return device ? device->provider : NULL;
 }
 
+static bool keeps_driver(const Device *provider) {
+        return provider->module->descriptor->flags & PT_TYPE_KEEPS_DRIVER;
+}
+
 /* Device nodes of what VFIO drivers have. */
 static int collect_nodes(Operation *op) {
         size_t n = 0;
@@ -59,7 +63,7 @@ static int collect_nodes(Operation *op) {
                         const HostDevice *host = provider->children[k]->host;
                         char **nodes;
 
-                        if (!driver_is_vfio(host->driver) || host->iommu_group < 0)
+                        if (!(driver_is_vfio(host->driver) || keeps_driver(provider->device)) || host->iommu_group < 0)
                                 continue;
                         nodes = reallocarray(op->nodes, n + 2, sizeof(char *));
                         if (!nodes)
@@ -141,7 +145,7 @@ static int refuse_claims(Manager *m, const Device *provider, const KeyList *keys
 static int refuse_host_use(Manager *m, const Device *provider, Fault *fault) {
         const Provider *p = provider->provider;
 
-        for (size_t i = 0; p && i < p->n_children; i++) {
+        for (size_t i = 0; p && i < p->n_children && !keeps_driver(provider); i++) {
                 const HostDevice *host = p->children[i]->host;
 
                 if (host->driver && !driver_is_vfio(host->driver))

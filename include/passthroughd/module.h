@@ -301,6 +301,9 @@ typedef enum PtTypeFlags {
          * being its consumer's: follow() says whether it is the same, PT_VERB_FOLLOW makes it ready again. How long the
          * service waits is the setting "follow-time" (u, seconds) of the type. */
         PT_TYPE_FOLLOWS = 1 << 3,
+        /* Since minor 3. What a provider makes stays with the driver that it has on the host while guests have it: that there is one
+         * is no use by the host, and its VFIO node is looked at whichever driver made it. */
+        PT_TYPE_KEEPS_DRIVER = 1 << 4,
 } PtTypeFlags;
 
 typedef struct PtModule {

@@ -291,7 +291,7 @@ static void test_enumerations(void **state) {
                 { PT_TYPE_SHARED, 1 },
                 { PT_TYPE_MIGRATABLE, 2 },
                 { PT_TYPE_NEEDS_IOMMU, 4 },
-                { PT_TYPE_FOLLOWS, 8 },
+                { PT_TYPE_FOLLOWS, 8 },      { PT_TYPE_KEEPS_DRIVER, 16 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(values); i++)
