@@ -8,7 +8,7 @@ import subprocess
 import dbus
 
 from passthrough import SYS, bus_error, check, equal, main, node, wait_until
-from place import IN_VM, ctl
+from place import IN_VM, Holder, ctl
 
 GPU, SECOND = "0000:00:0a.0", "0000:00:0c.0"
 MDEV = pathlib.Path("/sys/bus/mdev/devices")
@@ -243,41 +243,80 @@ def virtual_parent(service):
     equal(made(), [], "after the release")
     subprocess.run(["rmmod", "mtty"], check=True)
     wait_until(lambda: not exists(client, "vgpu-mtty"), 10, "its end")
+    # Another driver of the kind, with types of other names.
+    load("mdpy")
+    wait_until(lambda: exists(client, "vgpu-mdpy"), 10, "the parent")
+    wait_until(lambda: client.get(client.device("vgpu-mdpy"), "Provider", "Children"), 10, "its slots")
+    pool(client, "screens", "mdpy-vga", "mdpy")
+    allocation, job = client.allocate("vm", "screens", activate=True)
+    equal(client.wait_job(job), ("done", "", ""), "activate")
+    equal((made(), mdev_type(uuid_of(allocation))), ([uuid_of(allocation)], "mdpy-vga"), "made")
+    client.must(allocation, "Release")
+    subprocess.run(["rmmod", "mdpy"], check=True)
+
+
+def vendor_functions():
+    """The GPU whose driver has no mdev, and its virtual functions. In the VM another card plays it, whose tool switches them on."""
+    if not IN_VM:
+        gpu = "0000:03:00.0"
+    else:
+        gpu = "0000:08:00.0"
+        load("ptvf")
+        subprocess.run(["/usr/lib/nvidia/sriov-manage", "-e", gpu], check=True)
+    return gpu, sorted(os.path.basename(os.readlink(link)) for link in (SYS / gpu).glob("virtfn*"))
+
+
+def linger(gpu, milliseconds):
+    """How long the driver keeps a vGPU after its guest."""
+    if IN_VM:
+        pathlib.Path("/sys/module/ptvf/parameters/linger").write_text(str(milliseconds))
+    else:
+        ctl("linger", gpu, str(milliseconds))
 
 
 def vendor_vfio(service):
     """A type that is written to a virtual function; the driver lets go of it some time after the guest."""
-    if IN_VM:
-        return
+    gpu, functions = vendor_functions()
+    carrier = functions[0]
     client = service.start()
-    gpu, carrier = "0000:03:00.0", "0000:03:00.4"
-    wait_until(lambda: len(client.get(client.device(vgpu_id(gpu)), "Provider", "Children")) == 8, 10, "the virtual functions")
+    wait_until(lambda: len(client.get(client.device(vgpu_id(gpu)), "Provider", "Children")) == len(functions), 20,
+               "the virtual functions")
     fields = client.get_all(client.device(vgpu_id(carrier)), "Device.Vgpu")
     equal((str(fields["Role"]), str(fields["BackEnd"]), str(fields["PhysicalFunction"])), ("vf", "vfio", gpu), carrier)
     pool(client, "big", "L40S-24Q", gpu, **{"frame-rate-limiter": 0})
     # What the published table of the board says, before the driver is asked.
-    other = client.create_group("other", "vgpu", {"profile": "L40S-12Q"})
-    error, message = bus_error(client.add_rule, other, [("provider.slot", "eq", gpu)])
-    equal(error, "LayoutConflict", message)
     wrong = client.create_group("wrong", "vgpu", {"profile": "L40S-24Q", "instances": 3})
     error, message = bus_error(client.add_rule, wrong, [("provider.slot", "eq", gpu)])
     equal(error, "LayoutConflict", message)
+    other = client.create_group("other", "vgpu", {"profile": "L40S-12Q"})
     client.add_rule(other, [("physical-function", "eq", gpu)])
+    types = {line.split(":")[1].strip(): line.split(":")[0].strip()
+             for line in (SYS / carrier / "nvidia/creatable_vgpu_types").read_text().splitlines()}
     allocation, job = client.allocate("vm", "big", activate=True, node_uid=1001)
     equal(client.wait_job(job), ("done", "", ""), "activate")
     current = SYS / carrier / "nvidia/current_vgpu_type"
-    equal(current.read_text().strip(), "1156", "its type")
+    equal(current.read_text().strip(), types["NVIDIA L40S-24Q"], "its type")
     equal((SYS / carrier / "nvidia/vgpu_params").read_text().strip(), "frame_rate_limiter=0", "its parameters")
     equal(os.stat(node(carrier)).st_uid, 1001, "owner of the node")
     check(f"host={carrier}," in client.guest_config(allocation, "qemu"), "QEMU")
     # Another size does not fit beside it, and is told so.
-    other, job = client.allocate("vm2", "other", activate=True)
+    late, job = client.allocate("vm2", "other", activate=True)
     result = client.wait_job(job)
     check(result[1] == "NoDeviceAvailable" and "L40S-12Q" in result[2], result)
-    client.must(other, "Release")
-    ctl("fail", "current_vgpu_type", carrier, "EPERM", "3")
-    client.must(allocation, "Release")
+    client.must(late, "Release")
+    # The guest ends; the driver has its vGPU a little longer.
+    linger(gpu, 1500)
+    try:
+        with Holder(carrier):
+            pass
+        client.must(allocation, "Release")
+    finally:
+        linger(gpu, 0)
     equal(current.read_text().strip(), "0", "after the release")
+    if IN_VM:
+        service.stop()
+        subprocess.run(["rmmod", "ptvf"], check=True)
+        wait_until(lambda: (SYS / gpu / "driver").exists(), 20, "the card's own driver")
 
 
 main([vendor_vfio, discovery, round_trip, eight_and_no_more, other_sizes, whole_or_slices, restart, stranger, killed_while_made, virtual_parent])
