@@ -107,7 +107,7 @@ static const VgpuBoard *find_board(PtContext *ctx, const PtDevice *provider, con
 }
 
 /* The published board, overlaid with what the driver says of each type. */
-static void fill_catalogue(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found, Wants *wants) {
+void vgpu_fill_catalogue(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found, Wants *wants) {
         const VgpuBoard *board = find_board(ctx, provider, found);
         VgpuName name;
 
@@ -233,7 +233,7 @@ static int put_refusal(PtContext *ctx, const VgpuDevice *found, Wants *wants) {
 }
 
 /* The GPU is set to it, or can be. */
-static bool mixed_allowed(const Wants *wants) {
+bool vgpu_mixed_allowed(const Wants *wants) {
         const json_t *capability = json_object_get(json_object_get(wants->gpu, "capabilities"), CAPABILITY_MIXED_SIZES);
 
         return wants->unread || json_is_true(json_object_get(wants->gpu, "mixed-sizes")) ||
@@ -296,7 +296,7 @@ static int plan_with(Wants *wants, const VgpuThere *there) {
         int r;
 
         memcpy(before, wants->demands, sizeof(before));
-        r = vgpu_layout(&wants->catalogue, wants->demands, wants->n, mixed_allowed(wants), there, &wants->layout,
+        r = vgpu_layout(&wants->catalogue, wants->demands, wants->n, vgpu_mixed_allowed(wants), there, &wants->layout,
                         &wants->conflict);
         if (r < 0)
                 return r;
@@ -351,26 +351,17 @@ int vgpu_layout_op(PtContext *ctx, const PtDevice *provider, const PtDemand *con
         unread = r == -ENODATA;
         if (unread)
                 found = calloc(1, sizeof(*found));
+        r = 0;
         if (!wants || !found)
                 return -ENOMEM;
         wants->unread = unread;
-        fill_catalogue(ctx, provider, found, wants);
+        vgpu_fill_catalogue(ctx, provider, found, wants);
         for (size_t i = 0; demands[i]; i++) {
                 r = read_demand(ctx, provider, found, demands[i], wants);
                 if (r < 0)
                         return r;
         }
-        return wants->n == 0 || wants->refused ? 0 : plan_layout(ctx, provider, found, wants);
-}
-
-int vgpu_capacity_op(PtContext *ctx, const PtDevice *provider) {
-        _cleanup_(vgpu_device_freep) VgpuDevice *found = NULL;
-        int r;
-
-        r = vgpu_device_load(ctx, provider, &found);
-        if (r < 0)
-                return r == -ENODATA ? 0 : r;
-        for (size_t i = 0; i < found->n_types && r >= 0; i++)
-                r = ctx->services->put_capacity(ctx, vgpu_type_title(&found->types[i].type), found->types[i].available);
-        return r;
+        if (wants->n > 0 && !wants->refused)
+                r = plan_layout(ctx, provider, found, wants);
+        return r < 0 || wants->refused ? r : vgpu_put_rooms(ctx, provider, found, demands, wants);
 }

@@ -29,6 +29,16 @@ typedef struct Wants {
 /* One group is at fault: refuses the layout. */
 int vgpu_refuse(PtContext *ctx, Wants *wants, const PtDemand *culprit, const char *code, const char *text, const char *remedy);
 
+/* The published board, overlaid with what the driver says; also `gpu` and `driver`. */
+void vgpu_fill_catalogue(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found, Wants *wants);
+/* The GPU is set to mixed sizes, or can be. */
+bool vgpu_mixed_allowed(const Wants *wants);
+
+/* vgpu-room.c */
+/* What each group can have, and how many more of each profile there can be. */
+int vgpu_put_rooms(PtContext *ctx, const PtDevice *provider, const VgpuDevice *found, const PtDemand *const *demands,
+                   const Wants *wants);
+
 /* vgpu-turns.c */
 #define VGPU_TURNS_SIZE (MIG_INSTANCES_MAX * (VGPU_SCHEDULER_TEXT_SIZE + 16))
 /* The value "scheduler" of the layout: "" where nobody asks for one, else what all groups agree on; with MIG one for each GPU

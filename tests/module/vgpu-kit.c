@@ -237,11 +237,45 @@ static const char *svc_get_blob(PtContext *ctx, const PtDevice *device) {
         return kit_of(ctx)->blob;
 }
 
-static int svc_ignore_capacity(PtContext *ctx, const char *profile, uint32_t remaining) {
+static int svc_put_capacity(PtContext *ctx, const char *profile, uint32_t remaining) {
+        Kit *kit = (Kit *) ctx;
+
+        if (kit->capacity)
+                assert_int_equal(json_object_set_new(kit->capacity, profile, json_integer(remaining)), 0);
         return 0;
 }
 
-static int svc_ignore_room(PtContext *ctx, const PtDemand *demand, uint32_t total, uint32_t available) {
+static int svc_put_profile(PtContext *ctx, const char *profile, const char *name, const PtValue *value) {
+        Kit *kit = (Kit *) ctx;
+        _cleanup_free_ char *text = NULL;
+        json_t *columns;
+
+        if (!kit->profiles)
+                return 0;
+        assert_int_equal(value_format(value, &text), 0);
+        columns = json_object_get(kit->profiles, profile);
+        if (!columns) {
+                columns = json_object();
+                assert_int_equal(json_object_set_new(kit->profiles, profile, columns), 0);
+        }
+        assert_int_equal(json_object_set_new(columns, name, json_string(text)), 0);
+        return 0;
+}
+
+static int svc_put_room(PtContext *ctx, const PtDemand *demand, uint32_t total, uint32_t available) {
+        Kit *kit = (Kit *) ctx;
+        size_t at = strlen(kit->rooms);
+
+        assert_true(available <= total);
+        (void) snprintf(kit->rooms + at, sizeof(kit->rooms) - at, "%s%s %u/%u", at > 0 ? "; " : "", demand->group, available, total);
+        return 0;
+}
+
+static int svc_put_size(PtContext *ctx, const PtDemand *demand, const char *name, uint32_t size) {
+        Kit *kit = (Kit *) ctx;
+        size_t at = strlen(kit->rooms);
+
+        (void) snprintf(kit->rooms + at, sizeof(kit->rooms) - at, " %s:%u", name, size);
         return 0;
 }
 
@@ -330,8 +364,8 @@ void kit_init(Kit *kit, const char *model) {
                               .property = svc_property, .get_setting = svc_get_setting, .put_finding = svc_put_finding,
                               .put_step = svc_put_step, .put_observed = svc_put_observed, .set_error = svc_set_error,
                               .get_demand_setting = svc_get_demand_setting, .put_layout = svc_put_layout,
-                              .put_capacity = svc_ignore_capacity, .put_blob = svc_put_blob, .get_blob = svc_get_blob,
-                              .setting_is_given = svc_setting_is_given, .put_room = svc_ignore_room,
+                              .put_capacity = svc_put_capacity, .put_profile = svc_put_profile, .put_size = svc_put_size, .put_blob = svc_put_blob, .get_blob = svc_get_blob,
+                              .setting_is_given = svc_setting_is_given, .put_room = svc_put_room,
                               .get_made = svc_get_made, .run_helper = svc_run_helper },
         };
         kit->ctx.services = &kit->services;
@@ -372,6 +406,9 @@ static size_t read_demands(char *text, KitDemand *demands, const PtDemand **list
                 *colon = '\0';
                 demands[n].demand = (PtDemand){ .struct_size = sizeof(PtDemand), .group = name, .group_name = name };
                 read_pairs(demands[n].settings, &demands[n].n_settings, ELEMENTSOF(demands[n].settings), colon + 1, " ", true);
+                for (size_t i = 0; i < demands[n].n_settings; i++)
+                        if (streq(demands[n].settings[i].name, "claimed"))
+                                demands[n].demand.claimed = (uint32_t) atoi(demands[n].settings[i].text);
                 list[n] = &demands[n].demand;
                 n++;
         }
@@ -443,6 +480,6 @@ const PtCustomStep *kit_step(const Kit *kit, const char *name) {
 
 void kit_forget(Kit *kit) {
         kit->n_findings = kit->n_steps = 0;
-        kit->observed[0] = kit->error[0] = kit->helper_words[0] = '\0';
+        kit->observed[0] = kit->error[0] = kit->helper_words[0] = kit->rooms[0] = '\0';
         clear(kit->layout, &kit->n_layout);
 }

@@ -61,6 +61,8 @@ typedef struct Kit {
         bool idle_helper;       /* it ends well and does nothing */
         char state_file[64];
         PtValue value; /* what was asked for last */
+        char rooms[1024];           /* "GROUP AVAILABLE/TOTAL NAME:SIZE; …" */
+        json_t *capacity, *profiles; /* the test's own; NULL: what is put is forgotten */
 } Kit;
 
 /* `model`: name of a file of tests/fake-nvml/gpus, NULL for a host without NVIDIA's library. */
@@ -76,7 +78,7 @@ void kit_made(Kit *kit, const char *text);
 void kit_set_attribute(Kit *kit, const char *name, const char *text);
 
 /* What layout() says to the groups of `text`, "inference: profile=H100-1-10C instances=4; …" (in the order of creation; a value may
- * have "~" for a blank): its values, "mode=mig functions=true instances=19@0"; or "code culprit" of the blocker. */
+ * have "~" for a blank; "claimed=2" is what the group holds): its values, "mode=mig functions=true instances=19@0"; or "code culprit" of the blocker. */
 void kit_lay_out(Kit *kit, const char *text, char *ret, size_t size);
 /* The plan for the values, one line a step: "set-mig-mode on". */
 void kit_plan(Kit *kit, const char *values, char *ret, size_t size);

@@ -124,6 +124,7 @@ def other_sizes(service):
     error, message = bus_error(client.add_rule, large, [("provider.slot", "eq", GPU)])
     equal(error, "LayoutConflict", message)
     client.add_rule(large, [("provider.slot", "eq", SECOND)])
+    equal([int(client.get(large, "Group", name)) for name in ("Total", "Available")], [1, 1], "there is room for one of that size")
     wrong = client.create_group("wrong", "vgpu", {"profile": "L40S-24Q"})
     error, message = bus_error(client.add_rule, wrong, [("provider.slot", "eq", SECOND)])
     equal(error, "LayoutConflict", message)
