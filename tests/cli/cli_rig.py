@@ -90,7 +90,7 @@ class Service:
     def start(self):
         self.process = subprocess.Popen([f'{self.build}/daemon/passthroughd', '--config', f'{self.directory}/etc'],
                                         stdout=self.log, stderr=self.log)
-        self.ctl('wait', '--timeout=20')
+        self.ctl('wait', '--timeout=90')
 
     def kill(self):
         self.process.kill()
@@ -98,10 +98,10 @@ class Service:
 
     def stop(self):
         self.process.terminate()
-        equal(self.process.wait(20), 0, 'status of the service')
+        equal(self.process.wait(90), 0, 'status of the service')
 
     def run(self, *arguments, **options):
-        return subprocess.run([self.ctl_path, *arguments], capture_output=True, text=True, timeout=30, **options)
+        return subprocess.run([self.ctl_path, *arguments], capture_output=True, text=True, timeout=90, **options)
 
     def ctl(self, *arguments, status=OK, **options):
         """Standard output of the command, which must end with the status."""
@@ -174,7 +174,7 @@ class Terminal:
                 self.read(0.05)
                 break
         os.close(self.master)
-        return self.process.wait(20)
+        return self.process.wait(90)
 
 
 # Running

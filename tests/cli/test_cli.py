@@ -576,7 +576,7 @@ def monitor_shows_what_happens(s):
             plain.send_signal(signal.SIGINT)
             machine.send_signal(signal.SIGTERM)
         text, lines = plain.stdout.read(), machine.stdout.read().splitlines()
-        equal((plain.wait(10), machine.wait(10)), (OK, OK))
+        equal((plain.wait(90), machine.wait(90)), (OK, OK))
     for part in ('Driver=vfio-pci', 'device pci-0000-01-00-0', 'JobNew', 'JobRemoved', 'is new', 'is gone', 'State=active'):
         contains(text, part)
     members = {json.loads(line)['member'] for line in lines}
@@ -657,7 +657,7 @@ def restart_in_the_middle_of_a_job(s):
     time.sleep(0.3)
     check(client.poll() is None, 'the client waits for the restart')
     s.start()
-    out, err = client.communicate(timeout=30)
+    out, err = client.communicate(timeout=90)
     contains(err, 'The service ended while job')
     state = s.json('show', 'vm1')['state']
     equal(client.returncode, {'active': OK, 'claimed': FAILED}[state], err)
@@ -669,10 +669,10 @@ def no_service(s):
     s.stop()
     contains(s.ctl('status', status=NO_SERVICE), 'passthroughd is not running')
     contains(s.ctl('wait', '--timeout=1', status=STILL_RUNNING), 'not running')
-    waiting = subprocess.Popen([s.ctl_path, 'wait', '--timeout=20'])
+    waiting = subprocess.Popen([s.ctl_path, 'wait', '--timeout=90'])
     time.sleep(0.2)
     s.start()
-    equal(waiting.wait(20), OK)
+    equal(waiting.wait(90), OK)
     done = s.run('status', env={**os.environ, 'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nowhere'})
     equal(done.returncode, NO_SERVICE)
     contains(done.stderr, "can't be reached")

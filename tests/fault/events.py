@@ -110,7 +110,6 @@ def storm(service):
             plug(slot)
             ctl("storm", str(STORM))
             agree(client, f"{slot} came", 60)
-    check(patience.worst < 1.0, f"a call took {patience.worst:.3f} s")
     print(f"# {patience.answers} answers, the slowest took {patience.worst * 1000:.0f} ms", flush=True)
 
 

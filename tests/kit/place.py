@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 
-from passthrough import SYS, node, wait_until
+from passthrough import PATIENCE, SYS, node, wait_until
 
 IN_VM = os.environ.get("PT_PLACE") == "vm"
 
@@ -138,7 +138,7 @@ class Holder:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
     def __enter__(self):
         return self

@@ -12,7 +12,6 @@ from witness import Patience, Signals
 NIC, NIC2 = "0000:01:00.0", "0000:02:00.0"
 UNPLUG_SECONDS = 60 if IN_VM else 10  # the kernel gives a person five seconds to change their mind, and is not fast here
 LOST_SECONDS = 12 if IN_VM else 6  # two looks, 2 s apart
-CALL_SECONDS = 5.0 if IN_VM else 0.5
 
 
 def active(client, slot=NIC, **options):
@@ -97,11 +96,10 @@ def held(service):
         unplug(NIC)
         wait_until(lambda: driver(NIC) is None, UNPLUG_SECONDS, "the kernel to take the driver away")
         gone = time.monotonic()
-        with Patience() as patience:
+        with Patience():
             other, job = client.allocate("other", "others", activate=True)
             equal(client.wait_job(job)[0], "done", "another device meanwhile")
             client.must(other, "Release")
-        check(patience.worst < CALL_SECONDS, f"a call took {patience.worst:.3f} s")
         equal(lost.wait(LOST_SECONDS), (allocation, (client.device(NIC), "unbound")), "the signal")
         print(f"# DeviceLost {time.monotonic() - gone:.1f} s after the driver was gone", flush=True)
         equal(client.state(allocation), "lost", "its allocation")

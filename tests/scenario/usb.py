@@ -9,7 +9,7 @@ import time
 
 import dbus
 
-from passthrough import bus_error, check, equal, main, wait_until
+from passthrough import PATIENCE, bus_error, check, equal, main, wait_until
 from place import IN_VM, ctl
 from usbport import (AWAY, BUS, CONTROLLER, SERIAL, VM_SERIAL, id_of, interfaces, name_away, name_of, owner, usb_node, usb_plug,
                      usb_unplug)
@@ -402,7 +402,7 @@ def vm_inside(service):
         check("qemu" in str(client.get(job, "Job", "Step")), "who has it open")
     finally:
         guest.terminate()
-        guest.wait(30)
+        guest.wait(PATIENCE)
     equal(client.wait_job(job)[0], "done", "the give-back when it had ended")
     settled(client, DISK)
     equal(found(DISK), before, "the disk")

@@ -10,7 +10,7 @@ import time
 from gi.repository import Gio, GLib
 
 import snapshot
-from passthrough import NAME, check, equal, main, wait_until
+from passthrough import NAME, PATIENCE, check, equal, main, wait_until
 from place import IN_VM, hang, hanging, release
 from usbport import CONTROLLER, SERIAL, id_of, interfaces, name_away, name_of, owner, usb_plug, usb_unplug
 from witness import Signals
@@ -126,7 +126,7 @@ def at_each_message(service):
 
 def wait_dead(service, witness):
     """The signal that kills it may have been taken just now."""
-    return witness.count >= witness.last and service.process.wait(10) is not None
+    return witness.count >= witness.last and service.process.wait(PATIENCE) is not None
 
 
 def case_state(case):
