@@ -55,7 +55,7 @@ def made(slot=FIRST):
 
 
 def journal(slot=FIRST):
-    """What was set since the last time that this was asked."""
+    """What was set since the last time that this was asked; to be asked when nothing is under way."""
     file = SYS / slot / "maker_journal"
     lines = [line for line in file.read_text().splitlines() if "=" in line]
     file.write_text("begin\n")
@@ -84,11 +84,11 @@ def trouble(what, slot=FIRST):
 
 
 def wait_hanging(slot=FIRST):
-    wait_until(lambda: read("hangs", slot).startswith("yes"), 30, "the step to hang")
+    wait_until(lambda: read("hangs", slot).startswith("yes"), 120, "the step to hang")
 
 
 def wait_made(mode, parts, slot=FIRST):
-    wait_until(lambda: made(slot) == (mode, parts), 30, f"{mode}/{parts} at {slot}, not {made(slot)}")
+    wait_until(lambda: made(slot) == (mode, parts), 120, f"{mode}/{parts} at {slot}, not {made(slot)}")
 
 
 def query(client, slot=FIRST, type_="maker"):

@@ -11,7 +11,7 @@ def shown(client, group):
 
 def counts(client, group, total, available, allocated):
     wanted = (total, available, allocated)
-    wait_until(lambda: shown(client, group) == wanted, 20, f"{wanted} (total, available, allocated)")
+    wait_until(lambda: shown(client, group) == wanted, 120, f"{wanted} (total, available, allocated)")
 
 
 def room(service, *groups):

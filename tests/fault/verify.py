@@ -31,7 +31,7 @@ def pool(service):
 
 
 def in_force(client):
-    wait_until(lambda: shown(client) and state(client) == "made", 60, "the layout to be in force")
+    wait_until(lambda: shown(client) and state(client) == "made", 120, "the layout to be in force")
 
 
 def end(service, client, group):
@@ -52,9 +52,8 @@ def drift(service):
     client, group = pool(service)
     rig.write("parts", "none")
     report_again(client, group)
-    wait_until(lambda: "parts=p1" in rig.journal(), 60, "the parts to be made again")
+    rig.wait_made("fast", "p1")
     in_force(client)
-    equal(rig.made(), ("fast", "p1"), "as before")
     done = [(str(row["operation"]), str(row.get("message", ""))) for row in client.history() if str(row["operation"]) == "provision"]
     check(any("parts-lost" in text for _, text in done), f"the history says why: {done}")
     end(service, client, group)
@@ -67,7 +66,7 @@ def in_use(service):
     equal(client.wait_job(job)[0], "done", "activate")
     rig.write("mode", "none")
     other, _ = client.allocate("other", "a", activate=True)
-    wait_until(lambda: not shown(client), 60, "the provider to say so")
+    wait_until(lambda: not shown(client), 120, "the provider to say so")
     equal(rig.made()[0], "none", "it is left alone")
     check("not-provisioned" in notes(client, group), f"notes: {notes(client, group)}")
     missing = [str(row["code"]) for row in rig.query(client)["missing"]]
@@ -92,7 +91,7 @@ def comes_back(service):
     equal(client.wait_job(job)[0], "done", "activate")
     rig.write("parts", "none")
     other, _ = client.allocate("other", "a", activate=True)
-    wait_until(lambda: not shown(client), 60, "the provider to say so")
+    wait_until(lambda: not shown(client), 120, "the provider to say so")
     rig.write("parts", "p1")
     client.must(other, "Release")
     client.must(user, "Release")
@@ -119,7 +118,7 @@ def gives_up(service):
     rig.trouble("fail mode=fast")
     rig.write("mode", "none")
     report_again(client, group)
-    wait_until(lambda: state(client) == "given-up", 100, "the service to give up")
+    wait_until(lambda: state(client) == "given-up", 240, "the service to give up")
     check("not-provisioned" in notes(client, group), f"notes: {notes(client, group)}")
     check("There is trouble" in str(rig.query(client)["failure"]), "the reason")
     rig.trouble("none")
