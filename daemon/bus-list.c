@@ -3,6 +3,7 @@
 /* Manager.ListDevices: a page of devices at once, or, where somebody wants to see what is slow to read, when that was read. */
 
 #include "bus-internal.h"
+#include "field-index.h"
 #include "json-util.h"
 #include "lib/limits.h"
 #include "observe.h"
@@ -81,15 +82,52 @@ static Device *first_of_page(Bus *b, const ListQuery *q) {
         return isempty(q->cursor) ? inventory_first(b->manager->inventory) : inventory_find(b->manager->inventory, q->cursor);
 }
 
+/* All devices one after the other, or those that an index knows. */
+typedef struct Walk {
+        Device *device; /* NULL: the end */
+        const IndexedText *items;
+        size_t n_items;
+} Walk;
+
+static void walk_next(Walk *walk) {
+        if (!walk->items) {
+                walk->device = walk->device->hh.next;
+                return;
+        }
+        walk->device = walk->n_items > 0 ? walk->items->device : NULL;
+        if (walk->device) {
+                walk->items++;
+                walk->n_items--;
+        }
+}
+
+static Walk walk_begin(Bus *b, const ListQuery *q) {
+        Inventory *inventory = b->manager->inventory;
+        Walk walk = { .device = first_of_page(b, q) };
+        const Device *first = walk.device;
+        const char *text;
+        unsigned field;
+
+        text = q->where && first ? conditions_equal_text(q->where, &field) : NULL;
+        if (!text || inventory_find_text(inventory, loader_find(b->manager->loader, q->type), field, text, &walk.items,
+                                         &walk.n_items) < 0)
+                return walk;
+        do
+                walk_next(&walk);
+        while (walk.device && walk.device->serial < first->serial);
+        return walk;
+}
+
 /* The cursor is the id that comes first in the next page; a device that went meanwhile ends the listing early, which the
  * generation tells. */
 static int append_page(sd_bus_message *reply, Bus *b, const ListQuery *q, const char **ret_cursor) {
-        Device *device = first_of_page(b, q);
+        Walk walk = walk_begin(b, q);
         unsigned n = 0;
         int r = sd_bus_message_open_container(reply, 'a', "(oa{sv})");
 
         *ret_cursor = "";
-        for (; device && r >= 0; device = device->hh.next) {
+        for (; walk.device && r >= 0; walk_next(&walk)) {
+                Device *device = walk.device;
                 char path[BUS_PATH_SIZE];
 
                 if (passes(b, q, device) != MATCH_YES)

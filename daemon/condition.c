@@ -118,6 +118,18 @@ uint64_t conditions_fields(const ConditionList *list) {
         return list->fields;
 }
 
+const char *conditions_equal_text(const ConditionList *list, unsigned *ret_field) {
+        for (size_t i = 0; i < list->n_items; i++) {
+                const Condition *c = &list->items[i];
+
+                if (c->op != OPERATOR_EQ || c->type != PT_STRING || c->provider)
+                        continue;
+                *ret_field = c->index;
+                return c->value;
+        }
+        return NULL;
+}
+
 bool conditions_name_provider(const ConditionList *list) {
         return list->provider;
 }

@@ -66,6 +66,8 @@ Match conditions_match(ConditionList *list, const Device *device, size_t *ret_fa
  * cannot be said. */
 size_t conditions_distance(ConditionList *list, const Device *device, size_t max, uint8_t *failed,
                            bool *ret_unknown);
+/* A text that a field of the device itself must equal: whatever fits has it. NULL where no condition says so. */
+const char *conditions_equal_text(const ConditionList *list, unsigned *ret_field);
 /* Whether a condition names a slow field. */
 bool conditions_need_slow(const ConditionList *list);
 /* Bit per field of the module's table that a condition names; fields of the provider are none of them. */

@@ -64,6 +64,13 @@ const char *intern(Interner *interner, const char *text) {
         return entry->text;
 }
 
+const char *interner_find(const Interner *interner, const char *text) {
+        Entry *entry;
+
+        HASH_FIND(hh, interner->entries, text, strlen(text), entry);
+        return entry ? entry->text : NULL;
+}
+
 void intern_unref(Interner *interner, const char *text) {
         Entry *entry;
 

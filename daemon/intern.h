@@ -15,5 +15,7 @@ DEFINE_CLEANUP(Interner *, interner_free)
 
 /* Returns the one copy with a reference taken, NULL for NULL and when out of memory. */
 const char *intern(Interner *interner, const char *text);
+/* The text where it is interned, NULL where it is not; no reference. */
+const char *interner_find(const Interner *interner, const char *text);
 void intern_unref(Interner *interner, const char *text);
 size_t interner_count(const Interner *interner);

@@ -92,6 +92,7 @@ Inventory *inventory_free(Inventory *inventory) {
                 HASH_DEL(inventory->devices, device);
                 device_free(inventory, device);
         }
+        field_indexes_free(inventory);
         source_free(inventory->source);
         interner_free(inventory->interner);
         free(inventory);

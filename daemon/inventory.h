@@ -55,24 +55,26 @@ typedef struct FieldModel {
 } FieldModel;
 
 struct Device {
-        const char *id;            /* "pci-0000-3b-00-0"; the host device's where it is the same */
+        /* What conditions look at lies together: with a hundred rules the caches decide. */
         Module *module;
-        HostDevice *host;
-        const char *vendor, *name; /* interned, never NULL; a device without a name has its sysname */
+        uint64_t known;            /* bit per field: filled */
+        uint64_t own;              /* bit per field: in own_fields */
+        FieldData *own_fields;     /* one for each bit, in order */
+        FieldModel *model;         /* the values of all fields that are not `own` (field-model.h) */
         PtRole role;
         SlowState slow;
+        Provider *provider;        /* that made it, or that it is itself (provider.h); NULL for none */
+        UT_hash_handle hh;         /* in the inventory, by id */
+        const char *id;            /* "pci-0000-3b-00-0"; the host device's where it is the same */
+        HostDevice *host;
+        const char *vendor, *name; /* interned, never NULL; a device without a name has its sysname */
         bool outdated;             /* what is being read differs since */
         bool failed;               /* a give-back failed: held until reconcile succeeds */
         uint8_t readings_failed;   /* how often in a row its slow fields could not be read, while `unrecorded` */
         uint32_t n_slots;          /* devices that describe() says it could make */
         const char *slow_driver;   /* bound when the slow fields were read; interned, NULL for none */
-        uint64_t known;            /* bit per field: filled */
-        FieldModel *model;         /* the values of all fields that are not `own` (field-model.h) */
-        uint64_t own;              /* bit per field: in own_fields */
-        FieldData *own_fields;     /* one for each bit, in order */
         char *blob;                /* what observe() found out beside the fields; NULL: unknown or nothing */
         Group **groups;            /* membership, maintained by membership.c; NULL-terminated or NULL */
-        Provider *provider;        /* that made it, or that it is itself (provider.h); NULL for none */
         Allocation *allocation;    /* who claims it (directly or as a companion); maintained by the allocations */
         char *quarantine;          /* reason; NULL: none */
         json_t *health;            /* what its last probe found, as in lib/protocol.h; NULL: nothing */
@@ -80,7 +82,6 @@ struct Device {
         json_t *unrecorded;        /* identity-use.h: {allocation: true} whose record of it is incomplete; NULL: none */
         Device *next_offer;        /* of the same host device */
         uint64_t serial;           /* order of appearance, for stable listing */
-        UT_hash_handle hh;         /* in the inventory, by id */
         char own_id[];             /* where the id is no other's */
 };
 

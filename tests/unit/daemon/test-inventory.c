@@ -2,6 +2,7 @@
 
 /* Devices with their fields: how they come, change and go. */
 
+#include "daemon/field-index.h"
 #include "inventory-rig.h"
 
 static void test_described(void **state) {
@@ -302,13 +303,62 @@ static void test_model(void **state) {
         assert_false(b->own & field_bit(b, "label"));
 }
 
+static size_t count_text(InventoryRig *rig, const char *field, const char *text) {
+        Device *first = inventory_first(rig->inventory);
+        const IndexedText *items;
+        uint64_t serial = 0;
+        unsigned number = 0;
+        size_t n;
+
+        while (!streq(first->module->descriptor->fields[number].name, field))
+                number++;
+        if (inventory_find_text(rig->inventory, first->module, number, text, &items, &n) < 0)
+                return SIZE_MAX;
+        for (size_t i = 0; i < n; i++) {
+                assert_field(items[i].device, field, text);
+                assert_true(items[i].device->serial > serial);
+                serial = items[i].device->serial;
+        }
+        return n;
+}
+
+/* An index is what testing all devices would say, and no older than the last change. */
+static void test_index(void **state) {
+        InventoryRig *rig = *state;
+
+        for (unsigned i = 0; i < FIELD_INDEX_MIN; i++) {
+                char address[32], label[32];
+
+                (void) snprintf(address, sizeof(address), "0000:%02x:%02x.0", i / 32, i % 32);
+                (void) snprintf(label, sizeof(label), "label-%u", i % 3);
+                tree_pci(&rig->tree, &(PciSpec){ .address = address, .label = i % 5 == 4 ? NULL : label });
+        }
+        rig_start(rig);
+        assert_true(count_text(rig, "label", "label-1") == SIZE_MAX); /* nobody asked before */
+        assert_int_equal(count_text(rig, "label", "label-1"), 68);
+        assert_int_equal(count_text(rig, "label", "label-2"), 68);
+        assert_int_equal(count_text(rig, "label", "label-3"), 0);
+        assert_int_equal(count_text(rig, "label", "0000:00:00.0"), 0); /* interned, but no label */
+        assert_true(count_text(rig, "label", "") == SIZE_MAX);         /* that is what some do not have */
+        assert_true(count_text(rig, "node", "1") == SIZE_MAX);         /* no text */
+
+        tree_pci_attribute(&rig->tree, "0000:00:00.0", "label", "label-1");
+        rig_rescan(rig);
+        assert_true(count_text(rig, "label", "label-1") == SIZE_MAX);
+        assert_int_equal(count_text(rig, "label", "label-1"), 69);
+        tree_pci_remove(&rig->tree, "0000:00:01.0");
+        rig_rescan(rig);
+        assert_true(count_text(rig, "label", "label-1") == SIZE_MAX); /* and too few now */
+        assert_true(count_text(rig, "label", "label-1") == SIZE_MAX);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, inventory_rig_set_up, inventory_rig_tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_slots),
                 TEST(test_described), TEST(test_interned),        TEST(test_special_devices),
-                TEST(test_changes),   TEST(test_several_modules), TEST(test_observed), TEST(test_model),
+                TEST(test_changes),   TEST(test_several_modules), TEST(test_observed), TEST(test_model), TEST(test_index),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
