@@ -172,6 +172,12 @@ static const Option make_resource_options[] = {
         { 0 },
 };
 
+static const Option usage_options[] = {
+        { "watch", 0, "SECONDS", NULL, "again every so often, until it is interrupted" },
+        { "history", 0, "[SPAN]", "short long", "what was measured while somebody watched: the last samples, or by minute" },
+        { 0 },
+};
+
 static const Option demo_options[] = {
         { "keep", 0, NULL, NULL, "leave the directory with the logs" },
         { 0 },
@@ -247,6 +253,9 @@ const Verb verbs[] = {
         { "topology list", "", "", 0, 0, NULL, verb_topology_list, "the boots whose devices are recorded" },
         { "topology diff", "", "", 0, 0, topology_options, verb_topology_diff,
           "devices and IOMMU groups that differ since the last boot" },
+        { "usage", "[PROVIDER…]", "@devices", 0, -1, usage_options, verb_usage, "how much of GPUs and vGPUs is used now" },
+        { "profiles", "PROVIDER", "@devices", 1, 1, NULL, verb_profiles, "what kinds of devices it can make, and how many more" },
+        { "provider", "PROVIDER", "@devices", 1, 1, NULL, verb_provider, "what its driver says of it" },
         { "monitor", "", "", 0, 0, NULL, verb_monitor, "show what happens, one line each" },
         { "history", "", "", 0, 0, history_options, verb_history, "who asked for what and when" },
         { "report", "", "", 0, 0, report_options, verb_report, "all that somebody who helps wants to know" },

@@ -54,6 +54,10 @@ VERB(release);
 /* cli-topology.c */
 VERB(topology_list);
 VERB(topology_diff);
+/* cli-use.c */
+VERB(usage);
+VERB(profiles);
+VERB(provider);
 /* cli-check.c */
 VERB(check);
 /* cli-confirm.c */

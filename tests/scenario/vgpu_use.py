@@ -3,8 +3,10 @@
 """How much of GPUs and vGPUs is used: measured while somebody watches, and by nobody else."""
 import contextlib
 import ctypes
+import json
 import os
 import select
+import subprocess
 import time
 
 import dbus
@@ -111,6 +113,42 @@ def a_watch(service):
         os.close(fd)
         wait_until(lambda: use(client, L40S) == {}, 30, "the end of the watch")
         check(len(history(client, L40S)) >= 2, "the history stays")
+
+
+def passthroughctl(*arguments):
+    run = subprocess.run([os.environ["PT_CTL"], *arguments], capture_output=True, text=True, timeout=60)
+    return run.returncode, run.stdout + run.stderr
+
+
+def command(service):
+    """passthroughctl usage, profiles and provider."""
+    client = service.start()
+    change(L40S, use=BUSY)
+    with made(client, L40S) as (function, _allocation):
+        change(L40S, vgpu_use={function: GUEST})
+        wait_until(lambda: client.get(provider(client, L40S), "Provider", "Profiles"), 30, "the driver's answer")
+        code, text = passthroughctl("usage", L40S, "--json")
+        found = json.loads(text)[vgpu_id(L40S)]
+        equal((code, found["gpu"], found["vgpus"], found["devices"][0]["consumer"]), (0, 37, 1, "desk-1"), text)
+        code, text = passthroughctl("usage")
+        lines = {line.split()[0].strip("├─└"): line for line in text.splitlines()[1:]}
+        check(code == 0 and "9000/46068" in text and "1 of 8 in use" in text and "desk-1" in text and "licensed" in text, text)
+        check("does not know the GPU" in text and len(lines) >= 5, text)
+        equal(use(client, L40S), {}, "it watches no more")
+        code, text = passthroughctl("usage", L40S, "--history=long")
+        check(code == 0 and " 37 " in text, text)
+        code, text = passthroughctl("usage", L40S, "--watch=soon")
+        check(code == 2 and "soon" in text, (code, text))
+        code, text = passthroughctl("profiles", L40S)
+        check(code == 0 and "NVIDIA L40S-24Q" in text and "7680x4320" in text, text)
+        row = next(r for r in plain(client.get(provider(client, L40S), "Provider", "Profiles")) if r["name"] == "NVIDIA L40S-8Q")
+        equal((row["remaining"], row["max"], row["framebuffer"], row["series"]), (5, 6, 8192, "Q"), row)
+        code, text = passthroughctl("provider", L40S)
+        check(code == 0 and "580.65.05" in text and "host-vgpu" in text, text)
+        code, text = passthroughctl("provider", L40S, "--json")
+        check(code == 0 and json.loads(text)["report"]["gpu"]["types"], text)
+        error, message = bus_error(client.call, provider(client, L40S), "Provider", "Query", "sa{sv}", "everything", {})
+        check(error == "InvalidValue" and "demands, report" in message, (error, message))
 
 
 def nobody(service):
@@ -279,4 +317,4 @@ def guest_too_new(service):
         os.close(fd)
 
 
-main([a_watch, nobody, watchers, refused, divided, slow_driver, unplugged, explained, guest_too_new])
+main([a_watch, command, nobody, watchers, refused, divided, slow_driver, unplugged, explained, guest_too_new])
