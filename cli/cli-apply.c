@@ -57,7 +57,7 @@ static int read_document(Cli *cli, const char *name, char **ret) {
 /* "+ rule nics-r2 of group nics", "~ group nics" with a line for each key that differs. */
 static void show_change(const Cli *cli, json_t *change, bool dry_run) {
         const char *action = json_text(change, "action"), *group = json_text(change, "group");
-        json_t *difference;
+        json_t *difference, *finding;
         size_t index;
 
         (void) printf("%s %s%s %s %s", streq(action, "create") ? "+" : streq(action, "remove") ? "-" : "~",
@@ -76,6 +76,11 @@ static void show_change(const Cli *cli, json_t *change, bool dry_run) {
                         (void) fputs(" -> ", stdout);
                 }
                 print_clean(stdout, *to ? to : "\"\"");
+                (void) putchar('\n');
+        }
+        json_array_foreach(json_object_get(change, "findings"), index, finding) {
+                (void) printf("    %s: ", json_text(finding, "severity"));
+                print_clean(stdout, json_text(finding, "text"));
                 (void) putchar('\n');
         }
 }

@@ -22,7 +22,7 @@ static const char *const rule_keys[] = { "id",     "group", "name",   "enabled",
 /* ---- where ---- */
 
 /* Prefixes the fault with the place in the document: "/groups/2 (line 14, column 7): …". */
-static int at(const Document *d, const char *array, size_t index, const char *key, int result, Fault *fault) {
+int document_fail_at(const Document *d, const char *array, size_t index, const char *key, int result, Fault *fault) {
         _cleanup_fault_ Fault inner = { 0 };
         char pointer[256] = "";
         JsonPlace place;
@@ -46,7 +46,7 @@ static int check_keys(const Document *d, json_t *object, const char *array, size
         json_t *value;
 
         if (!json_is_object(object))
-                return at(d, array, index, NULL,
+                return document_fail_at(d, array, index, NULL,
                           fault_set(fault, -EINVAL, FAULT_INVALID_ARGUMENT, "%s must be a dictionary", what), fault);
         json_object_foreach(object, key, value) {
                 const char *nearest;
@@ -57,7 +57,7 @@ static int check_keys(const Document *d, json_t *object, const char *array, size
                 nearest = schema_nearest_name(keys, key);
                 for (size_t i = 0; keys[i]; i++)
                         strcat(strcat(names, i > 0 ? ", " : ""), keys[i]);
-                return at(d, array, index, key,
+                return document_fail_at(d, array, index, key,
                           fault_set(fault, -EINVAL, FAULT_UNKNOWN_OPTION, "'%s' is not known for %s%s%s%s; known: %s",
                                     excerpt(key, quoted), what, nearest ? ", did you mean '" : "", strempty(nearest),
                                     nearest ? "'?" : "", names),
@@ -89,6 +89,8 @@ static void forget(Document *d) {
         }
         json_decref(d->changes);
         d->changes = NULL;
+        document_layouts_free(d->layouts);
+        d->layouts = NULL;
         d->next_group = d->next_rule = 0;
 }
 
@@ -343,10 +345,24 @@ static int read_group(Document *d, Manager *m, size_t index, Fault *fault) {
         free(entry->name);
         free(entry->type);
         free(entry);
-        return at(d, "groups", index, NULL, r, fault);
+        return document_fail_at(d, "groups", index, NULL, r, fault);
 }
 
 /* ---- rules ---- */
+
+/* What is valid, and yet hardly meant; with the change that was noted last. */
+static int note_findings(Document *d, const Rule *rule) {
+        json_t *change = json_array_get(d->changes, json_array_size(d->changes) - 1);
+        _cleanup_free_ char *contradiction = rule->invalid ? NULL : conditions_contradiction(rule->where);
+
+        if (!contradiction)
+                return 0;
+        return json_object_set_new(change, "findings",
+                                   json_pack("[{s:s, s:s, s:s, s:s}]", "severity", "warning", "code", "contradiction", "culprit",
+                                             rule->id, "text", contradiction)) < 0
+                       ? -ENOMEM
+                       : 0;
+}
 
 /* `group`: as it will be. Conditions that stay as they are may be invalid by now. */
 static int fill_rule(Document *d, Manager *m, json_t *body, Group *group, DocumentRule *entry, Fault *fault) {
@@ -377,6 +393,8 @@ static int fill_rule(Document *d, Manager *m, json_t *body, Group *group, Docume
         }
         r = note_change(d, there ? "update" : "create", "rule", entry->id, entry->rule->name, entry->owner, before,
                         entry->stored);
+        if (r >= 0)
+                r = note_findings(d, entry->rule);
         return r < 0 ? fault_oom(fault) : 0;
 }
 
@@ -440,7 +458,7 @@ static int read_rule(Document *d, Manager *m, size_t index, Fault *fault) {
         rule_free(entry->rule);
         json_decref(entry->stored);
         free(entry);
-        return at(d, "rules", index, NULL, r, fault);
+        return document_fail_at(d, "rules", index, NULL, r, fault);
 }
 
 int document_read(Document *d, Manager *m, Fault *fault) {
@@ -485,7 +503,7 @@ static int check_there(Document *d, Manager *m, const Group *group, Fault *fault
         DocumentGroup *namesake = NULL;
 
         if (next && !streq(next->type, group->type))
-                return at(d, "groups", next->index, "type",
+                return document_fail_at(d, "groups", next->index, "type",
                           fault_set_object(fault, -EINVAL, FAULT_INVALID_VALUE, group->id,
                                            "the type of group '%s' is %s and can't change; make a new group", group->id,
                                            group->type),
@@ -497,7 +515,7 @@ static int check_there(Document *d, Manager *m, const Group *group, Fault *fault
         HASH_FIND(hh_name, d->by_name, group->name, strlen(group->name), namesake);
         if (!namesake)
                 return 0;
-        return at(d, "groups", namesake->index, NULL,
+        return document_fail_at(d, "groups", namesake->index, NULL,
                   fault_set_object(fault, -EEXIST, FAULT_GROUP_EXISTS, namesake->id,
                                    "there is a group '%s' already, with the id '%s'", group->name, group->id),
                   fault);

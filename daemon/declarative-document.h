@@ -12,6 +12,7 @@ typedef struct DocumentGroup {
         json_t *stored; /* what will be written; NULL when it is there just so */
         size_t index;   /* in the document */
         bool touched;   /* one of its rules came or went, which is told once, at the end */
+        struct GroupView *view; /* as it would be; while layouts are checked */
         UT_hash_handle hh, hh_name;
 } DocumentGroup;
 
@@ -31,6 +32,7 @@ typedef struct Document {
         DocumentRule *rules_by_id;
         bool prune, keep_invalid;
         json_t *changes;
+        struct DocumentLayouts *layouts; /* while they are checked; declarative-layout.c */
 } Document;
 
 int document_new(const char *text, const ApplyOptions *options, Document *ret, Fault *fault);
@@ -41,5 +43,11 @@ int document_rewind(Document *d);
 int document_read(Document *d, Manager *m, Fault *fault);
 /* Once all are read: what goes, and whether all of it may be. Fills `changes` to the end. */
 int document_check(Document *d, Manager *m, Fault *fault);
+/* Then whether the providers could still serve all groups, one a call: 1 while there are others, 0 when none is left. Nobody may
+ * have edited groups or rules since the check. */
+int document_check_layouts(Document *d, Manager *m, Fault *fault);
+void document_layouts_free(struct DocumentLayouts *layouts);
+/* "/rules/3/name (line 40, column 5): " before the fault's message. */
+int document_fail_at(const Document *d, const char *array, size_t index, const char *key, int result, Fault *fault);
 /* "2 groups and 17 rules created, 1 rule removed"; new memory, NULL without. */
 char *document_summary(json_t *changes);

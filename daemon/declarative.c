@@ -314,6 +314,31 @@ static int begin_anew(Apply *apply, Fault *fault) {
         return document_rewind(&apply->document) < 0 ? fault_oom(fault) : 1;
 }
 
+static int stage_begin_writing(Apply *apply, Fault *fault) {
+        if (apply->dry_run || json_array_size(apply->document.changes) == 0) {
+                end(apply, 0, NULL);
+                return 0;
+        }
+        apply->txn = store_begin(apply->m->store, STORE_STATE);
+        if (!apply->txn)
+                return fault_oom(fault);
+        apply->group = apply->document.by_id;
+        apply->rule = apply->document.rules_by_id;
+        apply->stage = stage_write;
+        return 1;
+}
+
+static int stage_layouts(Apply *apply, Fault *fault) {
+        int r;
+
+        if (policy_edits(apply->m->policy) != apply->edits)
+                return begin_anew(apply, fault);
+        r = document_check_layouts(&apply->document, apply->m, fault);
+        if (r == 0)
+                apply->stage = stage_begin_writing;
+        return r < 0 ? r : 1;
+}
+
 static int stage_check(Apply *apply, Fault *fault) {
         Manager *m = apply->m;
         int r;
@@ -328,16 +353,7 @@ static int stage_check(Apply *apply, Fault *fault) {
                               strempty(store_health_reason(m->store)));
         if (r < 0)
                 return r;
-        if (apply->dry_run || json_array_size(apply->document.changes) == 0) {
-                end(apply, 0, NULL);
-                return 0;
-        }
-        apply->txn = store_begin(m->store, STORE_STATE);
-        if (!apply->txn)
-                return fault_oom(fault);
-        apply->group = apply->document.by_id;
-        apply->rule = apply->document.rules_by_id;
-        apply->stage = stage_write;
+        apply->stage = stage_layouts;
         return 1;
 }
 

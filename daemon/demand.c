@@ -11,12 +11,14 @@
 typedef struct RuleWalk {
         const PolicyChange *change;
         const Group *group;
+        const GroupView *view; /* then these alone */
+        size_t at;
         const Rule *next;
         bool added; /* the rule of the change has had its turn */
 } RuleWalk;
 
-static RuleWalk walk_rules(const Group *group, const PolicyChange *change) {
-        return (RuleWalk){ .change = change, .group = group, .next = group->rules };
+static RuleWalk walk_rules(const Group *group, const GroupView *view, const PolicyChange *change) {
+        return (RuleWalk){ .change = change, .group = group, .view = view, .next = view ? NULL : group->rules };
 }
 
 static bool change_adds_to(const PolicyChange *change, const Group *group) {
@@ -24,6 +26,8 @@ static bool change_adds_to(const PolicyChange *change, const Group *group) {
 }
 
 static const Rule *next_rule(RuleWalk *walk) {
+        if (walk->view)
+                return walk->at < walk->view->n_rules ? walk->view->rules[walk->at++] : NULL;
         while (walk->next) {
                 const Rule *rule = walk->next;
 
@@ -51,14 +55,14 @@ static bool names_provider_only(const Rule *rule) {
         return conditions_name_provider(rule->where) && conditions_fields(rule->where) == 0;
 }
 
-bool demand_exists(Manager *m, const Group *group, const Device *provider, const PolicyChange *change) {
+static bool selects(Manager *m, const Group *group, const GroupView *view, const Device *provider, const PolicyChange *change) {
         bool selected = false;
         const Rule *rule;
 
         if (group->module != provider->module || provider->role != PT_ROLE_PROVIDER ||
             (change && change->without_group && streq(change->without_group, group->id)))
                 return false;
-        for (RuleWalk walk = walk_rules(group, change); (rule = next_rule(&walk));) {
+        for (RuleWalk walk = walk_rules(group, view, change); (rule = next_rule(&walk));) {
                 if (speaks(m, rule, RULE_INCLUDE))
                         selected = selected || conditions_match_provider(rule->where, provider) == MATCH_YES;
                 else if (speaks(m, rule, RULE_EXCLUDE) && names_provider_only(rule) &&
@@ -66,6 +70,10 @@ bool demand_exists(Manager *m, const Group *group, const Device *provider, const
                         return false;
         }
         return selected;
+}
+
+bool demand_exists(Manager *m, const Group *group, const Device *provider, const PolicyChange *change) {
+        return selects(m, group, NULL, provider, change);
 }
 
 int demand_groups(Manager *m, const Device *provider, const PolicyChange *change, char ***ret) {
@@ -92,6 +100,7 @@ int demand_groups(Manager *m, const Device *provider, const PolicyChange *change
 typedef struct DemandSource {
         Manager *m;
         const Group *group;
+        const GroupView *view;
         const Device *provider;
         const PolicyChange *change;
 } DemandSource;
@@ -101,7 +110,7 @@ static bool accepts(const Demand *demand, unsigned field, const PtValue *value) 
         bool taken = false, other;
         const Rule *rule;
 
-        for (RuleWalk walk = walk_rules(source->group, source->change); (rule = next_rule(&walk));) {
+        for (RuleWalk walk = walk_rules(source->group, source->view, source->change); (rule = next_rule(&walk));) {
                 if (speaks(source->m, rule, RULE_INCLUDE))
                         taken = taken || (conditions_match_provider(rule->where, source->provider) == MATCH_YES &&
                                           conditions_accept(rule->where, field, value, NULL));
@@ -135,14 +144,14 @@ bool device_is_claimed_for(const Device *device, const Group *group) {
 }
 
 /* One more demand where the group makes one: 1 or 0. */
-static size_t add_demand(Manager *m, const Group *group, Device *provider, const PolicyChange *change, DemandSource *source,
-                         Demand *demand) {
+static size_t add_demand(Manager *m, const Group *group, const GroupView *view, Device *provider, const PolicyChange *change,
+                         DemandSource *source, Demand *demand) {
         bool replaced = change && change->group && streq(change->group->id, group->id);
         const Group *now = replaced ? change->group : group;
 
-        if (!demand_exists(m, group, provider, change))
+        if (!selects(m, group, view, provider, change))
                 return 0;
-        *source = (DemandSource){ m, group, provider, change };
+        *source = (DemandSource){ m, group, view, provider, change };
         *demand = (Demand){
                 .view = { .struct_size = sizeof(PtDemand),
                           .claimed = count_claimed(group, provider),
@@ -159,10 +168,15 @@ static size_t collect(Manager *m, Device *provider, const PolicyChange *change, 
         const Group *added = change ? change->new_group : NULL;
         size_t n = 0;
 
+        if (change && change->views) {
+                for (size_t i = 0; i < change->n_views; i++)
+                        n += add_demand(m, change->views[i].group, &change->views[i], provider, NULL, &sources[n], &demands[n]);
+                return n;
+        }
         for (Group *group = policy_first_group(m->policy); group; group = group->hh.next)
-                n += add_demand(m, group, provider, change, &sources[n], &demands[n]);
+                n += add_demand(m, group, NULL, provider, change, &sources[n], &demands[n]);
         if (added && !policy_find_group(m->policy, added->id))
-                n += add_demand(m, added, provider, change, &sources[n], &demands[n]);
+                n += add_demand(m, added, NULL, provider, change, &sources[n], &demands[n]);
         return n;
 }
 
@@ -206,7 +220,7 @@ static int call_layout(Manager *m, Device *provider, const Demand *demands, size
 }
 
 int demand_layout(Manager *m, Device *provider, const PolicyChange *change, json_t **ret, Fault *fault) {
-        size_t max = policy_count_groups(m->policy), n;
+        size_t max = change && change->views ? change->n_views : policy_count_groups(m->policy), n;
         _cleanup_free_ DemandSource *sources = calloc(max + 2, sizeof(DemandSource));
         _cleanup_free_ Demand *demands = calloc(max + 2, sizeof(Demand));
 

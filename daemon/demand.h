@@ -23,7 +23,16 @@ typedef struct PolicyChange {
         const Rule *rule;          /* is added, or stands for the one with the same id */
         const char *without_rule;  /* id */
         const char *without_group; /* id */
+        const struct GroupView *views; /* stand for all groups and rules that there are; nothing else of the change counts then */
+        size_t n_views;
 } PolicyChange;
+
+/* A group as it would be, with the rules that it would have, in order. All is borrowed. */
+typedef struct GroupView {
+        const Group *group;
+        const Rule **rules;
+        size_t n_rules;
+} GroupView;
 
 /* Whether the group's rules select the provider. */
 bool demand_exists(Manager *m, const Group *group, const Device *provider, const PolicyChange *change);

@@ -91,6 +91,59 @@ def twice(service):
     check("/rules/0/were (line " in message and "did you mean 'where'?" in message, message)
 
 
+def layouts(service):
+    """Groups that no layout of a provider serves together are refused before anything is stored, whatever the order of the edits."""
+    client = service.start()
+    pf = "0000:08:00.0"
+
+    def of(vfs, *ranges, **more):
+        """A document of groups with so many functions each, of these ranges of indices."""
+        groups = [{"id": f"nics{i}", "name": f"nics{i}", "type": "sriov", "settings": {"vfs": n}} for i, n in enumerate(vfs)]
+        rules = [{"id": f"nics{i}-1", "group": f"nics{i}", "where": " and ".join([f"provider.slot = {pf}", *ranges[i]])}
+                 for i in range(len(ranges))]
+        return {"version": 1, "groups": groups, "rules": rules, **more}
+
+    def refused(document, *words, **options):
+        text, before = export(client), stored()
+        for dry_run in (True, False):
+            error, message = bus_error(apply, client, document, dry_run=dry_run, **options)
+            equal(error, "LayoutConflict", message)
+            check(all(word in message for word in words), message)
+        equal((export(client), stored()), (text, before), "after a refusal")
+
+    refused(of([2, 5], [], []), "/groups/1 (line 1", "'nics1' needs 5", "'nics0' wants 2 there")
+    refused(of([8], []), "/groups/0", "makes 7 at most")
+    low, high = ["vf-index <= 3"], ["vf-index >= 4"]
+    equal(len(apply(client, of([4, 3], low, high))), 4, "ranges of their own")
+    refused(of([4, 4], low, high), "'nics1' wants 4", "3 of the 7")
+    refused(of([4, 3], low, []), "/groups/")
+    # Each of the two edits alone is a conflict, and both together are none.
+    equal(len(apply(client, of([3, 4], ["vf-index <= 2"], ["vf-index >= 3"]))), 4, "at once")
+    # A group that the document does not name stays and counts; one that it removes does not.
+    alone = of([5], [])
+    alone["groups"][0]["id"] = alone["groups"][0]["name"] = alone["rules"][0]["group"] = "more"
+    alone["rules"][0]["id"] = "more-1"
+    refused(alone, "'more'")
+    equal(len(apply(client, alone, prune=True)), 6, "in place of all others")
+    equal(apply(client, {"version": 1, "groups": [{"id": "disks", "name": "disks", "type": "pci"}], "rules": []}),
+          [("create", "group", "disks")], "of another type")
+
+
+def contradictions(service):
+    """A rule that can match nothing is applied, and said."""
+    client = service.start()
+    rules = [{"id": f"nics-{i}", "group": "nics", "where": where} for i, where in
+             enumerate(("numa-node < 0 and numa-node > 3", f"slot = {NIC}"))]
+    text = json.dumps({"version": 1, "groups": [{"id": "nics", "name": "nics", "type": "pci"}], "rules": rules})
+    changes = client.manager("Apply", "sa{sv}", text, {"dry-run": True})
+    found = {str(c["id"]): [str(f["code"]) for f in c.get("findings", [])] for c in changes if str(c["kind"]) == "rule"}
+    equal(found, {"nics-0": ["contradiction"], "nics-1": []}, "findings")
+    tool = os.environ.get("PT_CTL", "/none")
+    if os.path.exists(tool):
+        output = subprocess.run([tool, "apply", "--dry-run", "-"], input=text, capture_output=True, text=True, timeout=60)
+        check("warning: " in output.stdout and "numa-node" in output.stdout, f"{output}")
+
+
 def kept_for_another_module(service):
     """What a host's modules do not know is kept, exported, and applied again; in a new document it is a mistake."""
     client = service.start()
@@ -200,4 +253,4 @@ def report(service):
     equal([str(row["operation"]) for row in client.history(operation="support-report")], ["support-report"] * 2, "noted")
 
 
-main([twice, kept_for_another_module, killed, large, report], may_crash=True)
+main([twice, layouts, contradictions, kept_for_another_module, killed, large, report], may_crash=True)
