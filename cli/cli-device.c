@@ -66,6 +66,18 @@ int verb_device_reset(Cli *cli, char **arguments, int n) {
         return r < 0 ? r : finish_job(cli, json_string_value(json_array_get(reply, 0)), NULL, NULL);
 }
 
+int verb_device_provision(Cli *cli, char **arguments, int n) {
+        json_auto_t *reply = NULL, *options = json_object();
+        _cleanup_free_ char *path = NULL;
+        int r = find_object(cli, KIND_DEVICE, arguments[0], &path);
+
+        if (r >= 0 && option_given(cli, "plan"))
+                json_object_set_new(options, "plan", json_string(option_text(cli, "plan")));
+        if (r >= 0)
+                r = bus_change(cli, path, INTERFACE("Provider"), "Provision", "a{sv}", json_pack("[O]", options), &reply);
+        return r < 0 ? r : finish_job(cli, json_string_value(json_array_get(reply, 0)), NULL, NULL);
+}
+
 int verb_device_quarantine(Cli *cli, char **arguments, int n) {
         _cleanup_free_ char *path = NULL;
         int r = find_object(cli, KIND_DEVICE, arguments[0], &path);

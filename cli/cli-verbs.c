@@ -106,6 +106,11 @@ static const Option activate_options[] = {
         { 0 },
 };
 
+static const Option provision_options[] = {
+        { "plan", 0, "TOKEN", NULL, "as this plan says, or not at all" },
+        { 0 },
+};
+
 static const Option force_options[] = {
         { "force", 0, NULL, NULL, "do not wait until nobody has the devices open" },
         { 0 },
@@ -187,6 +192,8 @@ const Verb verbs[] = {
         { "status", "", "", 0, 0, NULL, verb_status, "how the service is, and what it has" },
         { "devices", "", "", 0, 0, devices_options, verb_devices, "list devices" },
         { "device show", "DEVICE", "@devices", 1, 1, NULL, verb_device_show, "all about one device" },
+        { "device provision", "DEVICE", "@devices", 1, 1, provision_options, verb_device_provision,
+          "have a provider make the devices that its groups demand" },
         { "device reset", "DEVICE", "@devices", 1, 1, NULL, verb_device_reset, "reset a free device" },
         { "device quarantine", "DEVICE REASON", "@devices", 2, 2, NULL, verb_device_quarantine,
           "keep a device from everybody" },

@@ -21,6 +21,7 @@ VERB(report);
 VERB(devices);
 /* cli-device.c */
 VERB(device_show);
+VERB(device_provision);
 VERB(device_reset);
 VERB(device_quarantine);
 VERB(device_clear_quarantine);

@@ -4,8 +4,10 @@
 
 #include <stdio.h>
 
+#include "guard.h"
 #include "json-util.h"
 #include "lib/driver.h"
+#include "planning.h"
 #include "provisioning.h"
 
 /* ---- who has a device open ---- */
@@ -142,19 +144,45 @@ static int refuse_claims(Manager *m, const Device *provider, const KeyList *keys
                                 claims);
 }
 
-static int refuse_host_use(Manager *m, const Device *provider, Fault *fault) {
-        const Provider *p = provider->provider;
+/* One that the host needs for something is named rather than one that a driver merely has; of these the first by place. */
+static const Device *find_host_use(Manager *m, const Provider *p, size_t *ret_n) {
+        const Device *found = NULL;
+        Verdict worst = VERDICT_FREE;
 
-        for (size_t i = 0; p && i < p->n_children && !keeps_driver(provider); i++) {
-                const HostDevice *host = p->children[i]->host;
+        *ret_n = 0;
+        for (size_t i = 0; p && i < p->n_children; i++) {
+                const Device *child = p->children[i];
+                Verdict verdict;
 
-                if (host->driver && !driver_is_vfio(host->driver))
-                        return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BUSY, p->children[i]->id,
-                                                "The layout of %s can't change while the host uses its devices: %s is bound to "
-                                                "the host's driver %s; unbind it first",
-                                                provider->host->sysname, host->sysname, host->driver);
+                if (!child->host->driver || driver_is_vfio(child->host->driver))
+                        continue;
+                (*ret_n)++;
+                verdict = guard_verdict(m->guard, child->host);
+                if (!found || verdict > worst || (verdict == worst && strcmp(child->host->sysname, found->host->sysname) < 0))
+                        found = child;
+                worst = MAX_OF(worst, verdict);
         }
-        return 0;
+        return found;
+}
+
+static int refuse_host_use(Manager *m, const Device *provider, Fault *fault) {
+        _cleanup_free_ char *chain = NULL;
+        char others[64] = "";
+        size_t n;
+        const Device *used = keeps_driver(provider) ? NULL : find_host_use(m, provider->provider, &n);
+
+        if (!used)
+                return 0;
+        if (guard_verdict(m->guard, used->host) > VERDICT_FREE)
+                chain = guard_reason(m->guard, used->host);
+        if (n > 1)
+                (void) snprintf(others, sizeof(others), " (and %zu more are bound)", n - 1);
+        return fault_set_object(fault, -EBUSY, FAULT_DEVICE_BUSY, used->id,
+                                "The layout of %s can't change while the host uses its devices: %s is bound to the host's driver "
+                                "%s%s; %s%s%s",
+                                provider->host->sysname, used->host->sysname, used->host->driver, others,
+                                chain ? "the host needs it: " : "unbind it first", strempty(chain),
+                                chain ? "; end that use and unbind it first" : "");
 }
 
 static int check_provider(Manager *m, Device *provider, Fault *fault) {
@@ -304,8 +332,8 @@ static int operation_go(Operation *op, int r, Job **ret, Fault *fault) {
         return r;
 }
 
-static int check_options(json_t *options, Fault *fault) {
-        const JsonKey keys[] = { { 0 } };
+static int read_options(json_t *options, char **ret_token, Fault *fault) {
+        const JsonKey keys[] = { { ret_token ? "plan" : NULL, JSON_KEY_STRING, ret_token, 64, false }, { 0 } };
 
         return json_parse_object(options, keys, "the options of Provision", FAULT_UNKNOWN_OPTION, fault);
 }
@@ -330,7 +358,7 @@ int manager_provision_group(Manager *m, const Caller *caller, Group *group, json
         Operation *op;
         int r;
 
-        r = check_options(options, fault);
+        r = read_options(options, NULL, fault);
         if (r >= 0)
                 r = operation_may_touch(m, fault);
         if (r >= 0 && (!group->module || !group->module->descriptor->layout))
@@ -355,12 +383,15 @@ int manager_provision_group(Manager *m, const Caller *caller, Group *group, json
 int manager_provision_provider(Manager *m, const Caller *caller, Device *provider, json_t *options, Job **ret,
                                Fault *fault) {
         char object[ID_SIZE + 16];
+        _cleanup_free_ char *token = NULL;
         Operation *op;
         int r;
 
-        r = check_options(options, fault);
+        r = read_options(options, &token, fault);
         if (r >= 0)
                 r = operation_may_touch(m, fault);
+        if (r >= 0 && token)
+                r = planning_check_token(m, "provision", provider->id, token, fault);
         if (r < 0)
                 return r;
         (void) snprintf(object, sizeof(object), "devices/%s", provider->id);

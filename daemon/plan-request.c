@@ -21,14 +21,18 @@ typedef struct PlanCall {
         void *userdata;
 } PlanCall;
 
+static void planning_done(Planning *p) {
+        json_decref(p->choices);
+        json_decref(p->steps);
+        json_decref(p->findings.list);
+        plan_record_free(p->record);
+        strv_free(p->nodes);
+        strv_free(p->below);
+        json_decref(p->requests);
+}
+
 static void plan_call_free(PlanCall *call) {
-        json_decref(call->p.choices);
-        json_decref(call->p.steps);
-        json_decref(call->p.findings.list);
-        plan_record_free(call->p.record);
-        strv_free(call->p.nodes);
-        strv_free(call->p.below);
-        json_decref(call->p.requests);
+        planning_done(&call->p);
         strv_free(call->overrides);
         free(call);
 }
@@ -182,13 +186,8 @@ static int find_object(Manager *m, const PlanVerb *verb, json_t *objects, const 
         return 0;
 }
 
-static int plan_call_new(Manager *m, const PlanVerb *verb, json_t *requests, PlanDone done, void *userdata, PlanCall **ret,
-                         Fault *fault) {
-        PlanCall *call = calloc(1, sizeof(PlanCall));
-
-        if (!call)
-                return fault_oom(fault);
-        call->p = (Planning) {
+static int planning_init(Planning *p, Manager *m, const PlanVerb *verb, json_t *requests) {
+        *p = (Planning) {
                 .m = m,
                 .verb = verb,
                 .requests = json_incref(requests),
@@ -196,9 +195,37 @@ static int plan_call_new(Manager *m, const PlanVerb *verb, json_t *requests, Pla
                 .steps = json_array(),
                 .findings = { .list = json_array() },
         };
+        return p->choices && p->steps && p->findings.list ? plan_record_new(&p->record) : -ENOMEM;
+}
+
+int planning_check_token(Manager *m, const char *verb, const char *object, const char *token, Fault *fault) {
+        const PlanVerb *found = plan_verb_find(verb, fault);
+        _cleanup_fault_ Fault why = { 0 };
+        char now[33] = "";
+        Planning p;
+        int r = planning_init(&p, m, found, NULL);
+
+        if (r < 0)
+                (void) fault_oom(fault);
+        else {
+                r = found->make(&p, object, &why);
+                if (r >= 0)
+                        (void) plan_record_token(p.record, now);
+                r = streq(now, token) ? 0 : plan_changed(m, token, r < 0 ? NULL : p.record, "", r < 0 ? &why : NULL, fault);
+        }
+        planning_done(&p);
+        return r;
+}
+
+static int plan_call_new(Manager *m, const PlanVerb *verb, json_t *requests, PlanDone done, void *userdata, PlanCall **ret,
+                         Fault *fault) {
+        PlanCall *call = calloc(1, sizeof(PlanCall));
+
+        if (!call)
+                return fault_oom(fault);
         call->done = done;
         call->userdata = userdata;
-        if (!call->p.choices || !call->p.steps || !call->p.findings.list || plan_record_new(&call->p.record) < 0) {
+        if (planning_init(&call->p, m, verb, requests) < 0) {
                 plan_call_free(call);
                 return fault_oom(fault);
         }

@@ -32,6 +32,9 @@ typedef struct PlanVerb {
 /* NULL and a fault with the valid ones. */
 const PlanVerb *plan_verb_find(const char *name, Fault *fault);
 
+/* Whether what the verb would do to the object now is what the token stands for: PlanChanged, and in which respect. */
+int planning_check_token(Manager *m, const char *verb, const char *object, const char *token, Fault *fault);
+
 /* For plan-verbs.c and for others that add verbs. */
 void planning_add_step(Planning *p, const char *kind, const char *device, const char *text, bool optional, bool undoable,
                        unsigned timeout_msec);

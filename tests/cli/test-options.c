@@ -102,7 +102,7 @@ static void test_wrong_lines(void **state) {
         } wrong[] = {
                 { { .words = { NULL } }, "passthroughctl [OPTION" },
                 { { .words = { "nonsense" } }, "there is no verb 'nonsense'" },
-                { { .words = { "device" } }, "must be one of: show, reset, quarantine, clear-quarantine" },
+                { { .words = { "device" } }, "must be one of: show, provision, reset, quarantine, clear-quarantine" },
                 { { .words = { "device", "nonsense" } }, "device nonsense: what follows 'device'" },
                 { { .words = { "devices", "--nonsense" } }, "unrecognized option '--nonsense'" },
                 { { .words = { "--nonsense", "devices" } }, "unrecognized option '--nonsense'" },

@@ -4,11 +4,12 @@
 import functools
 import os
 import shutil
+import subprocess
 
 import dbus
 
 from passthrough import RUNTIME, SYS, bus_error, check, driver, equal, main, wait_until
-from place import Holder
+from place import IN_VM, Holder
 
 NIC, NVME = "0000:08:00.0", "0000:09:00.0"
 VFS = [f"0000:08:{0x10 + n // 4:02x}.{n % 4 * 2}" for n in range(7)]
@@ -151,11 +152,27 @@ def plans(service):
     must_provision(client, group)
     check("as-demanded" in plan("provision", pf)[1], "nothing more to do")
     update(client, group, 5)
+
+    def with_token(token):
+        return client.wait_job(str(client.call(pf, "Provider", "Provision", "a{sv}", {"plan": token})))
+
+    def token_of():
+        return str(client.manager("Plan", "saoaa{sv}a{sv}", "provision", [pf], dbus.Array(signature="a{sv}"), {})[3])
+
+    token = token_of()
+    update(client, group, 6)
+    error, message = bus_error(with_token, token)
+    equal(error, "PlanChanged", message)
+    check("make 5 virtual functions" in message or "make 6 virtual functions" in message, f"in which respect: {message}")
+    equal(numvfs(NIC), 3, "nothing was changed")
+    equal(with_token(token_of()), ("done", "", ""), "what is so still")
+    equal(numvfs(NIC), 6, "as planned")
+    update(client, group, 5)
     allocation, job = client.allocate("vm", "nics", activate=True)
     equal(client.wait_job(job)[0], "done", "activate")
     steps, findings = plan("provision", pf)
     check("'vm'" in findings["devices-in-use"], f"{findings}")
-    check("gets vfs 5" in findings["layout"] and "in place of vfs 3" in findings["layout"], f"{findings}")
+    check("gets vfs 5" in findings["layout"] and "in place of vfs 6" in findings["layout"], f"{findings}")
     check("vanishes from its groups" in findings["device-vanishes"], "another number goes by way of none")
     client.must(allocation, "Release")
     steps, findings = plan("remove", group)
@@ -223,6 +240,40 @@ def foreign_use(service):
     equal(numvfs(NIC), 5, "another number")
     remove(client, group)
     equal(numvfs(NIC), 0, "as found")
+
+
+def host_use(service):
+    """A function that the host itself has stands against another number, with what the host needs it for."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 3)
+    must_provision(client, group)
+    if IN_VM:
+        subprocess.run(["modprobe", "igbvf"], check=True)
+    (SYS / VFS[1] / "driver_override").write_text("igbvf")
+    (SYS.parent / "drivers_probe").write_text(VFS[1])
+    wait_until(lambda: driver(VFS[1]) == "igbvf", 30, "the host's driver")
+    update(client, group, 5)
+
+    def refusal():
+        error, message = bus_error(client.call, group, "Group", "Provision", "a{sv}", {})
+        equal(error, "DeviceBusy", message)
+        return message
+
+    wait_until(lambda: "igbvf" in refusal(), 30, "the service to know")
+    check(VFS[1] in refusal(), refusal())
+    if IN_VM:
+        interface = os.listdir(SYS / VFS[1] / "net")[0]
+        subprocess.run(["ip", "link", "set", interface, "up"], check=True)
+        subprocess.run(["ip", "address", "add", "192.0.2.77/24", "dev", interface], check=True)
+        wait_until(lambda: f"192.0.2.77/24 ← {interface}" in refusal(), 60, "the chain of evidence")
+    equal(numvfs(NIC), 3, "nothing was changed")
+    (SYS / VFS[1] / "driver" / "unbind").write_text(VFS[1])
+    (SYS / VFS[1] / "driver_override").write_text("\n")
+    unbound = client.device(pf_id(VFS[1]))
+    wait_until(lambda: str(client.get(unbound, "Device", "Driver")) == "", 30, "the service to know")
+    must_provision(client, group, "another number")
+    equal(numvfs(NIC), 5, "once the host has let go")
+    remove(client, group)
 
 
 def sharing(service):
@@ -418,5 +469,5 @@ def made_resource(service):
 
 
 main([clean(test)
-      for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts, claims_over_a_restart,
+      for test in (discovery, round_trip, plans, in_use, foreign_use, host_use, sharing, several, restarts, claims_over_a_restart,
                    driver_reloads, made_resource)])
