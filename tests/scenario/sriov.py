@@ -259,8 +259,9 @@ def host_use(service):
         equal(error, "DeviceBusy", message)
         return message
 
-    wait_until(lambda: "igbvf" in refusal(), 30, "the service to know")
-    check(VFS[1] in refusal(), refusal())
+    device = client.device(pf_id(VFS[1]))
+    wait_until(lambda: str(client.get(device, "Device", "Driver")) == "igbvf", 60, "the service to know")
+    check(VFS[1] in refusal() and "igbvf" in refusal(), refusal())
     if IN_VM:
         interface = os.listdir(SYS / VFS[1] / "net")[0]
         subprocess.run(["ip", "link", "set", interface, "up"], check=True)
@@ -269,8 +270,7 @@ def host_use(service):
     equal(numvfs(NIC), 3, "nothing was changed")
     (SYS / VFS[1] / "driver" / "unbind").write_text(VFS[1])
     (SYS / VFS[1] / "driver_override").write_text("\n")
-    unbound = client.device(pf_id(VFS[1]))
-    wait_until(lambda: str(client.get(unbound, "Device", "Driver")) == "", 30, "the service to know")
+    wait_until(lambda: str(client.get(device, "Device", "Driver")) == "", 60, "the service to know")
     must_provision(client, group, "another number")
     equal(numvfs(NIC), 5, "once the host has let go")
     remove(client, group)
