@@ -287,6 +287,24 @@ void observe_family(Manager *m, const Allocation *allocation) {
                 }
 }
 
+size_t observe_members(Manager *m, const Group *group) {
+        Device *last = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < group->n_members; i++) {
+                Device *member = group->members[i], *provider = device_get_provider(member);
+
+                if (!member->blob || member->allocation)
+                        continue;
+                if (provider != last)
+                        observe_blob(m, provider);
+                last = provider;
+                observe_anew(m, member);
+                n++;
+        }
+        return n;
+}
+
 /* ---- providers ---- */
 
 /* While what was read before is read again, it is still the best that is known. */

@@ -16,6 +16,9 @@ void observe_again(Manager *m, Device *device);
 /* Something was done to the allocation's devices: their fields that follow that (PT_FIELD_FOLLOWED) are read again, if they were read
  * before. What a driver offers changes with what was made of a device's relatives: those that have a blob are read again, too. */
 void observe_family(Manager *m, const Allocation *allocation);
+/* What modules go by of the group's free members is read again, and of their providers: somebody else may have changed what they
+ * offer, of which no event tells. How many there are. */
+size_t observe_members(Manager *m, const Group *group);
 /* Has the slow fields of those who provide the group's members read, where that was never done: modules may decide by them. `done`
  * (may be NULL) comes once for each, which is counted in `waiting` before. How many they are. */
 size_t observe_providers(Manager *m, const Group *group, size_t *waiting, void (*done)(void *userdata), void *userdata);

@@ -392,6 +392,26 @@ static void activate_begin(Operation *op) {
         guard_refresh(op->m->guard, on_evidence, op);
 }
 
+/* What drivers offer may have been changed by somebody else since it was read: it is read once more before the answer is no. */
+static bool looks_again(Operation *op) {
+        size_t n = 0;
+
+        if (op->looked_again || op->job->cancel || op->fault.code != FAULT_NO_DEVICE_AVAILABLE ||
+            !needs_reports(op->m, op->allocation))
+                return false;
+        for (size_t i = 0; i < op->allocation->n_requests; i++) {
+                const Group *group = policy_find_group(op->m->policy, op->allocation->requests[i].group);
+
+                n += group ? observe_members(op->m, group) : 0;
+        }
+        if (n == 0 || !observe_is_busy(op->m))
+                return false;
+        op->looked_again = true;
+        fault_done(&op->fault);
+        op->fault = (Fault) { 0 };
+        return true;
+}
+
 static void choose(Operation *op) {
         _cleanup_assignments_ AssignmentList list = { 0 };
         Allocation *a = op->allocation;
@@ -401,6 +421,8 @@ static void choose(Operation *op) {
         plan_done(&op->plan);
         op->plan = (Plan) { 0 };
         if (choose_and_plan(op, &list) < 0) {
+                if (looks_again(op))
+                        return;
                 manager_changed(op->m, OBJECT_ALLOCATION, a->id, "Requests"); /* with their status */
                 if (a->wait && op->fault.code == FAULT_NO_DEVICE_AVAILABLE && !op->job->cancel) {
                         fault_done(&op->fault);

@@ -21,6 +21,7 @@ struct Operation {
         char *accepted;           /* which other devices the caller took in place of the recorded ones; NULL for none */
         char **overrides;         /* devices whose overridable blockers the caller accepts */
         bool evidence_asked;      /* what the host needs was asked for before devices are chosen */
+        bool looked_again;        /* what drivers offer was read once more, as there was nothing */
         uint64_t evidence;        /* the guard's generation that the choice rests on */
         size_t next_module;       /* kernel modules: index of the next LOAD_MODULE step */
         Fault fault;              /* the first failure */

@@ -30,6 +30,10 @@ def state(gpu):
     return found
 
 
+def model(gpu):
+    return next(g for g in json.loads(MODELS.read_text())["gpus"] if g["address"] == gpu)
+
+
 def change(gpu, **keys):
     """Another model: its keys are given, or are gone (None). gpu: None for what holds for the whole library."""
     with open(MODELS, encoding="utf-8") as file:
