@@ -142,7 +142,8 @@ def command(service):
         code, text = passthroughctl("profiles", L40S)
         check(code == 0 and "NVIDIA L40S-24Q" in text and "7680x4320" in text, text)
         row = next(r for r in plain(client.get(provider(client, L40S), "Provider", "Profiles")) if r["name"] == "NVIDIA L40S-8Q")
-        equal((row["remaining"], row["max"], row["framebuffer"], row["series"]), (5, 6, 8192, "Q"), row)
+        equal((row["max"], row["framebuffer"], row["series"]), (6, 8192, "Q"), row)
+        check(0 < row["remaining"] <= 6, row)  # by what was active when the driver was asked last
         code, text = passthroughctl("provider", L40S)
         check(code == 0 and "580.65.05" in text and "host-vgpu" in text, text)
         code, text = passthroughctl("provider", L40S, "--json")
@@ -317,4 +318,31 @@ def guest_too_new(service):
         os.close(fd)
 
 
-main([a_watch, command, nobody, watchers, refused, divided, slow_driver, unplugged, explained, guest_too_new])
+def room(service):
+    """What groups can have beside each other, and that a choice says what it leaves for others."""
+    client = service.start()
+    carriers = functions(L40S)
+    wait_until(lambda: len(client.get(provider(client, L40S), "Provider", "Children")) == len(carriers), 30, "the functions")
+    wait_until(lambda: client.get(provider(client, L40S), "Provider", "Profiles"), 30, "the driver's answer")
+    cad = client.create_group("cad", "vgpu", {"profile": "L40S-24Q", "instances": 1})
+    client.add_rule(cad, [("provider.slot", "eq", L40S)])
+    desks = client.create_group("desks", "vgpu", {"profile": "L40S-12Q"}, {"choice": "pack"})
+    client.add_rule(desks, [("provider.slot", "eq", L40S)])
+    for group, total in ((cad, 1), (desks, 2)):
+        wait_until(lambda: [int(client.get(group, "Group", name)) for name in ("Total", "Available")] == [total, total], 30,
+                   f"room for {total} of {group}")
+    remaining = plain(client.get(provider(client, L40S), "Provider", "Remaining"))
+    equal((remaining["NVIDIA L40S-24Q"], remaining["NVIDIA L40S-12Q"], remaining["NVIDIA L40S-48Q"]), (1, 2, 0), "what can be made")
+    answer = client.manager("Plan", "saoaa{sv}a{sv}", "activate", dbus.Array([], "o"), [{"group": "desks"}], {})
+    candidates = [c for choice in answer[0] for c in choice["candidates"]]
+    check(len(candidates) == len(carriers), candidates)
+    for candidate in candidates:
+        check("leaves room for 1 × 24Q of group cad" in [str(r) for r in candidate["reasons"]], candidate)
+    for group in (desks, cad):
+        job = str(client.call(group, "Group", "Remove", "a{sv}", {}))
+        if job != "/":
+            equal(client.wait_job(job)[0], "done", "removal")
+    functions(L40S, False)
+
+
+main([room, a_watch, command, nobody, watchers, refused, divided, slow_driver, unplugged, explained, guest_too_new])
