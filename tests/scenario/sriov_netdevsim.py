@@ -34,10 +34,13 @@ def make_host():
     """PCI functions of files; what lies in their folder `net` is the kernel's."""
     run("modprobe", "netdevsim")
     (SIM / "new_device").write_text("1 1")
-    run("udevadm", "settle", "--timeout=120")
     device = wait_until(lambda: next(iter((SIM / "devices/netdevsim1/net").glob("*")), None), 60, "netdevsim's interface").parent.parent
+    # udev gives it another name, which takes it a while.
+    number, = [link["ifindex"] for link in links_of_host() if link.get("parentdev") == "netdevsim1"]
+    run("udevadm", "settle", "--timeout=120")
+    wait_until(lambda: pathlib.Path(f"/run/udev/data/n{number}").exists(), 120, "udev")
     (SIM / "devices/netdevsim1/sriov_numvfs").write_text(str(len(VFS)))
-    IFINDEX.append(int((next((device / "net").glob("*")) / "ifindex").read_text()))
+    IFINDEX.append(number)
     libc = ctypes.CDLL(None, use_errno=True)
     check(libc.unshare(CLONE_NEWNS) == 0, "a mount namespace")
     run("mount", "--make-rprivate", "/")
@@ -228,7 +231,11 @@ def same_address(_service):
     before = records()
     (SIM / "new_device").write_text("2 1")
     try:
-        links = wait_until(lambda: [link for link in links_of_host() if link.get("parentdev") == "netdevsim2"], 60, "another card")
+        number, = [link["ifindex"] for link in links_of_host() if link.get("parentdev") == "netdevsim2"]
+        # udev gives it another name, which takes it a while.
+        run("udevadm", "settle", "--timeout=120")
+        wait_until(lambda: pathlib.Path(f"/run/udev/data/n{number}").exists(), 120, "udev")
+        links = [link for link in links_of_host() if link["ifindex"] == number]
         other = links[0]["ifname"]
         (TREE / "kernel/netdevsim2/sriov_numvfs").write_text("2")
         run("ip", "link", "set", other, "vf", "1", "mac", "52:54:00:00:5a:21")
