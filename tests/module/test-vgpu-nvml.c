@@ -265,6 +265,79 @@ static void test_instances(void **state) {
         assert_int_equal(activation, NVML_ERROR_IN_USE);
 }
 
+/* The stand-in keeps the rules that provisioning has to live with. */
+static void test_modes_of_a_gpu_in_use(void **state) {
+        _cleanup_json_ json_t *model = load_model("a100d"), *stored = NULL;
+        json_t *gpu = json_array_get(json_object_get(model, "gpus"), 0);
+        NvmlMode mixed = { .version = NVML_VERSION(NvmlMode, 1), .mode = 1 };
+        uint32_t activation = 99, current, pending;
+        _cleanup_nvml_ Nvml nvml = { 0 };
+        NvmlGpuInstanceHandle instance;
+        NvmlDeviceHandle device;
+
+        json_object_set_new(gpu, "clients", json_integer(1));
+        json_object_set_new(gpu, "faults",
+                            json_pack("{s:{s:i, s:i, s:i}}", "nvmlDeviceGetMigMode", "result", NVML_ERROR_NOT_READY, "skip", 1,
+                                      "times", 1));
+        install(model);
+        open_library(FAKE_NVML_LIBRARY, &nvml);
+        assert_int_equal(nvml.nvmlDeviceGetHandleByPciBusId_v2(ADDRESS, &device), NVML_SUCCESS);
+        /* In use by another client: pending, here and in the file. */
+        assert_int_equal(nvml.nvmlDeviceSetMigMode(device, 1, &activation), NVML_SUCCESS);
+        assert_int_equal(activation, NVML_ERROR_IN_USE);
+        assert_int_equal(nvml.nvmlDeviceGetMigMode(device, &current, &pending), NVML_SUCCESS);
+        assert_int_equal(current, 0);
+        assert_int_equal(pending, 1);
+        /* The second call was to fail, once. */
+        assert_int_equal(nvml.nvmlDeviceGetMigMode(device, &current, &pending), NVML_ERROR_NOT_READY);
+        assert_int_equal(nvml.nvmlDeviceGetMigMode(device, &current, &pending), NVML_SUCCESS);
+
+        /* Another process stops using it; what it wrote counts for who has the library open. */
+        stored = json_load_file(state_file, 0, NULL);
+        gpu = json_array_get(json_object_get(stored, "gpus"), 0);
+        assert_true(json_is_true(json_object_get(json_object_get(gpu, "mig"), "pending")));
+        json_object_del(gpu, "clients");
+        install(stored);
+        assert_int_equal(nvml.nvmlDeviceSetMigMode(device, 1, &activation), NVML_SUCCESS);
+        assert_int_equal(activation, NVML_SUCCESS);
+        assert_int_equal(nvml.nvmlDeviceSetVgpuHeterogeneousMode(device, &mixed), NVML_ERROR_NOT_SUPPORTED);
+
+        /* One instance has the media engines, and there is no eighth slice of this size. */
+        assert_int_equal(nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, 20, &(NvmlPlacement){ 0, 1 }, &instance),
+                         NVML_SUCCESS);
+        assert_int_equal(nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, 20, &(NvmlPlacement){ 1, 1 }, &instance),
+                         NVML_ERROR_INSUFFICIENT_RESOURCES);
+        assert_int_equal(nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, 19, &(NvmlPlacement){ 7, 1 }, &instance),
+                         NVML_ERROR_INVALID_ARGUMENT);
+}
+
+/* Strict round robin cannot be switched off from release 595 on, in whichever call. */
+static void test_schedulers_of_two_releases(void **state) {
+        static const struct {
+                const char *driver;
+                NvmlReturn off, second;
+        } releases[] = {
+                { "580.65.05", NVML_SUCCESS, NVML_ERROR_FUNCTION_NOT_FOUND },
+                { "595.58.02", NVML_ERROR_NOT_SUPPORTED, NVML_SUCCESS },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(releases); i++) {
+                NvmlSchedulerState2 second = { .engine = NVML_ENGINE_GRAPHICS, .policy = 2, .frequency_or_timeslice = 480 };
+                NvmlSchedulerState off = { .policy = 2, .arr = 1, .average_or_timeslice = 5000000 };
+                _cleanup_json_ json_t *model = load_model("l40s");
+                _cleanup_nvml_ Nvml nvml = { 0 };
+                NvmlDeviceHandle device;
+
+                json_object_set_new(json_array_get(json_object_get(model, "gpus"), 0), "driver",
+                                    json_string(releases[i].driver));
+                install(model);
+                open_library(FAKE_NVML_LIBRARY, &nvml);
+                assert_int_equal(nvml.nvmlDeviceGetHandleByPciBusId_v2(ADDRESS, &device), NVML_SUCCESS);
+                assert_int_equal(nvml.nvmlDeviceSetVgpuSchedulerState(device, &off), releases[i].off);
+                assert_int_equal(nvml.nvmlDeviceSetVgpuSchedulerState_v2(device, &second), releases[i].second);
+        }
+}
+
 static int set_up(void **state) {
         int fd = mkstemp(state_file);
 
@@ -289,6 +362,8 @@ int main(void) {
                 cmocka_unit_test(test_libraries_that_do_not_do),
                 cmocka_unit_test(test_reports_that_make_no_sense),
                 cmocka_unit_test(test_instances),
+                cmocka_unit_test(test_modes_of_a_gpu_in_use),
+                cmocka_unit_test(test_schedulers_of_two_releases),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
