@@ -59,8 +59,9 @@ static int find_providers(Cli *cli, char **arguments, int n, json_t **ret) {
                         r = add_path(cli, paths, path);
         }
         if (n == 0) {
-                r = list_devices(cli, "vgpu", json_pack("[[s, s, s]]", "role", "eq", "gpu"), NULL, json_pack("[s]", "id"), false,
-                                 &devices);
+                json_auto_t *where = json_pack("[[s, s, s]]", "role", "eq", "gpu"), *fields = json_pack("[s]", "id");
+
+                r = list_devices(cli, "vgpu", where, NULL, fields, false, &devices);
                 json_array_foreach(devices, i, device) {
                         _cleanup_free_ char *path = NULL;
 

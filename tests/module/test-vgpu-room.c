@@ -91,7 +91,6 @@ static void test_capacity(void **state) {
                                                                      "instance", 0, "placement", 0, "open", 1)),
                          0);
         kit_put_gpu(&kit, gpu);
-        json_decref(gpu);
         kit_observe(&kit);
         json_object_clear(kit.capacity);
         assert_int_equal(kit.module->capacity(&kit.ctx, &kit.device), 0);

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How much of GPUs and vGPUs is used: measured while somebody watches, and by nobody else."""
 import contextlib
-import ctypes
 import json
 import os
+import pathlib
 import select
 import subprocess
 import time
 
 import dbus
 
-from nvml import change, fault, functions
+from nvml import MODELS, change, fault, functions
 from passthrough import Client, bus_error, check, equal, main, node, wait_until
 from place import ctl
 
@@ -222,13 +222,10 @@ def refused(service):
 
 
 def set_mig(slot, on):
-    """By the library, as nvidia-smi does."""
-    library = ctypes.CDLL(os.environ["PASSTHROUGHD_NVML"])
-    device, activation = ctypes.c_void_p(), ctypes.c_uint32()
-    equal(library.nvmlInit_v2(), 0, "the library")
-    equal(library.nvmlDeviceGetHandleByPciBusId_v2(slot.encode(), ctypes.byref(device)), 0, slot)
-    equal((library.nvmlDeviceSetMigMode(device, int(on), ctypes.byref(activation)), activation.value), (0, 0), "MIG mode")
-    library.nvmlShutdown()
+    """As NVIDIA's library does, by the driver."""
+    path = pathlib.Path(json.loads(MODELS.read_text())["kernel"] % slot)
+    parts = [part for part in path.read_text().strip().split(";") if part.split()[0] not in ("vfs", "vgpu", "mig")]
+    path.write_text(";".join(parts + [f"mig {int(on)} {int(on)}"]))
 
 
 def divided(service):
