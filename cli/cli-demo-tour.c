@@ -7,7 +7,7 @@
 static const DemoStep whole_life[] = {
         { "How is the service?", { "status" } },
         { "The hardware of this host, by IOMMU group: what shares one moves together or not at all.",
-          { "devices", "--tree", "--columns=place,name,driver,state" } },
+          { "devices", "--tree", "--columns=place,name,type,driver,state" } },
         { "Make a resource of the graphics card: a group, with a rule that knows the card by its strongest "
           "identity.",
           { "make-resource", "gpus", "0000:01:00.0" } },
