@@ -260,6 +260,12 @@ static int put_observed(Inventory *inventory, Device *device, const char *name, 
         return r < 0 ? r : 0;
 }
 
+json_t *inventory_made_layout(const Inventory *inventory, const Device *provider) {
+        return provider && inventory->events.made_layout
+                       ? inventory->events.made_layout(inventory->events.userdata, provider)
+                       : NULL;
+}
+
 void inventory_want_slow(Inventory *inventory, Device *device) {
         if (inventory->events.want_slow)
                 inventory->events.want_slow(inventory->events.userdata, device);

@@ -96,6 +96,8 @@ typedef struct InventoryEvents {
         void (*scanned)(void *userdata);
         /* A module asked for what only observe() can find out. May be NULL. */
         void (*want_slow)(void *userdata, Device *device);
+        /* The layout that was made of a provider; NULL for none. Borrowed. */
+        json_t *(*made_layout)(void *userdata, const Device *provider);
 } InventoryEvents;
 
 typedef struct Inventory Inventory;

@@ -173,6 +173,12 @@ static void on_want_slow(void *userdata, Device *device) {
         observe_device(userdata, device, NULL, NULL);
 }
 
+static json_t *on_made_layout(void *userdata, const Device *provider) {
+        const Provision *p = provision_find(userdata, provider->id);
+
+        return p ? p->made : NULL;
+}
+
 static bool on_reserved(void *userdata, const char *id) {
         return pending_reserves(userdata, id);
 }
@@ -251,7 +257,7 @@ static int open_parts(Manager *m, Fault *fault) {
         if (r >= 0)
                 r = inventory_new(m->event, &m->sysfs, m->loader, m->breadcrumb,
                                   &(InventoryEvents) { m, on_device_added, on_device_changed, on_device_removed,
-                                                      on_scanned, on_want_slow },
+                                                      on_scanned, on_want_slow, on_made_layout },
                                   &m->inventory);
         if (r >= 0)
                 r = policy_new(m->inventory, m->loader, c->node,

@@ -66,9 +66,13 @@ int service_get_made(PtContext *ctx, const char *name, PtValue *ret) {
         const ModuleCall *call = call_of(ctx);
         int r;
 
-        if (call->op != MODULE_OP_CHANGE && call->op != MODULE_OP_VERIFY)
+        json_t *made = call->layout_made;
+
+        if (call->op == MODULE_OP_PLAN || call->op == MODULE_OP_CHECK)
+                made = inventory_made_layout(call->inventory, module_call_provider(call));
+        else if (call->op != MODULE_OP_CHANGE && call->op != MODULE_OP_VERIFY)
                 return -EPERM;
-        r = layout_get(call->layout_made, strempty(name), ret);
+        r = layout_get(made, strempty(name), ret);
         return r == -ENOENT ? -ENODATA : r;
 }
 

@@ -124,6 +124,16 @@ static HostDevice *host_of(ModuleCall *call, const PtDevice *device) {
         return NULL;
 }
 
+/* What made the device of the call. */
+Device *module_call_provider(const ModuleCall *call) {
+        const HostDevice *host = call->n_hosts > 0 ? call->hosts[0] : NULL;
+        Device *d = !host ? NULL : host->whole ? host->whole->offers : host->offers;
+
+        while (d && d->module != call->module)
+                d = d->next_offer;
+        return d ? device_get_provider(d) : NULL;
+}
+
 static void service_log(PtContext *ctx, int level, const char *text) {
         ModuleCall *call = call_of(ctx);
         const char *clean;
@@ -205,6 +215,11 @@ static const char *service_get_blob(PtContext *ctx, const PtDevice *device) {
 
         while (d && d->module != call->module)
                 d = d->next_offer;
+        if (!host && call->op != MODULE_OP_DESCRIBE) { /* who made it may be asked about, by the id of its host device */
+                d = module_call_provider(call);
+                if (d && !(device && streq_null(device->id, d->host->id)))
+                        d = NULL;
+        }
         /* A device that is being described for the first time is nobody's yet. */
         if (call->op == MODULE_OP_DESCRIBE)
                 call->description.wants_slow = true;

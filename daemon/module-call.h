@@ -81,6 +81,8 @@ typedef struct ModuleCall {
 } ModuleCall;
 
 /* `hosts` and `settings` (NULL: defaults) stay the caller's. */
+/* The device of the provider that made the one of the call; NULL for none. */
+Device *module_call_provider(const ModuleCall *call);
 int module_call_init(ModuleCall *call, Inventory *inventory, const Module *module, HostDevice *const *hosts,
                      const SettingValues *settings);
 void module_call_done(ModuleCall *call);
@@ -112,3 +114,4 @@ void description_done(Description *description, const PtField *fields, Interner 
 
 /* inventory.c: has the device observed, because a module asked for what it has no other way to know. */
 void inventory_want_slow(Inventory *inventory, Device *device);
+json_t *inventory_made_layout(const Inventory *inventory, const Device *provider);

@@ -34,8 +34,31 @@ static int open_device(PtContext *base, const PtDevice *device, int *ret_fd) {
                                  ret_fd, NULL);
 }
 
-/* The same for a read below "physfn/", the link of a virtual function to its physical one: that one may be read, too, but is not the
- * job's to be written to. `name` becomes what follows. */
+/* "virtfn3/NAME" of a physical function: another virtual function of it. */
+static int open_sibling(PtContext *base, const char **name, int *fd) {
+        const char *slash = strchr(*name, '/');
+        char link[32], sysname[NAME_MAX + 1];
+        int r, sibling = -EBADF;
+
+        if ((size_t) (slash - *name) >= sizeof(link))
+                return -EINVAL;
+        (void) snprintf(link, sizeof(link), "%.*s", (int) (slash - *name), *name);
+        r = (int) sysfs_link_at(*fd, link, sysname, sizeof(sysname));
+        if (r >= 0)
+                r = entry_name_is_valid(sysname)
+                            ? sysfs_open_device(&from_base(base)->worker->sysfs, "pci", sysname, &sibling, NULL)
+                            : -EINVAL;
+        (void) close(*fd);
+        *fd = -EBADF;
+        if (r < 0)
+                return r;
+        *fd = sibling;
+        *name = slash + 1;
+        return 0;
+}
+
+/* The same for a read below "physfn/", the link of a virtual function to its physical one: that one may be read, too, and
+ * so may its other virtual functions ("physfn/virtfn3/…"), but they are not the job's to be written to. `name` becomes what follows. */
 static int open_for_reading(PtContext *base, const PtDevice *device, const char **name, int *ret_fd) {
         const char *below = startswith(strempty(*name), "physfn/");
         _cleanup_close_ int fd = -EBADF;
@@ -55,7 +78,8 @@ static int open_for_reading(PtContext *base, const PtDevice *device, const char 
         if (!entry_name_is_valid(sysname))
                 return -EINVAL;
         *name = below;
-        return sysfs_open_device(&from_base(base)->worker->sysfs, "pci", sysname, ret_fd, NULL);
+        r = sysfs_open_device(&from_base(base)->worker->sysfs, "pci", sysname, ret_fd, NULL);
+        return r < 0 || !startswith(below, "virtfn") || !strchr(below, '/') ? r : open_sibling(base, name, ret_fd);
 }
 
 static void service_log(PtContext *base, int level, const char *text) {

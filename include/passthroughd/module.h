@@ -198,7 +198,8 @@ typedef struct PtServices {
          * most 256 KiB: kept by the service with the device and handed to every other op. */
         int (*put_blob)(PtContext *ctx, const char *text); /* observe, in the worker */
         /* In the service. NULL while it is not known: the device is observed then, and the ops are asked again. The text lives
-         * as long as the call. */
+         * as long as the call. Since minor 3 a device that a provider made may ask for that of its provider, by the id of the host
+         * device. */
         const char *(*get_blob)(PtContext *ctx, const PtDevice *device);
 
         /* Since minor 2, in the service. */
@@ -218,7 +219,8 @@ typedef struct PtServices {
         /* layout: how many devices of this provider the demand's group can have at most, and how many more of them now, beside
          * what the others hold and are to have. Without a word of it as many as there are free. */
         int (*put_room)(PtContext *ctx, const PtDemand *demand, uint32_t total, uint32_t available);
-        /* change, verify: one value of the layout that was made (see put_layout), -ENODATA for one that it does not have. */
+        /* change, verify: one value of the layout that was made (see put_layout), -ENODATA for one that it does not have. plan, check:
+         * of the layout that was made of the provider of the device. */
         int (*get_made)(PtContext *ctx, const char *name, PtValue *ret);
 
         /* Since minor 3, in the worker. */

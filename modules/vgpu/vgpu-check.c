@@ -200,7 +200,7 @@ static int check_params(PtContext *ctx, const PtDevice *device, const VgpuType *
                    device->driver, NULL);
 }
 
-static int check_profile(PtContext *ctx, const PtDevice *device, VgpuKind kind) {
+static int check_profile(PtContext *ctx, const PtDevice *device, const char *physfn) {
         _cleanup_(vgpu_device_freep) VgpuDevice *found = NULL;
         char profile[VGPU_TYPE_NAME_SIZE];
         const VgpuDeviceType *type;
@@ -217,9 +217,14 @@ static int check_profile(PtContext *ctx, const PtDevice *device, VgpuKind kind) 
                 return put_incomplete(ctx, found);
         if (found->current > 0)
                 return put_exists(ctx, device, found);
+        r = vgpu_check_gpu(ctx, device, physfn, profile);
+        if (r < 0)
+                return r;
         type = vgpu_device_find(found, profile);
-        if (!type)
-                return put_no_such_profile(ctx, device, found, profile);
+        if (!type) {
+                r = vgpu_check_missing(ctx, device, physfn, profile);
+                return r != 0 ? MIN_OF(r, 0) : put_no_such_profile(ctx, device, found, profile);
+        }
         if (vgpu_back_end(ctx, device) == VGPU_BACK_END_MDEV) {
                 r = check_room(ctx, device, found, type);
                 if (r < 0)
@@ -246,5 +251,5 @@ int vgpu_check(PtContext *ctx, const PtDevice *device, const PtRequest *request)
                         "The virtual function has no IOMMU group: vGPUs on virtual functions need the host's IOMMU.", NULL,
                         "Switch on VT-d or AMD-Vi in the firmware setup, and add intel_iommu=on to the kernel command line on "
                         "Intel machines.");
-        return r >= 0 && request ? check_profile(ctx, device, kind) : r;
+        return r >= 0 && request ? check_profile(ctx, device, kind == VGPU_VF ? physfn : "") : r;
 }

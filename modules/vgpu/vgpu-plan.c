@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "vgpu-device.h"
+#include "vgpu-placement.h"
 #include "vgpu-provision.h"
 #include "vgpu.h"
 
@@ -47,10 +48,25 @@ static int put_set_type(PtContext *ctx, const PtRequest *request, const VgpuType
                                             });
 }
 
-static int put_params(PtContext *ctx, const PtRequest *request, const char *uuid) {
+/* On a GPU of mixed sizes: which places there are for the profile. */
+static void append_choice(PtContext *ctx, const VgpuType *type, char params[static VGPU_PARAMS_SIZE]) {
+        char ids[VGPU_PARAMS_SIZE / 2];
+        size_t n = strlen(params);
+        PtValue value;
+
+        if (!PT_HAS_SERVICE(ctx->services, get_made) ||
+            ctx->services->get_made(ctx, VGPU_VALUE_PLACEMENTS, &value) < 0 || value.type != PT_STRING)
+                return;
+        vgpu_placements_for(strempty(value.s), type->name, ids, sizeof(ids));
+        if (!isempty(ids))
+                (void) snprintf(params + n, VGPU_PARAMS_SIZE - n, "%s" VGPU_PLACEMENT_KEY "{%s}", n > 0 ? "," : "", ids);
+}
+
+static int put_params(PtContext *ctx, const PtRequest *request, const VgpuType *type, const char *uuid) {
         char params[VGPU_PARAMS_SIZE], value[VGPU_PARAMS_SIZE + 64], sentence[PCI_TEXT_SIZE];
 
         vgpu_params(ctx, params);
+        append_choice(ctx, type, params);
         if (isempty(params))
                 return 0;
         (void) snprintf(value, sizeof(value), "%s %s", uuid ?: "-", params);
@@ -88,7 +104,7 @@ static int plan_mdev(PtContext *ctx, const PtRequest *request, const VgpuType *t
         if (isempty(request->uuid))
                 return -EOPNOTSUPP;
         r = put_create(ctx, request, type);
-        return r >= 0 && startswith(type->id, "nvidia-") ? put_params(ctx, request, request->uuid) : r;
+        return r >= 0 && startswith(type->id, "nvidia-") ? put_params(ctx, request, type, request->uuid) : r;
 }
 
 static int plan_vfio(PtContext *ctx, const PtRequest *request, const VgpuType *type) {
@@ -98,7 +114,7 @@ static int plan_vfio(PtContext *ctx, const PtRequest *request, const VgpuType *t
                 return -EOPNOTSUPP;
         r = put_set_type(ctx, request, type);
         if (r >= 0)
-                r = put_params(ctx, request, NULL);
+                r = put_params(ctx, request, type, NULL);
         return r < 0 ? r : put_node_owner(ctx, request);
 }
 

@@ -90,6 +90,8 @@ static int read_found(VgpuGpu *gpu, FoundList *ret) {
                         continue;
                 if (result == NVML_SUCCESS)
                         result = nvml_call(&gpu->nvml, nvmlDeviceGetGpuInstances, gpu->device, profile.id, handles, &n);
+                if (result == NVML_ERROR_NOT_SUPPORTED) /* MIG is off */
+                        break;
                 if (result != NVML_SUCCESS)
                         return vgpu_gpu_fail(gpu, result, BRANCH_MIG, "The GPU instances of %s can't be read", gpu->pci->sysname);
                 for (uint32_t k = 0; k < MIN_OF(n, HANDLES_MAX); k++) {
@@ -338,7 +340,19 @@ int vgpu_instances_run(PtContext *ctx, const PtDevice *device, const PtStep *ste
         return make(ctx, device, strempty(step->value), false);
 }
 
-/* Instances do not outlive the driver. */
+/* Instances outlive neither the driver nor MIG mode. Where that was on before it is switched on again by undoing its own step, which
+ * knows the instances too. */
 int vgpu_instances_undo(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *observed) {
-        return vgpu_step_is_over(device) ? 0 : make(ctx, device, observed, true);
+        uint32_t current = 1, pending;
+        _cleanup_gpu_ VgpuGpu gpu = { 0 };
+        int r;
+
+        if (vgpu_step_is_over(device))
+                return 0;
+        r = vgpu_gpu_open(ctx, device, &gpu);
+        if (r < 0)
+                return r;
+        if (nvml_call(&gpu.nvml, nvmlDeviceGetMigMode, gpu.device, &current, &pending) == NVML_SUCCESS && current == 0)
+                return 0;
+        return make(ctx, device, observed, true);
 }

@@ -35,6 +35,8 @@ static int find_instance(VgpuGpu *gpu, const VgpuTurn *turn, NvmlGpuInstanceHand
         if (turn->profile == VGPU_WHOLE_GPU)
                 return 0;
         result = nvml_call(&gpu->nvml, nvmlDeviceGetGpuInstances, gpu->device, turn->profile, handles, &n);
+        if (result == NVML_ERROR_NOT_SUPPORTED) /* MIG is off */
+                return -ENOENT;
         if (result != NVML_SUCCESS)
                 return vgpu_gpu_fail(gpu, result, BRANCH_INSTANCE_SCHEDULER, "The GPU instances of %s can't be read", gpu->pci->sysname);
         for (uint32_t i = 0; i < MIN_OF(n, HANDLES_MAX); i++) {

@@ -12,6 +12,7 @@
 #include "lib/parse.h"
 #include "lib/plan.h"
 #include "vgpu-name.h"
+#include "vgpu-placement.h"
 #include "vgpu-step.h"
 #include "vgpu-types.h"
 #include "vgpu.h"
@@ -147,6 +148,14 @@ static int run_params(PtContext *ctx, const PtDevice *device, const PtStep *step
                 (void) snprintf(path, sizeof(path), "nvidia/vgpu_params");
         else
                 (void) snprintf(path, sizeof(path), "%.*s/nvidia/vgpu_params", (int) (blank - step->value), step->value);
+        if (vgpu_has_choice(blank + 1)) {
+                r = vgpu_write_with_choice(ctx, device, path, blank + 1);
+                if (r >= 0)
+                        return 0;
+                (void) snprintf(error, sizeof(error), "None of the places that the layout has for this profile is free for %s (%s): %s",
+                                device->sysname, blank + 1, strerrordesc_np(-r));
+                return fail(ctx, r, error);
+        }
         r = ctx->services->write_attribute(ctx, device, path, blank + 1);
         if (r >= 0)
                 return 0;

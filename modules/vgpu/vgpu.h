@@ -70,10 +70,15 @@ VgpuBackEnd vgpu_back_end(PtContext *ctx, const PtDevice *device);
 bool vgpu_is_nvidia(PtContext *ctx, const PtDevice *device);
 
 /* vgpu-params.c */
-#define VGPU_PARAMS_SIZE 256
+#define VGPU_PARAMS_SIZE 384
 /* "frame_rate_limiter=0,disable_vnc=1", from the settings of the request; "" when they are the driver's own. */
 void vgpu_params(PtContext *ctx, char ret[static VGPU_PARAMS_SIZE]);
 int vgpu_params_findings(PtContext *ctx);
+
+/* vgpu-check-gpu.c; `physfn`: address of the GPU of a virtual function, "" otherwise */
+int vgpu_check_gpu(PtContext *ctx, const PtDevice *device, const char *physfn, const char *profile);
+/* Why a profile that the GPU has can't be made on the function now: 1 with a finding, 0 when nothing is known. */
+int vgpu_check_missing(PtContext *ctx, const PtDevice *device, const char *physfn, const char *profile);
 
 /* vgpu-steps.c */
 extern const PtCustomStep VGPU_CUSTOM_STEPS[];

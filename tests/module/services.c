@@ -442,7 +442,7 @@ static int svc_put_blob(PtContext *ctx, const char *text) {
 }
 
 static const char *svc_get_blob(PtContext *ctx, const PtDevice *device) {
-        HarnessDevice *d = device_of(harness_of(ctx), device);
+        HarnessDevice *d = harness_find(harness_of(ctx), device->id); /* its provider may be asked about, and may be gone */
 
         return d ? d->blob : NULL;
 }

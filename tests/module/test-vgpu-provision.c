@@ -5,6 +5,7 @@
 #include "vgpu-kit.h"
 
 #include "modules/vgpu/vgpu-instances.h"
+#include "modules/vgpu/vgpu-placement.h"
 
 #define TEXT_SIZE 4096
 
@@ -410,6 +411,29 @@ static void test_instance_texts(void **state) {
         assert_null(vgpu_instances_find(&list, 9, 0));
 }
 
+static void test_placements_of_a_profile(void **state) {
+        static const struct {
+                const char *placements, *profile, *ids;
+        } cases[] = {
+                { "L40S-24C@0 L40S-12Q@24,36", "NVIDIA L40S-12Q", "24,36" },
+                { "L40S-24C@0 L40S-12Q@24,36", "L40S-24C", "0" },
+                { "L40S-24C@0 L40S-12Q@24,36", "NVIDIA L40S-12C", "" },
+                { "RTX Pro 6000 Blackwell DC-24Q@0,24 RTX Pro 6000 Blackwell DC-12Q@48", "NVIDIA RTX Pro 6000 Blackwell DC-12Q", "48" },
+                { "", "NVIDIA L40S-12Q", "" },
+                { "L40S-24C", "NVIDIA L40S-24C", "" },
+                { "@", "NVIDIA L40S-24C", "" },
+                { "L40S-24C@0", "mtty-1", "" },
+        };
+        char ids[64];
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                vgpu_placements_for(cases[i].placements, cases[i].profile, ids, sizeof(ids));
+                assert_string_equal(ids, cases[i].ids);
+        }
+        assert_true(vgpu_has_choice("disable_vnc=1,vgpu-placement-id={24,36}"));
+        assert_false(vgpu_has_choice("disable_vnc=1"));
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_equal_and_mixed),
@@ -424,6 +448,7 @@ int main(void) {
                 cmocka_unit_test(test_verify),
                 cmocka_unit_test(test_verify_without_library),
                 cmocka_unit_test(test_instance_texts),
+                cmocka_unit_test(test_placements_of_a_profile),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

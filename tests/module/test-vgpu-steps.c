@@ -401,6 +401,32 @@ static void test_stored_mode_without_driver(void **state) {
         assert_int_equal(undo(&kit, &step, "perhaps"), -EBADMSG);
 }
 
+/* The driver was loaded anew meanwhile and knows nothing: what is gone need not be undone. */
+static void test_undo_after_reload(void **state) {
+        static const struct {
+                const char *name, *value, *observed;
+        } undone[] = {
+                { "set-scheduler", "35@0 equal-share", "35@0 best-effort" },
+                { "set-gpu-instances", "35@0", "" },
+                { "set-gpu-instances", "35@0", "35@2(0)" },
+                { "enable-functions", "on", "0" },
+                { "set-mig-mode", "on", "off" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(undone); i++) {
+                PtStep step = make_step(undone[i].name, undone[i].value);
+                _cleanup_free_ char *before = NULL, *after = NULL;
+                _cleanup_kit_ Kit kit;
+
+                kit_init(&kit, "rtx-pro-6000");
+                before = state_of(&kit);
+                if (undo(&kit, &step, undone[i].observed) < 0)
+                        fail_msg("undo of %s: %s", undone[i].name, kit.error);
+                after = state_of(&kit);
+                assert_string_equal(after, before);
+        }
+}
+
 static void test_library_that_is_gone(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 PtStep step = make_step(cases[i].name, cases[i].value);
@@ -429,6 +455,7 @@ int main(void) {
                 cmocka_unit_test(test_functions_without_helper),
                 cmocka_unit_test(test_undo_without_driver),
                 cmocka_unit_test(test_stored_mode_without_driver),
+                cmocka_unit_test(test_undo_after_reload),
                 cmocka_unit_test(test_library_that_is_gone),
         };
 
