@@ -62,7 +62,7 @@ static int put_step(PtContext *ctx, const PtDevice *device, const char *name, co
 static int put_mig_mode(PtContext *ctx, const PtDevice *device, bool on) {
         char sentence[PCI_TEXT_SIZE];
 
-        (void) snprintf(sentence, sizeof(sentence), "switch MIG %s on %s", on ? "on" : "off", device->sysname);
+        (void) snprintf(sentence, sizeof(sentence), "switch MIG mode of %s %s", device->sysname, on ? "on" : "off");
         return put_step(ctx, device, VGPU_STEP_MIG_MODE, on ? "on" : "off", MIG_TIMEOUT_MSEC, sentence);
 }
 

@@ -45,9 +45,9 @@ static int still_pending(VgpuGpu *gpu, bool on, uint32_t activation) {
         /* What waits for a reset would come at any time later, when nobody counts on it. */
         (void) nvml_call(&gpu->nvml, nvmlDeviceSetMigMode, gpu->device, !on, &ignored);
         if (activation == NVML_ERROR_IN_USE)
-                return vgpu_gpu_fail(gpu, NVML_ERROR_IN_USE, BRANCH_MIG, "MIG can't be switched %s on %s", on ? "on" : "off",
-                                     gpu->pci->sysname);
-        return vgpu_step_fail(gpu->ctx, -EAGAIN, "Switching MIG %s on %s takes effect only after a reset of the GPU, which the driver can't "
+                return vgpu_gpu_fail(gpu, NVML_ERROR_IN_USE, BRANCH_MIG, "MIG mode of %s can't be switched %s", gpu->pci->sysname,
+                                     on ? "on" : "off");
+        return vgpu_step_fail(gpu->ctx, -EAGAIN, "Switching MIG mode %s for %s takes effect only after a reset of the GPU, which the driver can't "
                               "do by itself. By hand: nvidia-smi -i %s -mig %d, then nvidia-smi --gpu-reset -i %s while nobody "
                               "uses it, or a reboot of the host",
                               on ? "on" : "off", gpu->pci->sysname, gpu->pci->sysname, on, gpu->pci->sysname);
@@ -59,7 +59,7 @@ static int set_mode(VgpuGpu *gpu, bool on) {
         int r;
 
         if (result != NVML_SUCCESS)
-                return vgpu_gpu_fail(gpu, result, BRANCH_MIG, "MIG can't be switched %s on %s", on ? "on" : "off", gpu->pci->sysname);
+                return vgpu_gpu_fail(gpu, result, BRANCH_MIG, "MIG mode of %s can't be switched %s", gpu->pci->sysname, on ? "on" : "off");
         r = read_mode(gpu, NULL);
         if (r == NO_MIG)
                 return has_no_mig(gpu);
