@@ -186,7 +186,7 @@ static bool find_slot(const Search *s, unsigned *ret) {
 
         if (!s->mixed && s->used > 0 && s->size != json_number(s->type, "gib", 0))
                 return false;
-        if (s->used >= max)
+        if (!s->mixed && s->used >= max)
                 return false;
         if (s->mixed && places) {
                 json_array_foreach(places, i, place)

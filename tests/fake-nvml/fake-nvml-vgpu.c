@@ -44,10 +44,8 @@ static bool has_room(const Neighbours *n, const json_t *type, bool mixed, uint32
         json_t *place;
         size_t i;
 
-        if (n->count >= max)
-                return false;
         if (!mixed)
-                return n->count == 0 || n->framebuffer == fake_uint(type, "framebuffer-mib");
+                return n->count == 0 || (n->count < max && n->framebuffer == fake_uint(type, "framebuffer-mib"));
         json_array_foreach(json_object_get(type, "placements"), i, place)
                 if (is_free(n, (uint32_t) json_integer_value(place), fake_uint(type, "placement-size")))
                         return true;

@@ -107,7 +107,7 @@ static bool find_place(struct card *card, const struct vf_type *type, const stru
                         return false;
                 bitmap_set(taken, f->placement, f->type->gib);
         }
-        if (n >= type->max)
+        if (!card->mixed && n >= type->max)
                 return false;
         for (i = 0; i < (card->mixed ? type->n_places : type->max); i++) {
                 unsigned int start = card->mixed ? type->places[i] : i * type->gib;
