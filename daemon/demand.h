@@ -14,6 +14,7 @@ typedef enum Transition {
         TRANSITION_REPLACE, /* the new steps take the place of those before, where they concern the same */
         TRANSITION_BESIDE,  /* the same, and what is in use is left alone: nothing has to be free for it */
         TRANSITION_ANEW,    /* everything is undone first */
+        TRANSITION_KEEP,    /* it is so already, and in use: only for whom it is made is noted */
 } Transition;
 
 /* A change of groups and rules that is not made yet, for asking what would be. All may be NULL. */

@@ -142,10 +142,11 @@ static void write_libvirt(FILE *f, json_t *attachments, bool interfaces) {
         json_array_foreach(attachments, index, attachment) {
                 const char *type = str(attachment, "libvirt-type"), *address = str(attachment, "address");
                 uint32_t domain;
-                const char *mac = entry_of(json_object_get(attachment, "libvirt"), "mac");
+                json_t *more = json_object_get(attachment, "libvirt");
+                const char *mac = entry_of(more, "mac");
                 uint8_t bus, slot, function;
 
-                if (interfaces && streq(type, "pci") && !isempty(mac))
+                if (interfaces && streq(type, "pci") && !isempty(mac) && !streq(entry_of(more, "interface"), "no"))
                         write_libvirt_interface(f, attachment, mac);
                 else if (streq(type, "pci") && parse_bdf(address, &domain, &bus, &slot, &function) >= 0) {
                         fprintf(f,
@@ -220,7 +221,8 @@ static int collect_device(Manager *m, Allocation *a, const Request *request, siz
         if (r < 0)
                 return r;
         json_array_foreach(own, index, attachment) {
-                const char *mac = entry_of(json_object_get(attachment, "libvirt"), "mac");
+                json_t *more = json_object_get(attachment, "libvirt");
+                const char *mac = entry_of(more, "mac");
 
                 if (!isempty(mac))
                         json_object_set_new(attachment, "mac", json_string(mac));

@@ -59,7 +59,8 @@ static int collect_nodes(Operation *op) {
 
         for (size_t i = 0; i < op->provisioning->n_targets; i++) {
                 const Target *target = &op->provisioning->targets[i];
-                const Provider *provider = target->transition == TRANSITION_BESIDE ? NULL : provider_of(op->m, target->p);
+                bool stays = target->transition == TRANSITION_BESIDE || target->transition == TRANSITION_KEEP;
+                const Provider *provider = stays ? NULL : provider_of(op->m, target->p);
 
                 for (size_t k = 0; provider && k < provider->n_children; k++) {
                         const HostDevice *host = provider->children[k]->host;
@@ -228,6 +229,27 @@ static int take_keys(Operation *op, Provision *p, const Device *provider, Fault 
                                   : key_table_take(op->m->keys, &keys, holder, fault);
 }
 
+/* It is as its groups demand, and only who they are may be another thing: what is in use need not be touched for that. */
+static bool is_as_demanded(const Target *target, const Device *provider) {
+        const Provision *p = target->p;
+
+        return target->layout && p->made && p->applied.n_steps > 0 && !p->changing && !p->drift &&
+               json_equal(target->layout, p->made) && provider->provider && provider->provider->n_children >= p->n_devices;
+}
+
+static int lock_for_change(Operation *op, Target *target, Device *provider, Fault *fault) {
+        int r = refuse_host_use(op->m, provider, fault);
+
+        if (r >= 0)
+                r = take_keys(op, target->p, provider, fault);
+        if (r != -EBUSY || !is_as_demanded(target, provider))
+                return r;
+        fault_done(fault);
+        *fault = (Fault){ 0 };
+        target->transition = TRANSITION_KEEP;
+        return 0;
+}
+
 static int lock_target(Operation *op, Target *target, Fault *fault) {
         Device *provider = inventory_find(op->m->inventory, target->p->id);
         int r;
@@ -240,9 +262,7 @@ static int lock_target(Operation *op, Target *target, Fault *fault) {
         /* What it concerns is in nobody's hands, and the keys of those who have the rest stay theirs. */
         if (r >= 0 && target->transition == TRANSITION_BESIDE)
                 return 0;
-        if (r >= 0)
-                r = refuse_host_use(op->m, provider, fault);
-        return r < 0 ? r : take_keys(op, target->p, provider, fault);
+        return r < 0 ? r : lock_for_change(op, target, provider, fault);
 }
 
 /* ---- beginning ---- */
@@ -405,6 +425,13 @@ int manager_provision_provider(Manager *m, const Caller *caller, Device *provide
         return operation_go(op, r, ret, fault);
 }
 
+/* What is made for it, or just now being made for it: that job's end would leave devices which nobody demands. */
+static bool concerns(Manager *m, const Provision *p, const Group *group) {
+        const Device *provider = p->job ? inventory_find(m->inventory, p->id) : NULL;
+
+        return provision_has_group(p, group->id) || (provider && demand_exists(m, group, provider, NULL));
+}
+
 int operation_unprovision_group(Manager *m, uid_t uid, Group *group, Job **ret, Fault *fault) {
         const PolicyChange change = { .without_group = group->id };
         char object[ID_SIZE + 16];
@@ -414,7 +441,7 @@ int operation_unprovision_group(Manager *m, uid_t uid, Group *group, Job **ret, 
 
         *ret = NULL;
         for (const Provision *p = m->provisions; p; p = p->hh.next)
-                any |= provision_has_group(p, group->id);
+                any |= concerns(m, p, group);
         if (!any)
                 return 0;
         r = operation_may_touch(m, fault);

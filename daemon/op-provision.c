@@ -495,6 +495,10 @@ static void start_worker(Operation *op) {
         set_first(op, true);
         plan_done(&op->plan);
         r = compose(op, &op->plan, NULL);
+        if (r >= 0 && op->plan.n_steps == 0) {
+                run_ended(op);
+                return;
+        }
         if (r >= 0)
                 r = worker_pool_run(op->m->workers,
                                     &(WorkerSpec){
@@ -541,7 +545,8 @@ static void make_layouts(Operation *op) {
                 if (!target->layout)
                         continue;
                 any = true;
-                if (plan_target(op, target) < 0)
+                target->p->base = target->p->applied.n_steps;
+                if (target->transition != TRANSITION_KEEP && plan_target(op, target) < 0)
                         break;
         }
         if (op->fault.code != FAULT_NONE) {

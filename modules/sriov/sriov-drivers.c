@@ -4,6 +4,9 @@
  * depends on the card or its firmware: then the driver is asked, and its answer told. */
 
 #include "sriov-drivers.h"
+
+#include <stdio.h>
+
 #include "sriov.h"
 
 #define NO(what) SRIOV_LIMIT_NO_##what
@@ -77,4 +80,20 @@ void sriov_driver_not_offered(const SriovDriver *driver, const char *ret[static 
                 if (driver->limits & REFUSALS[i].limit)
                         ret[n++] = REFUSALS[i].key == SRIOV_KEY_PROTOCOL ? "802.1ad" : sriov_key_name(REFUSALS[i].key);
         ret[n] = NULL;
+}
+
+/* include/linux/errno.h: never meant to leave the kernel. */
+#define KERNEL_ENOTSUPP 524
+
+int sriov_driver_error(int error) {
+        return error == -KERNEL_ENOTSUPP ? -EOPNOTSUPP : error;
+}
+
+void sriov_error_text(int error, char *ret, size_t size) {
+        const char *name = strerrorname_np(-error);
+
+        if (name)
+                (void) snprintf(ret, size, "%s (%s)", strerrordesc_np(-error), name);
+        else
+                (void) snprintf(ret, size, "error %d", -error);
 }

@@ -35,3 +35,7 @@ extern const SriovDriver sriov_switchdev;
 const char *sriov_driver_refusal(const SriovDriver *driver, SriovKey key, uint64_t value);
 /* "802.1ad", "min-rate": what it is known not to offer, NULL-terminated. */
 void sriov_driver_not_offered(const SriovDriver *driver, const char *ret[static _SRIOV_KEY_MAX + 1]);
+/* What a driver answered, as a code that programs know: bnxt_en says ENOTSUPP, one of the kernel's own, for what its firmware can't. */
+int sriov_driver_error(int error);
+/* "Invalid argument (EINVAL)"; "error 999" for one that has no name. `error` is negative. */
+void sriov_error_text(int error, char *ret, size_t size);

@@ -54,9 +54,16 @@ int sriov_plan(PtContext *ctx, const PtRequest *request) {
         return pci_plan(ctx, request);
 }
 
+/* libvirt sets the VLAN of an interface once more, and can say no more of it than its number: it would take off priority and
+ * 802.1ad, and a VLAN that is to stay as it was found. */
+static bool libvirt_keeps_vlan(const SriovVf *vf) {
+        return sriov_vf_knows(vf, SRIOV_KEY_VLAN) && vf->value[SRIOV_KEY_QOS] == 0 &&
+               (vf->value[SRIOV_KEY_VLAN] == 0 || vf->value[SRIOV_KEY_PROTOCOL] != SRIOV_PROTOCOL_8021AD);
+}
+
 int sriov_guest(PtContext *ctx, const PtRequest *request) {
         char mac[64], vlan[64], value[32];
-        const char *libvirt[3] = { 0 };
+        const char *libvirt[4] = { 0 };
         SriovWish wish;
         size_t n = 0;
 
@@ -71,5 +78,7 @@ int sriov_guest(PtContext *ctx, const PtRequest *request) {
                 (void) snprintf(vlan, sizeof(vlan), "vlan=%u", (unsigned) wish.vf.value[SRIOV_KEY_VLAN]);
                 libvirt[n++] = vlan;
         }
+        if (!libvirt_keeps_vlan(&wish.vf))
+                libvirt[n++] = "interface=no";
         return pci_guest_with(ctx, request, n > 0 ? libvirt : NULL);
 }

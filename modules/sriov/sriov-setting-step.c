@@ -17,6 +17,11 @@
 /* qede takes a value and applies it a moment later. */
 #define READ_BACK_ATTEMPTS 10
 
+#define FIND_ATTEMPTS 5
+
+/* Recorded where the card's interface was out of reach: nothing was read, and nothing set. */
+#define UNREACHED "unreached"
+
 #define TEXT_SIZE 768
 
 static void pause_msec(long msec) {
@@ -45,11 +50,12 @@ static const char *driver_of(const Call *c) {
 
 /* Where people look for it: driver, interface, function. */
 static int refuse(Call *c, int error, const char *what, const char *why) {
-        char text[TEXT_SIZE];
+        char text[TEXT_SIZE], reason[128];
 
-        (void) snprintf(text, sizeof(text), "The driver %s of %s (%s) %s the %s of virtual function %u (%s): %s (%s)%s%s", driver_of(c),
+        sriov_error_text(error, reason, sizeof(reason));
+        (void) snprintf(text, sizeof(text), "The driver %s of %s (%s) %s the %s of virtual function %u (%s): %s%s%s", driver_of(c),
                         c->path.pf, c->path.interface, what, sriov_attribute_words(c->attribute), c->path.number,
-                        c->device->sysname, strerrordesc_np(-error), strerrorname_np(-error), why ? "; " : "", strempty(why));
+                        c->device->sysname, reason, why ? "; " : "", strempty(why));
         return fail(c, error, text);
 }
 
@@ -73,13 +79,19 @@ static int begin(Call *c, PtContext *ctx, const PtDevice *device, const PtStep *
                 return fail(c, -EINVAL, "The step cannot be read: it is of another version of the module.");
         c->keys = sriov_attribute_keys(c->attribute);
         c->if_offered = strstr(strempty(step->value), " if-offered");
-        r = sriov_path_find(ctx, device, &c->path);
+        /* An interface that went elsewhere between the two is no function that is gone. */
+        for (int i = 0; i < FIND_ATTEMPTS; i++) {
+                r = sriov_path_find(ctx, device, &c->path);
+                if (r < 0)
+                        break;
+                r = sriov_netlink()->read(&c->path, &c->now);
+                if (r != -ENODEV)
+                        break;
+        }
         if (r == -ENONET && !c->if_offered)
                 return no_interface(c);
         if (r == -ENONET)
                 return 1;
-        if (r >= 0)
-                r = sriov_netlink()->read(&c->path, &c->now);
         if (r == -ENODEV) {
                 (void) snprintf(text, sizeof(text), "%s or its physical function is gone", device->sysname);
                 return fail(c, r, text);
@@ -132,7 +144,7 @@ int sriov_setting_observe(PtContext *ctx, const PtDevice *device, const PtStep *
         if (r < 0)
                 return r;
         sriov_vf_to_text(&c.now, c.keys, text);
-        return ctx->services->put_observed(ctx, text);
+        return ctx->services->put_observed(ctx, r > 0 && isempty(c.path.interface) ? UNREACHED : text);
 }
 
 /* Making functions resets the card, and its link comes back seconds later: igb and ixgbe take no rate until then. */
@@ -144,7 +156,7 @@ static int write_with_patience(Call *c, const SriovVf *values) {
         int r = -EAGAIN;
 
         for (int i = 0; i < RETRY_ATTEMPTS; i++) {
-                r = sriov_netlink()->write(&c->path, c->attribute, values);
+                r = sriov_driver_error(sriov_netlink()->write(&c->path, c->attribute, values));
                 if (r != -EAGAIN && r != -EBUSY && !waits_for_link(c, r))
                         return r;
                 pause_msec(RETRY_MSEC);
@@ -242,6 +254,7 @@ static int restore_zero_mac(Call *c, SriovVf *target) {
 }
 
 int sriov_setting_undo(PtContext *ctx, const PtDevice *device, const PtStep *step, const char *observed) {
+        bool unreached = streq_null(observed, UNREACHED);
         SriovVf target = { 0 };
         Call c;
         int r = begin(&c, ctx, device, step);
@@ -251,9 +264,12 @@ int sriov_setting_undo(PtContext *ctx, const PtDevice *device, const PtStep *ste
                 return 0;
         /* What was set must not be the next one's, also where nobody had asked for it. */
         if (r > 0)
-                return isempty(c.path.interface) && !isempty(observed) ? no_interface(&c) : 0;
+                return isempty(c.path.interface) && !isempty(observed) && !unreached ? no_interface(&c) : 0;
         if (r < 0)
                 return r;
+        /* What whoever had the interface meanwhile has set is theirs; unless it came back a moment before the step set it. */
+        if (unreached && !sriov_vf_agrees(&c.now, &c.wanted, c.keys))
+                return 0;
         if (sriov_vf_from_text(observed, &target) < 0)
                 return fail(&c, -EBADMSG, "The record of the settings that were found cannot be read: nothing was restored");
         complete(&c, &(SriovVf) { 0 }, &target);

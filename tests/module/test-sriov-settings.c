@@ -476,6 +476,19 @@ static void test_generated_step(void **state) {
         assert_string_not_equal(plan(&other), h.steps);
 }
 
+/* What drivers answer has words, also where it is a code that no program knows. */
+static void test_errors(void **state) {
+        char text[128];
+
+        assert_int_equal(sriov_driver_error(0), 0);
+        assert_int_equal(sriov_driver_error(-EINVAL), -EINVAL);
+        assert_int_equal(sriov_driver_error(-524), -EOPNOTSUPP);
+        sriov_error_text(-EPROTONOSUPPORT, text, sizeof(text));
+        assert_string_equal(text, "Protocol not supported (EPROTONOSUPPORT)");
+        sriov_error_text(-999, text, sizeof(text));
+        assert_string_equal(text, "error 999");
+}
+
 static void test_drivers(void **state) {
         const char *names[_SRIOV_KEY_MAX + 1];
 
@@ -506,7 +519,7 @@ int main(void) {
                 cmocka_unit_test(test_values),          cmocka_unit_test(test_records),    cmocka_unit_test(test_tables),
                 cmocka_unit_test(test_generated_addresses), cmocka_unit_test(test_given),  cmocka_unit_test(test_findings),
                 cmocka_unit_test(test_no_request),      cmocka_unit_test(test_steps),      cmocka_unit_test(test_generated_step),
-                cmocka_unit_test(test_drivers),
+                cmocka_unit_test(test_drivers),         cmocka_unit_test(test_errors),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

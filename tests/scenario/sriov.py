@@ -3,6 +3,7 @@
 """Virtual functions: made as groups demand, given to consumers, taken back, and their number as found in the end."""
 import functools
 import os
+import pathlib
 import shutil
 
 import dbus
@@ -298,6 +299,43 @@ def sharing(service):
     equal(numvfs(NIC), 0, "the last one")
 
 
+def as_demanded(service):
+    """What is so already needs nothing: neither asking for it once more, nor a group less that wanted the same, disturbs who uses it."""
+    client = service.start()
+    group, same = pool(client, "nics", NIC, 3), pool(client, "same", NIC, 3)
+    must_provision(client, group)
+    allocation, job = client.allocate("vm", "nics", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    must_provision(client, group, "once more")
+    remove(client, same)
+    equal((numvfs(NIC), driver(VFS[0]), client.state(allocation)), (3, "vfio-pci", "active"), "untouched")
+    client = service.restart()
+    equal((numvfs(NIC), client.state(allocation)), (3, "active"), "after a restart")
+    update(client, client.group("nics"), 4)
+    error, message = bus_error(client.call, client.device(pf_id(NIC)), "Provider", "Provision", "a{sv}", {})
+    equal(error, "DeviceBusy", message)
+    client.must(allocation, "Release")
+    remove(client, client.group("nics"))
+    equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found")
+
+
+def removed_meanwhile(service):
+    """A group is not removed while devices are made for it: they would be nobody's, and stay."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 3)
+    control = pathlib.Path("/run/passthroughd-simhost/control")
+    (control / "hang").write_text(f"sriov_numvfs {NIC}\n")
+    job = str(client.call(group, "Group", "Provision", "a{sv}", {}))
+    wait_until(lambda: "sriov_numvfs" in (control / "waiting").read_text(), 60, "the driver")
+    error, message = bus_error(client.call, group, "Group", "Remove", "a{sv}", {})
+    equal(error, "WrongState", message)
+    check("provision" in message and "under way" in message, message)
+    (control / "release").write_text("sriov_numvfs\n")
+    equal(client.wait_job(job), ("done", "", ""), "made")
+    remove(client, group)
+    equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found")
+
+
 def several(service):
     """A group over two physical functions of unlike kinds: all or none."""
     client = service.start()
@@ -335,7 +373,8 @@ def restarts(service):
     equal(client.wait_job(job)[0], "done", "activate")
     client = service.restart()
     equal((numvfs(NIC), driver(VFS[0]), client.state(allocation)), (3, "vfio-pci", "active"), "after a restart")
-    equal(bus_error(client.call, client.device(pf_id(NIC)), "Provider", "Provision", "a{sv}", {})[0], "DeviceBusy", "still held")
+    equal(client.wait_job(str(client.call(client.device(pf_id(NIC)), "Provider", "Provision", "a{sv}", {}))), ("done", "", ""), "as demanded")
+    equal((numvfs(NIC), driver(VFS[0])), (3, "vfio-pci"), "untouched")
     client.must(allocation, "Deactivate")
 
     stop_as_a_reboot(service)
@@ -462,5 +501,5 @@ def made_resource(service):
 
 main([clean(test)
       for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts, claims_over_a_restart,
-                   driver_reloads, made_resource)]
-     + ([] if IN_VM else [clean(host_use)]))
+                   driver_reloads, made_resource, as_demanded)]
+     + ([] if IN_VM else [clean(host_use), clean(removed_meanwhile)]))

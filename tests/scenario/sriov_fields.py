@@ -104,7 +104,7 @@ def read_back(service):
 def in_force(service):
     """What is said of a guest is what it runs with, whatever group and consumer want by now; over a restart of the service too."""
     client = service.start()
-    group = group_of(client, {"vlan": 14, "qos": 2}, **{"user-defined": ["vlan"]})
+    group = group_of(client, {"vlan": 14}, **{"user-defined": ["vlan"]})
     wish = [{"group": "nics", "settings": variants({"mac": "52:54:00:00:66:02"})}]
     allocation, job = client.allocate("vm", wish, activate=True)
     equal(client.wait_job(job), ("done", "", ""), "activate")
@@ -116,7 +116,7 @@ def in_force(service):
 
     xml, values = said()
     check("<tag id='14'/>" in xml and "52:54:00:00:66:02" in xml, xml)
-    equal(values, {"mac": "52:54:00:00:66:02", "vlan": "14", "qos": "2", "trust": "off"}, "all settings, defaults too")
+    equal(values, {"mac": "52:54:00:00:66:02", "vlan": "14", "qos": "0", "trust": "off"}, "all settings, defaults too")
     update(client, group, vlan=15, trust="on")
     equal(said(), (xml, values), "after a change of the group")
     request, = client.get(allocation, "Allocation", "Requests")

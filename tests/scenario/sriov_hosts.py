@@ -140,6 +140,26 @@ def interface_leaves(service):
         client.must(allocation, "Release")
 
 
+def interface_comes_back(service):
+    """A function is handed out as it is while its card's interface is elsewhere: what was set there is no business of the give-back."""
+    client = service.start()
+    group_of(client, {}, name="plain", vfs=1)
+    for order in ("mac=52:54:00:de:ad:01", "vlan=77 qos=1 vlan-protocol=802.1Q", "spoof-check=off", "trust=on"):
+        (pathlib.Path(SIMULATED) / NIC / "vf-records").write_text(f"0 {order}\n")
+    found = records()
+    equal((found[0]["vlan"], found[0]["trust"]), ("77", "on"), "set by somebody")
+    with interface_away():
+        allocation, job = client.allocate("vm", "plain", activate=True)
+        equal(client.wait_job(job), ("done", "", ""), "as it is")
+    equal(records(), found, "nothing was set")
+    client.must(allocation, "Deactivate")
+    equal(records(), found, "nothing was taken back")
+    client.must(allocation, "Activate")
+    check(records() != found, "now it can be set")
+    client.must(allocation, "Release")
+    equal(records(), found, "as found")
+
+
 def above_total(service):
     """More functions than the card makes: refused when it is said, with both numbers."""
     client = service.start()
@@ -196,4 +216,4 @@ def renamed_meanwhile(service):
 
 on_igb = [interface_elsewhere, interface_leaves, above_total, no_driver]
 main([host_address] if HAS_ADDRESSES else
-     [clean(test) for test in on_igb + ([renamed_meanwhile] if SIMULATED else [host_address])])
+     [clean(test) for test in on_igb + ([renamed_meanwhile, interface_comes_back] if SIMULATED else [host_address])])

@@ -24,6 +24,11 @@ def vlan(service):
     check(int(now[0]["mac"][:2], 16) & 3 == 2, f"{now[0]['mac']} is locally administered and of one interface")
     equal({n: now[n] for n in (1, 2)}, {n: found[n] for n in (1, 2)}, "the others")
     equal(driver(address(0)), "vfio-pci", "bound")
+    xml = client.guest_config(allocation, "libvirt-interface")
+    for part in ("<interface type='hostdev' managed='no'>", f"<mac address='{now[0]['mac']}'/>", "<tag id='10'/>",
+                 "bus='0x08' slot='0x10' function='0x0'"):
+        check(part in xml, f"{part} in {xml}")
+    check("<hostdev" in client.guest_config(allocation, "libvirt"), "the plain form stays")
     client.must(allocation, "Deactivate")
     equal(records(), found, "as found")
     other, job = client.allocate("other", "nics", activate=True)
@@ -49,10 +54,7 @@ def all_of_it(service):
     equal({key: now[key] for key in ("mac", "vlan", "qos", "spoof-check", "trust", "max-rate")},
           {"mac": "52:54:00:aa:bb:0c", "vlan": "20", "qos": "5", "spoof-check": "off", "trust": "on", "max-rate": "500"}, "set")
     xml = client.guest_config(allocation, "libvirt-interface")
-    for part in ("<interface type='hostdev' managed='no'>", "<mac address='52:54:00:aa:bb:0c'/>", "<tag id='20'/>",
-                 "bus='0x08' slot='0x10' function='0x0'"):
-        check(part in xml, f"{part} in {xml}")
-    check("<hostdev" in client.guest_config(allocation, "libvirt"), "the plain form stays")
+    check("<hostdev" in xml and "<interface" not in xml, f"libvirt would take the priority off again: {xml}")
     equal(json.loads(client.guest_config(allocation, "json"))["attachments"][0]["mac"], "52:54:00:aa:bb:0c", "JSON")
     notes = {str(f["code"]) for f in client.explain(allocation, "Allocation")}
     client.must(allocation, "Release")
