@@ -36,6 +36,13 @@ static void pause_msec(unsigned msec) {
         (void) nanosleep(&pause, NULL);
 }
 
+static uint64_t now_msec(void) {
+        struct timespec now;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+}
+
 static int helper_failed(PtContext *ctx, const PtDevice *device, bool on, int result, const char *output) {
         const char *what = on ? "on" : "off";
 
@@ -56,15 +63,17 @@ static int helper_failed(PtContext *ctx, const PtDevice *device, bool on, int re
 
 static int run_helper(PtContext *ctx, const PtDevice *device, bool on, uint32_t timeout_msec) {
         const char *const words[] = { on ? "-e" : "-d", device->sysname, NULL };
+        uint64_t deadline = now_msec() + timeout_msec;
         char output[OUTPUT_SIZE] = "";
         int result;
 
         if (!PT_HAS_SERVICE(ctx->services, run_helper))
                 return vgpu_step_fail(ctx, -EOPNOTSUPP, "This service can't run NVIDIA's sriov-manage: run "
                                       "/usr/lib/nvidia/sriov-manage %s %s by hand", words[0], device->sysname);
-        for (uint32_t waited = 0;; waited += AGAIN_MSEC) {
+        /* By the clock: it waits for the lock itself before it gives up. */
+        for (;;) {
                 result = ctx->services->run_helper(ctx, HELPER, words, MANAGE_TIMEOUT_MSEC, output, sizeof(output));
-                if (result <= 0 || !strstr(output, BUSY_WORD) || waited >= timeout_msec)
+                if (result <= 0 || !strstr(output, BUSY_WORD) || now_msec() >= deadline)
                         break;
                 pause_msec(AGAIN_MSEC);
         }

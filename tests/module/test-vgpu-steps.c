@@ -323,10 +323,24 @@ static void test_functions_busy(void **state) {
 
         kit_init(&kit, "l40s");
         kit.busy_times = 2;
-        step.timeout_ms = 30000;
+        step.timeout_ms = 240000;
         assert_int_equal(run(&kit, &step), 0);
         assert_int_equal(kit.functions, KIT_FUNCTIONS);
         assert_string_equal(kit.helper_words, "-e 0000:3b:00.0;-e 0000:3b:00.0;-e 0000:3b:00.0;");
+}
+
+/* It waits for its lock itself: that counts, or the step ends in the middle of an attempt. */
+static void test_functions_busy_for_long(void **state) {
+        PtStep step = make_step("enable-functions", "on");
+        _cleanup_kit_ Kit kit;
+
+        kit_init(&kit, "l40s");
+        kit.busy_times = 1000;
+        kit.helper_msec = 600;
+        step.timeout_ms = 2000;
+        assert_int_equal(run(&kit, &step), -EIO);
+        assert_non_null(strstr(kit.error, "unbindLock"));
+        assert_true(1000 - kit.busy_times <= 2);
 }
 
 static void test_functions_fail(void **state) {
@@ -451,6 +465,7 @@ int main(void) {
                 cmocka_unit_test(test_pending_mode_is_withdrawn),
                 cmocka_unit_test(test_beside_a_vgpu),
                 cmocka_unit_test(test_functions_busy),
+                cmocka_unit_test(test_functions_busy_for_long),
                 cmocka_unit_test(test_functions_fail),
                 cmocka_unit_test(test_functions_without_helper),
                 cmocka_unit_test(test_undo_without_driver),

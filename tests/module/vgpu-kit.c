@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vgpu-kit.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/protocol.h"
@@ -319,7 +320,11 @@ static int svc_run_helper(PtContext *ctx, const char *helper, const char *const 
                 return kit->helper_result;
         }
         if (kit->busy_times > 0) {
+                const struct timespec pause = { .tv_sec = kit->helper_msec / 1000,
+                                                .tv_nsec = (long) (kit->helper_msec % 1000) * 1000000L };
+
                 kit->busy_times--;
+                (void) nanosleep(&pause, NULL);
                 if (ret_output)
                         (void) snprintf(ret_output, size, "Cannot obtain unbindLock for %s", words[1]);
                 return 1;

@@ -58,6 +58,7 @@ typedef struct Kit {
         char helper_words[512]; /* every call: "-e 0000:3b:00.0;" */
         unsigned busy_times;    /* so often it cannot have the lock */
         int helper_result;      /* what it ends with; 0 */
+        unsigned helper_msec;   /* so long it takes when it does not get its lock */
         bool idle_helper;       /* it ends well and does nothing */
         char state_file[64];
         PtValue value; /* what was asked for last */
