@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vgpu-report.h"
 
+#include <stdlib.h>
+
 #include "lib/parse.h"
 
 static bool get_number(const json_t *object, const char *key, json_int_t max, json_int_t *ret) {
@@ -143,12 +145,17 @@ size_t vgpu_report_instances(const VgpuCatalogue *catalogue, const json_t *repor
 
 /* ---- types ---- */
 
+static int compare_places(const void *a, const void *b) {
+        return (int) *(const uint16_t *) a - (int) *(const uint16_t *) b;
+}
+
+/* In any order; none: there are none now, which says nothing of what there can be. */
 static bool read_placements(const json_t *type, VgpuProfile *p) {
         json_t *placements = json_object_get(type, "placements"), *id;
-        json_int_t size, last = -1;
+        json_int_t size;
         size_t i;
 
-        if (!placements)
+        if (json_array_size(placements) == 0)
                 return true;
         if (json_array_size(placements) > VGPU_PLACEMENTS_MAX || !get_number(type, "placement-size", VGPU_REGION_MAX, &size) ||
             size == 0)
@@ -156,14 +163,15 @@ static bool read_placements(const json_t *type, VgpuProfile *p) {
         json_array_foreach(placements, i, id) {
                 json_int_t start = json_integer_value(id);
 
-                if (!json_is_integer(id) || start < 0 || start + size > (json_int_t) VGPU_REGION_MAX || start <= last)
+                if (!json_is_integer(id) || start < 0 || start + size > (json_int_t) VGPU_REGION_MAX)
                         return false;
-                /* Two of one type must be able to stand beside each other: the search counts on it. */
-                if (last >= 0 && start < last + size)
-                        return false;
-                last = start;
                 p->placements[p->n_placements++] = (uint16_t) start;
         }
+        qsort(p->placements, p->n_placements, sizeof(p->placements[0]), compare_places);
+        /* Two of one type must be able to stand beside each other: the search counts on it. */
+        for (i = 1; i < p->n_placements; i++)
+                if (p->placements[i] < p->placements[i - 1] + size)
+                        return false;
         p->placement_size = (unsigned) size;
         return true;
 }

@@ -210,7 +210,9 @@ static void test_reports_that_make_no_sense(void **state) {
                 "{\"types\": 7, \"instance-profiles\": \"x\"}",
                 "{\"types\": [{}, 7, null, {\"name\": 7}, {\"name\": \"\"}, {\"name\": \"Single port serial\"}]}",
                 "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [0, 2], \"placement-size\": 4}]}",
-                "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [4, 0], \"placement-size\": 4}]}",
+                "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [4, 2], \"placement-size\": 4}]}",
+                "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [4, 4], \"placement-size\": 4}]}",
+                "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [], \"placement-size\": 0}]}",
                 "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [-1], \"placement-size\": 4}]}",
                 "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [190], \"placement-size\": 4}]}",
                 "{\"types\": [{\"name\": \"NVIDIA L40S-4Q\", \"placements\": [0]}]}",
@@ -232,6 +234,30 @@ static void test_reports_that_make_no_sense(void **state) {
                 assert_memory_equal(c.profiles, plain.profiles, sizeof(c.profiles));
                 assert_int_equal(vgpu_report_instances(&c, report, instances, NULL), 0);
         }
+}
+
+/* The driver owes nobody an order; what it says outranks the table, and without places the rest of it still does. */
+static void test_placements_in_any_order(void **state) {
+        _cleanup_json_ json_t *report = json_loads("{\"types\": [{\"name\": \"NVIDIA L40S-24Q\", \"placements\": [24, 0, 12], "
+                                                   "\"placement-size\": 12}, {\"name\": \"NVIDIA L40S-12Q\", \"max\": 3, "
+                                                   "\"placements\": [], \"placement-size\": 0}]}", 0, NULL);
+        const VgpuProfile *p;
+        VgpuCatalogue c;
+        VgpuName name;
+
+        vgpu_catalogue_from_board(&c, vgpu_board_by_name("L40S"));
+        assert_int_equal(vgpu_catalogue_add_report(&c, report), 0);
+        assert_int_equal(vgpu_name_parse("L40S-24Q", &name), 0);
+        p = vgpu_catalogue_find(&c, &name);
+        assert_int_equal(p->n_placements, 3);
+        assert_int_equal(p->placement_size, 12);
+        assert_int_equal(p->placements[0], 0);
+        assert_int_equal(p->placements[1], 12);
+        assert_int_equal(p->placements[2], 24);
+        assert_int_equal(vgpu_name_parse("L40S-12Q", &name), 0);
+        p = vgpu_catalogue_find(&c, &name);
+        assert_int_equal(p->max, 3);
+        assert_int_equal(p->n_placements, 4);
 }
 
 /* Making and destroying instances as provisioning will: where the planner says. */
@@ -361,6 +387,7 @@ int main(void) {
                 cmocka_unit_test(test_no_such_gpu),
                 cmocka_unit_test(test_libraries_that_do_not_do),
                 cmocka_unit_test(test_reports_that_make_no_sense),
+                cmocka_unit_test(test_placements_in_any_order),
                 cmocka_unit_test(test_instances),
                 cmocka_unit_test(test_modes_of_a_gpu_in_use),
                 cmocka_unit_test(test_schedulers_of_two_releases),
