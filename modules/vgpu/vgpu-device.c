@@ -125,6 +125,11 @@ const char *vgpu_type_title(const VgpuType *type) {
         return isempty(type->name) ? type->id : type->name;
 }
 
+/* The numbers of NVIDIA's types mean something else with another driver; the folders of others' are their names. */
+static bool is_number(const char *id) {
+        return id[strspn(id, "0123456789")] == '\0' || startswith(id, "nvidia-");
+}
+
 const VgpuDeviceType *vgpu_device_find(const VgpuDevice *device, const char *profile) {
         const char *plain = vgpu_name_strip(profile);
 
@@ -133,7 +138,7 @@ const VgpuDeviceType *vgpu_device_find(const VgpuDevice *device, const char *pro
                 if (!isempty(device->types[i].type.name) && streq(vgpu_name_strip(device->types[i].type.name), plain))
                         return &device->types[i];
         for (size_t i = 0; i < device->n_types; i++)
-                if (streq(device->types[i].type.id, profile))
+                if (!is_number(profile) && streq(device->types[i].type.id, profile))
                         return &device->types[i];
         return NULL;
 }

@@ -125,18 +125,6 @@ void vgpu_fill_catalogue(PtContext *ctx, const PtDevice *provider, const VgpuDev
 
 /* ---- demands ---- */
 
-/* A number is the driver's id of a type: of a parent's own, or of one that NVIDIA's library names. */
-static const char *name_of(const Wants *wants, const VgpuDeviceType *type, const char *profile) {
-        const char *name = NULL;
-        uint32_t id;
-
-        if (type)
-                return type->type.name;
-        if (parse_uint32(profile, &id) >= 0)
-                name = vgpu_report_type_name(wants->gpu, id);
-        return name ?: profile;
-}
-
 static void add_demand(PtContext *ctx, const PtDemand *source, const VgpuProfile *profile, Wants *wants) {
         uint32_t vgpus = demanded_number(ctx, source, VGPU_SETTING_INSTANCES);
         VgpuDemand *demand = &wants->demands[wants->n];
@@ -172,13 +160,9 @@ static int read_demand(PtContext *ctx, const PtDevice *provider, const VgpuDevic
         if (found->n_types == 0 && wants->catalogue.n_profiles == 0)
                 return 0;
         type = vgpu_device_find(found, profile);
-        planned = vgpu_name_parse(name_of(wants, type, profile), &name) >= 0 ? vgpu_catalogue_find(&wants->catalogue, &name) : NULL;
-        /* The types of a GPU with virtual functions are those of the functions; numbers that stand for names are theirs too. */
-        if (!type && !planned) {
-                if (found->n_types == 0 && profile[strspn(profile, "0123456789")] == '\0')
-                        return 0;
+        planned = vgpu_name_parse(type ? type->type.name : profile, &name) >= 0 ? vgpu_catalogue_find(&wants->catalogue, &name) : NULL;
+        if (!type && !planned)
                 return put_no_such_profile(ctx, provider, found, wants, source, profile);
-        }
         if (planned && wants->n < VGPU_DEMANDS_MAX) {
                 add_demand(ctx, source, planned, wants);
                 return 0;

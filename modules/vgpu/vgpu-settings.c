@@ -19,8 +19,8 @@ static const char *const DISPLAYS[] = { "off", "on", "ramfb", NULL };
 const PtSetting VGPU_SETTINGS[] = {
         {
                 .name = VGPU_SETTING_PROFILE,
-                .doc = "Profile of the vGPUs, by name (\"L40S-8Q\", with or without \"NVIDIA \") or the driver's id. A group "
-                       "may be made without one, while the driver is not there yet: nothing of it can be had until it is set.",
+                .doc = "Profile of the vGPUs, by name (\"L40S-8Q\", with or without \"NVIDIA \"), or, not NVIDIA's, "
+                       "the folder of the driver's type (\"mtty-1\"). A group may be made without one, while the driver is not there yet: nothing of it can be had until it is set.",
                 .type = PT_STRING,
                 .flags = PT_SETTING_GROUP,
                 .default_text = "",

@@ -75,7 +75,7 @@ static int find_type(PtContext *ctx, const PtDevice *device, const char *profile
         if (length >= 0)
                 n = vgpu_parse_creatable(text, types, VGPU_TYPES_MAX, NULL);
         for (size_t i = 0; i < n; i++)
-                if (streq(vgpu_name_strip(types[i].name), vgpu_name_strip(profile)) || streq(types[i].id, profile))
+                if (streq(vgpu_name_strip(types[i].name), vgpu_name_strip(profile)))
                         return parse_uint32(types[i].id, ret);
         (void) snprintf(error, sizeof(error),
                         "%s can't be made on %s now: the driver offers %zu other type%s there%s. While a GPU has vGPUs of one "

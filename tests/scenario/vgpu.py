@@ -129,6 +129,13 @@ def other_sizes(service):
     error, message = bus_error(client.add_rule, wrong, [("provider.slot", "eq", SECOND)])
     equal(error, "LayoutConflict", message)
     check("L40S-24Q" in message and "GRID PT40-2Q" in message, message)
+    # What the driver calls it today is no name of it.
+    for number in ("nvidia-63", "65"):
+        numbered = client.create_group("numbered", "vgpu", {"profile": str(number)})
+        error, message = bus_error(client.add_rule, numbered, [("provider.slot", "eq", SECOND)])
+        equal(error, "LayoutConflict", message)
+        check(number in message and "GRID PT40-2Q" in message, message)
+        client.call(numbered, "Group", "Remove", "a{sv}", {})
     unsaid = client.create_group("unsaid", "vgpu", {})
     client.add_rule(unsaid, [("provider.slot", "eq", SECOND)])
     allocation, job = client.allocate("vm", "unsaid", activate=True)

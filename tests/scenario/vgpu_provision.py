@@ -107,6 +107,19 @@ def mixed_sizes(service):
     pristine(L40S)
 
 
+def numbers_are_no_names(service):
+    """The numbers of types differ between drivers: with the next one the same number would be another profile."""
+    client = service.start()
+    asked(client, L40S)
+    number = str(next(t["id"] for t in model(L40S)["types"] if t["name"] == "NVIDIA L40S-12Q"))
+    group = client.create_group("desktops", "vgpu", {"profile": number})
+    error, message = bus_error(client.add_rule, group, [("provider.slot", "eq", L40S)])
+    check(error == "LayoutConflict" and number in message and "12Q" in message, (error, message))
+    settings(client, group, profile="L40S-12Q")
+    client.add_rule(group, [("provider.slot", "eq", L40S)])
+    remove(client, group)
+
+
 def mig_slices(service):
     client = service.start()
     asked(client, H100)
@@ -231,5 +244,5 @@ def odd_type_files(service):
     pristine(L40S)
 
 
-main([one_size, mixed_sizes, mig_slices, several_on_a_slice, busy_driver, made_again, killed_in_the_middle, failing_calls,
+main([one_size, mixed_sizes, numbers_are_no_names, mig_slices, several_on_a_slice, busy_driver, made_again, killed_in_the_middle, failing_calls,
       odd_type_files])
