@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vgpu-guest-driver.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
-#define PARTS_MAX 4u
-
-typedef struct Branch {
-        unsigned release; /* of the vGPU software */
-        unsigned driver;  /* R550 */
-        bool long_term;
-        bool any_guest;   /* takes any release of its own branch in guests, also a later one */
-} Branch;
-
-static const Branch branches[] = {
-        { 13, 470, false, false },  { 14, 510, false, false }, { 15, 525, false, true },  { 16, 535, true, false },
-        { 17, 550, false, false }, { 18, 570, false, false }, { 19, 580, true, false },  { 20, 595, false, false },
-};
+#include "vgpu-version.h"
 
 #define LONG_TERM_PAIRS_FROM 19u /* releases that support guests of the long-term branch before */
 
@@ -28,64 +15,53 @@ static const char *const guest_driver_table[_VGPU_GUEST_DRIVER_MAX] = {
 };
 DEFINE_STRING_TABLE(vgpu_guest_driver, VgpuGuestDriver, guest_driver_table)
 
-typedef struct Version {
-        unsigned parts[PARTS_MAX];
-        const Branch *branch; /* never NULL */
-} Version;
+typedef struct Driver {
+        VgpuVersion version;
+        const VgpuBranch *branch; /* never NULL */
+} Driver;
 
-static bool read_version(const char *text, Version *ret) {
-        Version version = { .branch = NULL };
-        unsigned n = 0;
+static bool read_driver(const char *text, Driver *ret) {
+        Driver driver = { .branch = NULL };
 
-        for (const char *p = strempty(text);; p++) {
-                unsigned value = 0;
-
-                if (n == PARTS_MAX || !isdigit((unsigned char) *p))
-                        return false;
-                for (; isdigit((unsigned char) *p) && value < 100000; p++)
-                        value = value * 10 + (unsigned) (*p - '0');
-                version.parts[n++] = value;
-                if (*p == '\0')
-                        break;
-                if (*p != '.')
-                        return false;
-        }
+        if (vgpu_version_parse(strempty(text), &driver.version) < 0)
+                return false;
         /* Drivers for Windows have numbers of their own, up to the next branch's. */
-        for (size_t i = 0; i < ELEMENTSOF(branches); i++)
-                if (branches[i].driver <= version.parts[0])
-                        version.branch = &branches[i];
-        *ret = version;
-        return version.branch != NULL;
+        for (const VgpuBranch *branch = VGPU_BRANCHES; branch->release > 0; branch++)
+                if (branch->driver <= driver.version.parts[0])
+                        driver.branch = branch;
+        *ret = driver;
+        return driver.branch != NULL;
 }
 
-static bool is_later(const Version *a, const Version *b) {
-        for (size_t i = 0; i < PARTS_MAX; i++)
+static bool is_later(const VgpuVersion *a, const VgpuVersion *b) {
+        for (size_t i = 0; i < VGPU_VERSION_PARTS_MAX; i++)
                 if (a->parts[i] != b->parts[i])
                         return a->parts[i] > b->parts[i];
         return false;
 }
 
 /* The long-term branch before that of the host; NULL for none. */
-static const Branch *long_term_before(const Branch *host) {
-        for (const Branch *branch = host; branch > branches; branch--)
+static const VgpuBranch *long_term_before(const VgpuBranch *host) {
+        for (const VgpuBranch *branch = host; branch > VGPU_BRANCHES; branch--)
                 if (branch[-1].long_term)
                         return &branch[-1];
         return NULL;
 }
 
 VgpuGuestDriver vgpu_guest_driver_check(const char *host, const char *guest) {
-        Version h, g;
+        Driver h, g;
 
-        if (!read_version(host, &h) || !read_version(guest, &g))
+        if (!read_driver(host, &h) || !read_driver(guest, &g))
                 return VGPU_GUEST_DRIVER_UNKNOWN;
         if (g.branch > h.branch)
                 return VGPU_GUEST_DRIVER_NEWER;
         if (g.branch == h.branch) {
                 /* The numbers of two systems can't be compared. */
-                bool comparable = g.parts[0] == h.parts[0];
+                bool comparable = g.version.parts[0] == h.version.parts[0];
 
-                return !h.branch->any_guest && comparable && is_later(&g, &h) ? VGPU_GUEST_DRIVER_NEWER
-                                                                             : VGPU_GUEST_DRIVER_FITS;
+                return !h.branch->any_guest && comparable && is_later(&g.version, &h.version)
+                               ? VGPU_GUEST_DRIVER_NEWER
+                               : VGPU_GUEST_DRIVER_FITS;
         }
         if (g.branch + 1 == h.branch)
                 return VGPU_GUEST_DRIVER_FITS;
@@ -97,10 +73,10 @@ VgpuGuestDriver vgpu_guest_driver_check(const char *host, const char *guest) {
 void vgpu_guest_driver_explain(const char *host, const char *guest, VgpuGuestDriver what,
                                char ret_text[static VGPU_GUEST_DRIVER_TEXT_SIZE],
                                char ret_remedy[static VGPU_GUEST_DRIVER_TEXT_SIZE]) {
-        Version h, g;
+        Driver h, g;
 
         ret_text[0] = ret_remedy[0] = '\0';
-        if (!read_version(host, &h) || !read_version(guest, &g))
+        if (!read_driver(host, &h) || !read_driver(guest, &g))
                 return;
         (void) snprintf(ret_text, VGPU_GUEST_DRIVER_TEXT_SIZE,
                         "the guest's driver %.32s (R%u, vGPU %u) is %s the host's %.32s (R%u, vGPU %u)%s", guest,
@@ -108,6 +84,6 @@ void vgpu_guest_driver_explain(const char *host, const char *guest, VgpuGuestDri
                         what == VGPU_GUEST_DRIVER_NEWER ? "newer than" : "older than what", host, h.branch->driver,
                         h.branch->release, what == VGPU_GUEST_DRIVER_NEWER ? "" : " supports");
         (void) snprintf(ret_remedy, VGPU_GUEST_DRIVER_TEXT_SIZE, "install the guest driver of vGPU %u%s in the guest%s",
-                        h.branch->release, h.branch > branches ? ", or of the branch before it," : "",
+                        h.branch->release, h.branch > VGPU_BRANCHES ? ", or of the branch before it," : "",
                         what == VGPU_GUEST_DRIVER_NEWER ? "; or a newer vGPU manager on the host" : "");
 }
