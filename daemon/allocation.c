@@ -143,6 +143,29 @@ bool allocation_has_device(const Allocation *allocation, const char *id) {
         return false;
 }
 
+static bool records_have(json_t *records, const char *id) {
+        json_t *record;
+        size_t index;
+
+        json_array_foreach(records, index, record)
+                if (streq_null(json_string_value(json_object_get(record, "id")), id))
+                        return true;
+        return false;
+}
+
+const char *allocation_device_of_host(const Allocation *allocation, const char *id) {
+        for (size_t i = 0; i < allocation->n_requests; i++)
+                for (size_t k = 0; k < allocation->requests[i].n_devices; k++) {
+                        const AssignedDevice *assigned = &allocation->requests[i].devices[k];
+
+                        if (strv_contains((const char *const *) assigned->companions, id))
+                                return id;
+                        if (streq(assigned->device, id) || records_have(assigned->records, id))
+                                return assigned->device;
+                }
+        return NULL;
+}
+
 bool allocation_has_request(const Allocation *allocation, const Request *request) {
         for (size_t i = 0; i < allocation->n_requests; i++)
                 if (streq(allocation->requests[i].id, request->id) &&

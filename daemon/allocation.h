@@ -106,3 +106,5 @@ bool allocation_has_request(const Allocation *allocation, const Request *request
 /* Empties `applied`, `observed` and `in_force`. */
 void allocation_clear_steps(Allocation *allocation);
 bool allocation_has_device(const Allocation *allocation, const char *id); /* also as a companion */
+/* Which device of the allocation the host's device with this id is: itself as a companion. NULL for none. */
+const char *allocation_device_of_host(const Allocation *allocation, const char *id);

@@ -61,7 +61,7 @@ Allocation *manager_find_allocation(Manager *m, const char *id) {
  * without being in a state that holds them was active when the records of its steps got lost: they stay locked too. */
 static void find_claim(Manager *m, Device *device) {
         for (Allocation *a = m->allocations; a && !device->allocation; a = a->hh.next)
-                if (allocation_has_device(a, device->host->id))
+                if (allocation_has_device(a, device->id) || allocation_has_device(a, device->host->id))
                         device->allocation = a;
 }
 

@@ -142,7 +142,9 @@ static const char *what_is_amiss(Manager *m, const Allocation *a, const char **r
 
 /* ---- devices that vanish while somebody has them ---- */
 
-void operation_device_lost(Manager *m, Allocation *a, const char *device, const char *why) {
+void operation_device_lost(Manager *m, Allocation *a, const char *id, const char *why) {
+        const char *device = allocation_device_of_host(a, id) ?: id;
+
         log_message(LOG_WARNING, LOG_EVENT_DEVICE_LOST,
                     log_fields("ALLOCATION", a->id, "DEVICE", device, "CONSUMER", a->consumer),
                     "%s was %s while %s used it", device, why, a->consumer);
@@ -159,7 +161,7 @@ void operation_host_removed(Manager *m, const HostDevice *host) {
         for (Allocation *a = m->allocations; a; a = a->hh.next)
                 if ((a->state == ALLOCATION_ACTIVE || a->state == ALLOCATION_DRAINING ||
                      a->state == ALLOCATION_FOLLOWING) &&
-                    allocation_has_device(a, host->id) && !follow_begin(m, a, host->id))
+                    allocation_device_of_host(a, host->id) && !follow_begin(m, a, host->id))
                         operation_device_lost(m, a, host->id, "unplugged");
 }
 
@@ -167,7 +169,7 @@ void operation_host_removed(Manager *m, const HostDevice *host) {
  * yet: a card that is pulled loses its driver first. Nothing is concluded about other devices: their events may be under way. */
 void operation_host_changed(Manager *m, const HostDevice *host) {
         for (Allocation *a = m->allocations; a; a = a->hh.next)
-                if (a->state == ALLOCATION_ACTIVE && host->driver && allocation_has_device(a, host->id) &&
+                if (a->state == ALLOCATION_ACTIVE && host->driver && allocation_device_of_host(a, host->id) &&
                     is_rebound(a, host))
                         operation_device_lost(m, a, host->id, "rebound");
 }

@@ -10,6 +10,7 @@ import dbus
 
 from passthrough import RUNTIME, SYS, bus_error, check, driver, equal, main, wait_until
 from place import IN_VM, Holder
+from witness import Signals
 
 NIC, NVME = "0000:08:00.0", "0000:09:00.0"
 VFS = [f"0000:08:{0x10 + n // 4:02x}.{n % 4 * 2}" for n in range(7)]
@@ -314,6 +315,7 @@ def as_demanded(service):
     update(client, client.group("nics"), 4)
     error, message = bus_error(client.call, client.device(pf_id(NIC)), "Provider", "Provision", "a{sv}", {})
     equal(error, "DeviceBusy", message)
+    check(f"{VFS[0]} by consumer 'vm'" in message, f"who has which, after a restart too: {message}")
     client.must(allocation, "Release")
     remove(client, client.group("nics"))
     equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found")
@@ -332,6 +334,29 @@ def removed_meanwhile(service):
     check("provision" in message and "under way" in message, message)
     (control / "release").write_text("sriov_numvfs\n")
     equal(client.wait_job(job), ("done", "", ""), "made")
+    remove(client, group)
+    equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found")
+
+
+def lost(service):
+    """A driver that goes takes functions from their guests: that is said, and who takes them for active is not left to believe it."""
+    client = service.start()
+    group = pool(client, "nics", NIC, 2)
+    must_provision(client, group)
+    allocation, job = client.allocate("vm", "nics", activate=True)
+    equal(client.wait_job(job)[0], "done", "activate")
+    path = client.device(pf_id(VFS[0]))
+    signals = Signals("Allocation", "DeviceLost")
+    reload_driver(NIC, lambda: wait_until(lambda: client.state(allocation) == "lost", 60, "lost"))
+    equal(signals.wait(), (allocation, (path, "unplugged")), "the signal names what the allocation has")
+    wait_until(lambda: numvfs(NIC) == 2 and len(members(client, group)) == 2, 60, "made again")
+    equal((client.state(allocation), driver(VFS[0])), ("lost", None), "the function at its place is a new one")
+    equal(int(client.get(group, "Group", "Available")), 1, "and its allocation's")
+    equal(str(client.get(path, "Device", "Allocation")), allocation, "by name")
+    client.must(allocation, "Deactivate")
+    client.must(allocation, "Activate")
+    equal(driver(VFS[0]), "vfio-pci", "given anew")
+    client.must(allocation, "Release")
     remove(client, group)
     equal((numvfs(NIC), autoprobe(NIC)), (0, "1"), "as found")
 
@@ -501,5 +526,5 @@ def made_resource(service):
 
 main([clean(test)
       for test in (discovery, round_trip, plans, in_use, foreign_use, sharing, several, restarts, claims_over_a_restart,
-                   driver_reloads, made_resource, as_demanded)]
+                   driver_reloads, made_resource, as_demanded, lost)]
      + ([] if IN_VM else [clean(host_use), clean(removed_meanwhile)]))
