@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "lib/parse.h"
 #include "vgpu-name.h"
@@ -11,6 +12,8 @@
 #define PARAMS_TEXT_SIZE 1024
 #define UUID_LENGTH 36u
 #define TAKEN_MAX 256u
+#define ROUNDS_MAX 8u
+#define PAUSE_MSEC 20
 
 /* ---- the layout's part ---- */
 
@@ -125,34 +128,70 @@ static int write_id(PtContext *ctx, const PtDevice *device, const char *path, co
         return ctx->services->write_attribute(ctx, device, path, text);
 }
 
-int vgpu_write_with_choice(PtContext *ctx, const PtDevice *device, const char *path, const char *params) {
-        _cleanup_free_ Taken *taken = calloc(1, sizeof(*taken));
+/* What was written is nobody's claim any more. One space clears all. */
+static void withdraw(PtContext *ctx, const PtDevice *device, const char *path, const char *params) {
+        size_t n = (size_t) (strstr(params, VGPU_PLACEMENT_KEY "{") - params);
+        char text[PARAMS_TEXT_SIZE];
+
+        n -= n > 0 && params[n - 1] == ',';
+        (void) snprintf(text, sizeof(text), "%.*s", n > 0 ? (int) n : 1, n > 0 ? params : " ");
+        (void) ctx->services->write_attribute(ctx, device, path, text);
+}
+
+/* Written first and looked at afterwards: of two at the same moment one at least sees the other, but does not know whether it
+ * was seen. So whoever sees another one gives way, and both may. -EBUSY then; -ENOSPC when all are taken. */
+static int take_first(Taken *taken, const char *path, const char *params) {
         _cleanup_free_ char *copy = strdup(strstr(params, VGPU_PLACEMENT_KEY "{") + strlen(VGPU_PLACEMENT_KEY "{"));
         char *next = copy, *word;
         int r = -ENOSPC;
 
-        if (!taken || !copy)
+        if (!copy)
                 return -ENOMEM;
         copy[strcspn(copy, "}")] = '\0';
-        *taken = (Taken){ .ctx = ctx, .device = device, .own_path = path };
         look_around(taken);
         while ((word = strsep(&next, ","))) {
-                const char *other;
                 uint32_t id;
 
                 if (parse_uint32(word, &id) < 0)
                         return -EINVAL;
                 if (owner_of(taken, id))
                         continue;
-                r = write_id(ctx, device, path, params, id);
+                r = write_id(taken->ctx, taken->device, path, params, id);
                 if (r < 0)
                         continue; /* the driver has somebody there */
                 look_around(taken);
-                other = owner_of(taken, id);
-                /* Two at the same moment: one of them goes on. */
-                if (!other || strcmp(device->sysname, other) < 0)
+                if (!owner_of(taken, id))
                         return 0;
                 r = -EBUSY;
         }
+        if (r == -EBUSY)
+                withdraw(taken->ctx, taken->device, path, params);
         return r;
+}
+
+/* Not as long as another one pauses. */
+static void pause_before(const PtDevice *device, unsigned round) {
+        struct timespec pause = { 0 };
+        unsigned hash = 0;
+
+        for (const char *c = device->sysname; *c; c++)
+                hash = hash * 31 + (unsigned char) *c;
+        pause.tv_nsec = (long) (1 + (hash >> round) % 10) * PAUSE_MSEC * 1000000L;
+        (void) nanosleep(&pause, NULL);
+}
+
+int vgpu_write_with_choice(PtContext *ctx, const PtDevice *device, const char *path, const char *params) {
+        _cleanup_free_ Taken *taken = calloc(1, sizeof(*taken));
+        int r;
+
+        if (!taken)
+                return -ENOMEM;
+        *taken = (Taken){ .ctx = ctx, .device = device, .own_path = path };
+        for (unsigned round = 0;; round++) {
+                r = take_first(taken, path, params);
+                /* What was taken may have been another's who gave way. */
+                if ((r != -EBUSY && r != -ENOSPC) || round == ROUNDS_MAX)
+                        return r;
+                pause_before(device, round);
+        }
 }

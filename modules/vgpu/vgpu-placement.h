@@ -12,6 +12,6 @@
 void vgpu_placements_for(const char *placements, const char *profile, char *ret, size_t size);
 /* Whether parameters leave a choice. */
 bool vgpu_has_choice(const char *params);
-/* In the worker: writes the parameters to `path` of the device with the first id that does; and moves on while another vGPU has
- * taken the same. */
+/* In the worker: writes the parameters to `path` of the device with the first id that no other vGPU was told. -ENOSPC: there is none;
+ * -EBUSY: others took the same each time. */
 int vgpu_write_with_choice(PtContext *ctx, const PtDevice *device, const char *path, const char *params);

@@ -434,6 +434,74 @@ static void test_placements_of_a_profile(void **state) {
         assert_false(vgpu_has_choice("disable_vnc=1"));
 }
 
+/* Two vGPUs of a GPU that take their places at the same time: what the other one writes when we write for the first time, how
+ * often it stays, and what is written last. */
+typedef struct Race {
+        PtContext ctx;
+        PtServices services;
+        char own[64], other[64];
+        const char *others_next;
+        unsigned writes;
+} Race;
+
+static ssize_t race_read_link(PtContext *ctx, const PtDevice *device, const char *name, char *buffer, size_t size) {
+        const char *target = streq(name, "physfn/virtfn0") ? "0000:3b:00.4" : "0000:3b:00.5";
+
+        return snprintf(buffer, size, "%s", target);
+}
+
+static int race_list(PtContext *ctx, const PtDevice *device, const char *name, void (*take)(void *, const char *), void *userdata) {
+        if (!streq(name, "physfn/."))
+                return -ENOENT;
+        take(userdata, "virtfn0");
+        take(userdata, "virtfn1");
+        return 0;
+}
+
+static ssize_t race_read(PtContext *ctx, const PtDevice *device, const char *name, char *buffer, size_t size) {
+        return snprintf(buffer, size, "%s", ((Race *) ctx)->other);
+}
+
+static int race_write(PtContext *ctx, const PtDevice *device, const char *name, const char *value) {
+        Race *race = (Race *) ctx;
+
+        (void) snprintf(race->own, sizeof(race->own), "%s", value);
+        if (race->writes++ == 0)
+                (void) snprintf(race->other, sizeof(race->other), "%s", race->others_next);
+        else if (streq(race->others_next, "") || streq(value, "disable_vnc=1"))
+                race->other[0] = '\0'; /* it went */
+        return 0;
+}
+
+/* The other one may have looked before we wrote, and stays: whatever the names, we are the one that gives way. */
+static void test_two_at_one_place(void **state) {
+        static const char *const names[] = { "0000:3b:00.4", "0000:3b:00.5" };
+        static const struct {
+                const char *choice, *others, *own;
+        } cases[] = {
+                { "{24,36}", "vgpu-placement-id=24", "disable_vnc=1,vgpu-placement-id=36" },
+                { "{24,36}", "vgpu-placement-id=36", "disable_vnc=1,vgpu-placement-id=24" },
+                { "{24}", "vgpu-placement-id=24", "disable_vnc=1,vgpu-placement-id=24" }, /* after it has gone */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (size_t k = 0; k < ELEMENTSOF(names); k++) {
+                        Race race = { .others_next = cases[i].others };
+                        PtDevice device = { .struct_size = sizeof(PtDevice), .id = "x", .sysname = names[k] };
+                        char params[64];
+
+                        race.services = (PtServices){ .struct_size = sizeof(PtServices), .read_attribute = race_read,
+                                                      .read_link = race_read_link, .list = race_list,
+                                                      .write_attribute = race_write };
+                        race.ctx.services = &race.services;
+                        (void) snprintf(params, sizeof(params), "disable_vnc=1,vgpu-placement-id=%s", cases[i].choice);
+                        assert_int_equal(vgpu_write_with_choice(&race.ctx, &device, "nvidia/vgpu_params", params), 0);
+                        assert_string_equal(race.own, cases[i].own);
+                        if (race.other[0])
+                                assert_string_not_equal(race.own + strlen("disable_vnc=1,"), race.other);
+                }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_equal_and_mixed),
@@ -449,6 +517,7 @@ int main(void) {
                 cmocka_unit_test(test_verify_without_library),
                 cmocka_unit_test(test_instance_texts),
                 cmocka_unit_test(test_placements_of_a_profile),
+                cmocka_unit_test(test_two_at_one_place),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
