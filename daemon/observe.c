@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "observe.h"
 
+#include <stdio.h>
+
 #include "identity-use.h"
 #include "lib/driver.h"
 #include "lib/id.h"
@@ -49,26 +51,43 @@ static void wake(Observation *o, const char *device) {
         }
 }
 
+static Device *find_read(const Observation *o, const char *id) {
+        HostDevice *host = source_find(inventory_source(o->m->inventory), id);
+        Device *device = host ? host->offers : NULL;
+
+        while (device && device->module != o->module)
+                device = device->next_offer;
+        return device;
+}
+
 static void on_fields(void *userdata, WorkerRun *run, const char *id, json_t *fields, const char *blob, int result,
                       const char *error) {
         Observation *o = userdata;
-        Device *device = NULL;
-        HostDevice *host = source_find(inventory_source(o->m->inventory), id);
+        Device *device = find_read(o, id);
+        char read_id[ID_SIZE];
 
-        for (device = host ? host->offers : NULL; device && device->module != o->module; device = device->next_offer)
-                ;
         if (!device)
                 return;
+        (void) snprintf(read_id, sizeof(read_id), "%s", device->id);
         device->slow = result < 0 ? SLOW_FAILED : SLOW_FRESH;
         follow_links(o, device);
         if (result < 0) {
                 log_message(LOG_NOTICE, LOG_EVENT_NONE, log_fields("DEVICE", device->id),
-                            "the slow fields of %s could not be read: %s", host->sysname, strempty(error));
+                            "the slow fields of %s could not be read: %s", device->host->sysname, strempty(error));
                 identity_reading_failed(o->m, device);
         } else {
                 /* The inventory reports what differs, and rules match again. That the device has no such field differs in
                  * nothing, but is known only now. */
-                if (device_put_observed(o->m->inventory, device, fields, blob) == 0)
+                uint64_t changed = device_put_observed(o->m->inventory, device, fields, blob);
+
+                /* By what was read it may be no device any more, or another one, which is read for itself. */
+                device = find_read(o, id);
+                if (!device || device->slow != SLOW_FRESH) {
+                        if (!device)
+                                wake(o, read_id);
+                        return;
+                }
+                if (changed == 0)
                         policy_device_changed(o->m->policy, device, 0);
                 identity_device_read(o->m, device);
                 if (!device->outdated)
