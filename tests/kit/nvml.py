@@ -56,6 +56,11 @@ def fault(gpu, **calls):
     change(gpu, faults=calls or None)
 
 
+def is_taken(gpu, call):
+    """The call with a fault that is to come once is under way, or over."""
+    return model(gpu)["faults"][call]["times"] < 0
+
+
 def functions(gpu, on=True):
     """Switches the virtual functions on or off by hand."""
     ctl("sriov-manage", "on" if on else "off", gpu)

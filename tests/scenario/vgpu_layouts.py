@@ -4,6 +4,7 @@
 guests, undone in reverse, made again when the driver forgets, and sound whatever fails or dies on the way."""
 import os
 import shutil
+import time
 
 import dbus
 
@@ -226,7 +227,7 @@ def killed(service):
     for call in ("nvmlDeviceSetMigMode", "nvmlDeviceCreateGpuInstanceWithPlacement", "nvmlGpuInstanceCreateComputeInstance"):
         nvml.fault(H100, **{call: {"result": 0, "times": 1, "delay": 3000}})
         client.call(small, "Group", "Provision", "a{sv}", {})
-        wait_until(service.busy_workers, 30, "the worker to begin")
+        wait_until(lambda: nvml.is_taken(H100, call), 30, f"the worker to come to {call}")
         service.kill()
         nvml.fault(H100)
         client = service.start()
@@ -246,7 +247,7 @@ def killed(service):
     must(client, small)
     nvml.fault(H100, nvmlGpuInstanceDestroy={"result": 0, "times": 1, "delay": 3000})
     client.call(small, "Group", "Remove", "a{sv}", {})
-    wait_until(service.busy_workers, 30, "the worker to begin")
+    wait_until(lambda: nvml.is_taken(H100, "nvmlGpuInstanceDestroy"), 30, "the instance to be destroyed")
     service.kill()
     nvml.fault(H100)
     client = service.start()
@@ -254,6 +255,54 @@ def killed(service):
     if group:
         remove(client, group)
     untouched(H100)
+    service.stop()
+    snapshot.nothing_recorded()
+
+
+def killed_time_sliced(service):
+    """The same for mixed sizes and schedulers, and for a guest that starts and ends."""
+    def pools():
+        return [pool(client, "training", L40S, profile="L40S-24C", instances=1, scheduler="equal-share"),
+                pool(client, "cad", L40S, profile="L40S-12Q", instances=2, scheduler="equal-share")]
+
+    client = start(service, L40S)
+    groups = pools()
+    before = nvml.state(L40S)["scheduler"]
+    for call in ("nvmlDeviceSetVgpuHeterogeneousMode", "nvmlDeviceSetVgpuSchedulerState"):
+        nvml.fault(L40S, **{call: {"result": 0, "times": 1, "delay": 3000}})
+        client.call(groups[0], "Group", "Provision", "a{sv}", {})
+        wait_until(lambda: nvml.is_taken(L40S, call), 30, f"the worker to come to {call}")
+        service.kill()
+        nvml.fault(L40S)
+        client = service.start()
+        if layout(client, L40S):  # it had been done before the kill came
+            for name in ("training", "cad"):
+                remove(client, client.group(name))
+            groups = pools()
+        wait_until(lambda: nvml.state(L40S)["vfs"] == 0 and nvml.state(L40S)["mixed"] == 0, 60, "what was begun to be undone")
+        untouched(L40S)
+        equal(nvml.state(L40S)["scheduler"], before, "scheduler")
+        groups = [client.group("training"), client.group("cad")]
+    must(client, groups[0])
+    equal((nvml.state(L40S)["mixed"], nvml.state(L40S)["scheduler"][0]), (1, 2), "what the driver has")
+
+    vm, _ = client.allocate("vm", "cad")
+    for verb in ("Activate", "Deactivate"):
+        for i in range(4):
+            if verb == "Deactivate" and client.state(vm) != "active":
+                client.must(vm, "Activate")
+            client.start(vm, verb)
+            time.sleep(0.05 * i)  # the point of the test: some instant of it
+            service.kill()
+            client = service.start()
+            wait_until(lambda: client.state(vm) in ("claimed", "active"), 60, "the guest's vGPU to be there or not")
+            equal(len(nvml.state(L40S)["vgpus"]), int(client.state(vm) == "active"), "vGPUs of the GPU")
+            if client.state(vm) == "active":
+                client.must(vm, "Deactivate")
+    client.must(vm, "Release")
+    for name in ("training", "cad"):
+        remove(client, client.group(name))
+    untouched(L40S)
     service.stop()
     snapshot.nothing_recorded()
 
@@ -328,4 +377,4 @@ def said_before(service):
 
 
 if __name__ == "__main__":
-    main([mig_beside_a_guest, mixed_sizes, schedulers, forgotten, failures, killed, pending, shared_slice, said_before], may_crash=True)
+    main([mig_beside_a_guest, mixed_sizes, schedulers, forgotten, failures, killed, killed_time_sliced, pending, shared_slice, said_before], may_crash=True)
