@@ -269,6 +269,10 @@ def vendor_functions():
         gpu = "0000:03:00.0"
     else:
         gpu = "0000:08:00.0"
+        # Whoever had the card before: functions that its own driver made go with that, and later ones are to get a driver.
+        if (SYS / gpu / "sriov_numvfs").read_text().strip() != "0":
+            (SYS / gpu / "sriov_numvfs").write_text("0")
+        (SYS / gpu / "sriov_drivers_autoprobe").write_text("1")
         load("ptvf")
         subprocess.run(["/usr/lib/nvidia/sriov-manage", "-e", gpu], check=True)
     return gpu, sorted(os.path.basename(os.readlink(link)) for link in (SYS / gpu).glob("virtfn*"))
