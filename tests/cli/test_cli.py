@@ -444,8 +444,8 @@ def explain_finds_what_is_meant(s):
 
 @test()
 def usage_errors(s):
-    for arguments, part in ((['frobnicate'], "no verb 'frobnicate'"), (['device'], 'show, reset, quarantine, clear-quarantine'),
-                            (['device', 'frobnicate'], 'show, reset, quarantine, clear-quarantine'), (['devices', 'x'], 'no arguments'),
+    for arguments, part in ((['frobnicate'], "no verb 'frobnicate'"), (['device'], 'show, provision, reset, quarantine, clear-quarantine'),
+                            (['device', 'frobnicate'], 'show, provision, reset, quarantine, clear-quarantine'), (['devices', 'x'], 'no arguments'),
                             (['device', 'show'], 'more arguments'), (['devices', '--colour'], 'unrecognized option'),
                             (['devices', '--where'], 'requires an argument'), (['wait', '--timeout=soon'], 'is no time'),
                             (['allocate', b'vm\xff', 'gpus'], 'not valid UTF-8'), ([], 'passthroughctl [OPTION')):
